@@ -1,0 +1,1 @@
+"""Training, loading and judging of sentiment models; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Where producers get their mentions."""

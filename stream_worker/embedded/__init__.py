@@ -1,0 +1,1 @@
+"""Servers started as children, for the demo and for tests."""

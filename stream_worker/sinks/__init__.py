@@ -1,0 +1,1 @@
+"""Where a micro-batch is written, durably."""
