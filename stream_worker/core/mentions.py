@@ -33,7 +33,10 @@ class Mention(
         str, Meta(min_length=1, max_length=ID_CHARS_MAX, description="The post's id on its network.")
     ]
     brand: Annotated[
-        str, Meta(min_length=1, max_length=BRAND_CHARS_MAX, description="The brand it names. Also the record key.")
+        str,
+        Meta(
+            min_length=1, max_length=BRAND_CHARS_MAX, description="The brand it names. Also the record key."
+        ),
     ]
     network: Annotated[
         str,

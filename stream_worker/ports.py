@@ -1,0 +1,259 @@
+"""The outside world, as the worker sees it: one Protocol per role, and the values that cross it.
+
+Rules:
+1. Every method is safe to repeat, to lose the answer of and to arrive late (R1).
+2. `Unavailable` means *unknown* (R5): ask the same again. Nothing here swallows an error.
+3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as DESIGN R2 allows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from stream_worker.core.columns import Columns, Flags, Records, Rejected, Scores
+from stream_worker.core.deltas import Delta
+from stream_worker.core.layout import Head, Manifest, Plan, StoredObject
+
+# ---------------------------------------------------------------- model
+
+
+class Scorer(Protocol):
+    """Turns texts into sentiments."""
+
+    version: str
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Score a batch; a text that fails is `unscored`, never neutral, and fails alone."""
+
+
+# ---------------------------------------------------------------- source
+
+
+class LogPosition(NamedTuple):
+    """What the broker says of a partition at assignment. `committed` is a hint only; -1 when there is none."""
+
+    log_start: int
+    log_end: int
+    committed: int
+
+
+@dataclass(slots=True)
+class Poll:
+    """One poll: what was lost and gained, what was read, and which partitions were seen at their end."""
+
+    revoked: list[int]
+    assigned: list[int]
+    records: dict[int, Records]
+    ends: dict[int, int]  # partition -> offset of the end that was seen, after the records above
+    out_of_range: list[int]  # the position is no longer in the log: look the partition up again
+
+
+class Source(Protocol):
+    """Where the worker gets records. A partition is paused from its assignment until `seek`."""
+
+    def poll(self, timeout_s: float) -> Poll: ...
+    def position(self, partition: int) -> LogPosition: ...
+    def starts(self, policy: Literal["earliest", "latest"]) -> list[int]: ...
+    def partition_count(self) -> int: ...
+    def seek(self, partition: int, offset: int) -> None:
+        """Read on from `offset`, and resume."""
+
+    def pause(self, partition: int) -> None: ...
+    def resume(self, partition: int) -> None: ...
+    def log_end(self, partition: int) -> int:
+        """Newest known end of the log, from the last fetch; for people, not for proofs."""
+
+    def ask_ends(self, partitions: Sequence[int]) -> None:
+        """Ask the broker, without waiting, for the ends of these partitions; see `answered_ends`."""
+
+    def answered_ends(self) -> dict[int, int] | None:
+        """The answer to the last `ask_ends`, once; None while it is under way or after it failed."""
+
+    def commit(self, partition: int, offset: int) -> None:
+        """Tell Kafka, without waiting, where the archive is; a hint for tools and for `find_chain`."""
+
+    def close(self) -> None: ...
+
+
+# ---------------------------------------------------------------- rolling (Redis)
+
+
+class Cursor(NamedTuple):
+    """The cursor of a partition as Redis holds it."""
+
+    next: int
+    watermark_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class Apply:
+    """One call of the apply script. `expected == next` with an empty delta only reports."""
+
+    partition: int
+    expected: int
+    next: int
+    watermark_ms: int
+    log_end: int
+    delta: Delta | None
+    paused: bool = False
+    proof_t0_ms: int | None = None  # proof of idleness at `next`; see DESIGN §3.5
+
+
+class Applied(NamedTuple):
+    """Answer of the apply script. `cursor` is what is stored now; None: there is none, nothing was changed."""
+
+    applied: bool
+    cursor: Cursor | None
+    now_ms: int
+    sealed_ms: int
+    refused_brands: int = 0  # cells counted under the reserved empty brand
+    refused_networks: int = 0  # cells counted under the reserved empty network
+    expired: int = 0  # mentions below the floor: archive only
+
+
+@dataclass(slots=True, eq=False)
+class Sealed:
+    """Answer of the seal script."""
+
+    sealed_ms: int  # every minute that starts before this is sealed
+    floor_ms: int
+    held: list[int]  # partitions left out
+    watermark_ms: int  # the minimum of the effective watermarks that was taken; 0 when nothing may move
+    stored_watermarks_ms: dict[int, int]  # of partitions that are not held: for the alignment pause
+    incomplete: int  # minutes sealed incomplete by this call
+    now_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class SealedMinute:
+    """The frozen fields of one sealed minute, for judging. Tallies are summed over networks."""
+
+    start_ms: int
+    mark: str
+    complete: bool
+    models: list[str]
+    tallies: dict[str, tuple[int, ...]]  # brand -> ten on-time sums in the order of MEASURES
+    now_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class Shard:
+    """One shard of brands as it was read. `version` names the state uniquely; compare it on close."""
+
+    number: int
+    closed_ms: int  # minutes that start before this are closed; -1 when nothing was closed yet
+    version: str
+    detector: str
+    numbers: dict[str, str]  # brand -> the detector's numbers, opaque
+    episodes: dict[str, str]  # brand -> the open episode's record, opaque
+
+
+@dataclass(slots=True, eq=False)
+class Close:
+    """One call of the close script: the judged minute of one shard."""
+
+    shard: int
+    minute_ms: int
+    expected_closed_ms: int
+    expected_version: str
+    mark: str
+    detector: str
+    sums: dict[str, tuple[int, ...]]  # brand -> ten frozen sums to add to history; zeros included
+    numbers: dict[str, str]
+    episodes: dict[str, str | None]  # None: the record is removed
+    outbox: dict[str, str]  # message id -> JSON body of the event
+
+
+class Rolling(Protocol):
+    """The rolling picture and its cursors (CONTRACTS §3). All methods raise Unavailable."""
+
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+        """Create the cursor if there is none; return what is stored."""
+
+    def cursor(self, partition: int) -> Cursor | None: ...
+    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+        """Compare-and-set the cursor forward over records that are gone; raise the floor. Returns what is stored."""
+
+    def apply(self, calls: Sequence[Apply]) -> list[Applied]:
+        """Apply in order, in one round trip."""
+
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int) -> Sealed: ...
+    def brands(self) -> Mapping[str, int | None]:
+        """Admitted brands and the start of their first on-time minute, ms; None: only late ones so far."""
+
+    def shard(self, number: int) -> Shard: ...
+    def next_sealed(self, after_ms: int) -> SealedMinute | None:
+        """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
+
+    def close(self, call: Close) -> bool:
+        """Write the judged minute; False: somebody else did, or it was sealed again. Read again."""
+
+    def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, tuple[int, ...]]:
+        """Closed minutes of these hours: start -> ten sums, on-time and late together."""
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease: an efficiency (one worker seals, judges and draws), never needed for truth."""
+
+    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+        """Append one change notice; at most 100 brands are named, more are `*`."""
+
+    def draw(self, brands: Sequence[str] | None) -> None:
+        """Overwrite the rolling hash `now:<brand>` of these brands (None: of all): a view, nothing judges it."""
+
+    def ping(self) -> str:
+        """Name and version of the server, for `check`."""
+
+
+# ---------------------------------------------------------------- archive
+
+
+class Chain(NamedTuple):
+    """What the store knows of a partition. `last` is its newest plan; `done`: it has its manifest."""
+
+    head: Head | None
+    last: Plan | None
+    done: bool
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """The rows of one micro-batch that belong to a chunk."""
+
+    columns: Columns
+    flags: Flags
+    scores: Scores
+    model: str
+
+
+class Archive(Protocol):
+    """Create-only objects; the archive's cursor is its chain of plans. All methods raise Unavailable."""
+
+    def find_chain(self, partition: int, committed: int) -> Chain: ...
+    def create_head(self, head: Head) -> Head:
+        """Create the head, or return the one that is there."""
+
+    def create_plan(self, partition: int, plan: Plan) -> Plan:
+        """Create the plan, or return the one that is there with the same start. Raises Unreadable."""
+
+    def plans(self, partition: int) -> list[Plan]:
+        """The whole chain, oldest first: for a lost Redis, `skip` and `audit`."""
+
+    def write_rows(self, partition: int, plan: Plan, parts: Sequence[Part]) -> list[StoredObject]:
+        """Write one object per event hour; what is there already is read and described instead."""
+
+    def create_manifest(self, partition: int, plan: Plan, manifest: Manifest) -> None: ...
+    def keep_dead_value(self, partition: int, offset: int, value: bytes) -> str:
+        """Keep a value that the broker refuses as a dead letter; returns its name."""
+
+    def probe(self) -> str:
+        """Check that a create-only write is refused the second time; describe the store, for `check`."""
+
+
+# ---------------------------------------------------------------- dead letters
+
+
+class DeadLetters(Protocol):
+    """The topic of dead letters. Raises Unavailable."""
+
+    def send(self, partition: int, rejected: Sequence[Rejected]) -> None:
+        """Produce and flush; when it returns every letter is stored. Identity is the coordinates."""
