@@ -1,0 +1,75 @@
+# Every target needs only Python >= 3.11, make and a package index; `make` alone lists them.
+# PYTHON=…  the interpreter to build .venv from        ARGS=…  more arguments for pytest (make test)
+
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := $(VENV)/.packages-installed
+PROJECT := $(VENV)/.project-installed
+JARS := .servers/kafka/libs
+CODE := stream_worker producers models tests
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test check format servers lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(PROJECT) ## make .venv with the locked packages and this project in it
+
+test: $(PROJECT) ## run the tests against the best servers that are here
+	$(BIN)/pytest $(ARGS)
+
+check: $(PROJECT) ## format, lint, types, layers, spelling, docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/pytest -q tests/test_docs.py tests/test_house_rules.py
+
+format: $(PROJECT) ## rewrite the code the way `make check` wants it
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+servers: $(JARS)/.complete ## fetch Apache Kafka for the tests (needs Java 17+ and Maven; 43 MB)
+
+lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
+	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
+	$(COMPILE) --group build --constraints requirements/dev.txt -o requirements/run.txt
+
+clean: ## remove .venv, .servers, caches and builds
+	rm -rf $(VENV) .servers .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- how ----
+
+COMPILE := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header
+UV := $(shell command -v uv 2>/dev/null)
+# The first interpreter that is new enough; PYTHON=… overrules it.
+PYTHON ?= $(shell for it in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$it -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$it && break; done)
+INSTALL := $(if $(UV),VIRTUAL_ENV=$(VENV) uv pip install --quiet,$(BIN)/python -m pip install --quiet --disable-pip-version-check)
+
+$(PACKAGES): requirements/dev.txt
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; name one: make $(or $(MAKECMDGOALS),setup) PYTHON=/path/to/python3" >&2; exit 78; }
+	@$(if $(UV),,$(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	  echo "$(PYTHON) has no venv module (on Debian: apt-get install python3-venv)" >&2; exit 78; })
+	@echo "make: packages of requirements/dev.txt into $(VENV)"
+	@rm -rf $(VENV)
+	@$(if $(UV),uv venv --quiet --python "$(PYTHON)" $(VENV),$(PYTHON) -m venv $(VENV))
+	@$(INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(PROJECT): $(PACKAGES) pyproject.toml
+	@$(INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(JARS)/.complete: tests/servers/kafka.pom.xml
+	@command -v java >/dev/null && command -v mvn >/dev/null || { \
+	  echo "make servers: Java 17+ and Maven (mvn) are needed; without them tests use Docker or embedded servers" >&2; exit 69; }
+	@rm -rf $(JARS)
+	mvn --batch-mode --quiet --file $< dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$(JARS)
+	@touch $@
