@@ -1,0 +1,73 @@
+"""Values of options as people write them: durations, speeds, moments, crises.
+
+Each function raises `typer.BadParameter`, which is exit code 2 with the option's name.
+"""
+
+import datetime as dt
+import math
+import re
+from typing import Annotated
+
+import typer
+
+from producers.feeds.due import epoch_ms
+from producers.feeds.synthetic import Crisis
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
+_CRISIS = re.compile(r"(?P<brand>.+)@\+(?P<start>[^/@+]+)(?:/(?P<lasts>[^/@+]+))?")
+NOW = "now"
+
+
+def duration_ms(text: str) -> float:
+    """Return milliseconds: `500ms`, `60s`, `1.5m`, `2h`, `1d`."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise typer.BadParameter(f"{text!r} is no duration; write 500ms, 60s, 5m, 2h or 1d")
+    return float(found[1]) * _UNITS_MS[found[2]]
+
+
+def speed(text: str) -> float:
+    """Return how many times faster: `60x`, `60`, `0.5x`, or infinity for `max`."""
+    if text == "max":
+        return math.inf
+    found = _SPEED.fullmatch(text.strip())
+    if found is None or float(found[1]) <= 0:
+        raise typer.BadParameter(f"{text!r} is no speed; write 60x, 0.5x or max")
+    return float(found[1])
+
+
+def moment_ms(text: str) -> int:
+    """Return milliseconds since 1970 of an ISO 8601 time; without an offset it is UTC."""
+    try:
+        return epoch_ms(dt.datetime.fromisoformat(text.strip()))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write it like 2026-11-22T10:00:00Z (without an offset it is UTC)"
+        ) from None
+
+
+def moment_or_now_ms(text: str) -> int | None:
+    """Return what `moment_ms` returns, and None for `now`."""
+    return None if text == NOW else moment_ms(text)
+
+
+def crisis(text: str) -> Crisis:
+    """Return the crisis that `BRAND@+30s` (to the end) or `BRAND@+30s/2m` (for two minutes) names."""
+    found = _CRISIS.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no crisis; write BRAND@+30s, or BRAND@+30s/2m for two minutes")
+    from_ms = duration_ms(found["start"])
+    until_ms = from_ms + duration_ms(found["lasts"]) if found["lasts"] else math.inf
+    return Crisis(found["brand"], from_ms, until_ms)
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return the two sides of `ROLE=COL`."""
+    left, equals, right = text.partition("=")
+    if not equals or not left or not right:
+        raise typer.BadParameter(f"{text!r}: write ROLE=COL, for example url=permalink")
+    return left, right
+
+
