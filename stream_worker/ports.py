@@ -8,13 +8,19 @@ Rules:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, Protocol
 
-from stream_worker.core.columns import Columns, Flags, Records, Rejected, Scores
-from stream_worker.core.deltas import Delta
+from stream_worker.core.columns import Records, Rejected, Scores
 from stream_worker.core.layout import Head, Manifest, Plan, StoredObject
+from stream_worker.core.operations import Applied, Apply, Chain, Cursor, LogPosition, Part
+from stream_worker.core.shards import Close, SealedMinute, Shard
 
-# ---------------------------------------------------------------- model
+__all__ = [  # values of the core that cross a port, for whoever implements it
+    "Applied", "Apply", "Archive", "Chain", "Close", "Cursor", "DeadLetters", "LogPosition", "Part", "Poll",
+    "Rolling", "Scorer", "Sealed", "SealedMinute", "Shard", "Source",
+]  # fmt: skip
+
+# Model
 
 
 class Scorer(Protocol):
@@ -26,15 +32,7 @@ class Scorer(Protocol):
         """Score a batch; a text that fails is `unscored`, never neutral, and fails alone."""
 
 
-# ---------------------------------------------------------------- source
-
-
-class LogPosition(NamedTuple):
-    """What the broker says of a partition at assignment. `committed` is a hint only; -1 when there is none."""
-
-    log_start: int
-    log_end: int
-    committed: int
+# Source
 
 
 @dataclass(slots=True)
@@ -75,40 +73,7 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-# ---------------------------------------------------------------- rolling (Redis)
-
-
-class Cursor(NamedTuple):
-    """The cursor of a partition as Redis holds it."""
-
-    next: int
-    watermark_ms: int
-
-
-@dataclass(slots=True, eq=False)
-class Apply:
-    """One call of the apply script. `expected == next` with an empty delta only reports."""
-
-    partition: int
-    expected: int
-    next: int
-    watermark_ms: int
-    log_end: int
-    delta: Delta | None
-    paused: bool = False
-    proof_t0_ms: int | None = None  # proof of idleness at `next`; see DESIGN §3.5
-
-
-class Applied(NamedTuple):
-    """Answer of the apply script. `cursor` is what is stored now; None: there is none, nothing was changed."""
-
-    applied: bool
-    cursor: Cursor | None
-    now_ms: int
-    sealed_ms: int
-    refused_brands: int = 0  # cells counted under the reserved empty brand
-    refused_networks: int = 0  # cells counted under the reserved empty network
-    expired: int = 0  # mentions below the floor: archive only
+# Rolling (redis)
 
 
 @dataclass(slots=True, eq=False)
@@ -122,46 +87,6 @@ class Sealed:
     stored_watermarks_ms: dict[int, int]  # of partitions that are not held: for the alignment pause
     incomplete: int  # minutes sealed incomplete by this call
     now_ms: int
-
-
-@dataclass(slots=True, eq=False)
-class SealedMinute:
-    """The frozen fields of one sealed minute, for judging. Tallies are summed over networks."""
-
-    start_ms: int
-    mark: str
-    complete: bool
-    models: list[str]
-    tallies: dict[str, tuple[int, ...]]  # brand -> ten on-time sums in the order of MEASURES
-    now_ms: int
-
-
-@dataclass(slots=True, eq=False)
-class Shard:
-    """One shard of brands as it was read. `version` names the state uniquely; compare it on close."""
-
-    number: int
-    closed_ms: int  # minutes that start before this are closed; -1 when nothing was closed yet
-    version: str
-    detector: str
-    numbers: dict[str, str]  # brand -> the detector's numbers, opaque
-    episodes: dict[str, str]  # brand -> the open episode's record, opaque
-
-
-@dataclass(slots=True, eq=False)
-class Close:
-    """One call of the close script: the judged minute of one shard."""
-
-    shard: int
-    minute_ms: int
-    expected_closed_ms: int
-    expected_version: str
-    mark: str
-    detector: str
-    sums: dict[str, tuple[int, ...]]  # brand -> ten frozen sums to add to history; zeros included
-    numbers: dict[str, str]
-    episodes: dict[str, str | None]  # None: the record is removed
-    outbox: dict[str, str]  # message id -> JSON body of the event
 
 
 class Rolling(Protocol):
@@ -204,25 +129,7 @@ class Rolling(Protocol):
         """Name and version of the server, for `check`."""
 
 
-# ---------------------------------------------------------------- archive
-
-
-class Chain(NamedTuple):
-    """What the store knows of a partition. `last` is its newest plan; `done`: it has its manifest."""
-
-    head: Head | None
-    last: Plan | None
-    done: bool
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """The rows of one micro-batch that belong to a chunk."""
-
-    columns: Columns
-    flags: Flags
-    scores: Scores
-    model: str
+# Archive
 
 
 class Archive(Protocol):
@@ -249,7 +156,7 @@ class Archive(Protocol):
         """Check that a create-only write is refused the second time; describe the store, for `check`."""
 
 
-# ---------------------------------------------------------------- dead letters
+# Dead letters
 
 
 class DeadLetters(Protocol):
