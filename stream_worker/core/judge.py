@@ -1,0 +1,173 @@
+"""Judge one sealed minute of one shard of brands: what was read in, the close that must be written out.
+
+Rules:
+1. Pure: the same shard, minute, brands and history give the same close. Whoever judges first writes
+   it; the close script refuses everybody else's (DESIGN §3.5).
+2. A complete minute gives every admitted brand a tally, zeros included, from its first on-time
+   minute on. An incomplete one only says what was seen; a brand without a tally has a hole there.
+3. A minute scored by two models goes to history and is not judged. It is a hole for the detector.
+4. The reserved empty brand (brands past the limit) goes to history and is never judged.
+5. Numbers of another detector are worthless: every brand of the shard starts anew and is fed the
+   closed minutes of its history. Open episodes go on.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from stream_worker.core import episodes
+from stream_worker.core.columns import MINUTE_MS
+from stream_worker.core.deltas import MEASURES
+from stream_worker.core.detector import Detector, Observation
+from stream_worker.core.episodes import Episode, Judged
+from stream_worker.core.shards import Close, SealedMinute, Shard
+
+SHARDS: Final = 16
+RESERVED_BRAND: Final = ""
+
+Sums = tuple[int, ...]
+History = Callable[[str], Mapping[int, Sums]]
+"""Brand -> closed minutes of the last 48 h: start in ms -> ten sums in the order of MEASURES."""
+
+_N, _NEG = MEASURES.index("n"), MEASURES.index("neg")
+_VOICES, _NEG_VOICES = MEASURES.index("voices"), MEASURES.index("neg_voices")
+_ZEROS: Sums = (0,) * len(MEASURES)
+_event_encoder = msgspec.json.Encoder()
+
+
+@lru_cache(maxsize=65_536)
+def shard_of(brand: str) -> int:
+    """Return the shard of a brand: CRC-32 of its UTF-8 mod 16 (CONTRACTS §3)."""
+    return crc32(brand.encode()) % SHARDS
+
+
+def judge(
+    shard: Shard,
+    minute: SealedMinute,
+    brands: Mapping[str, int | None],
+    detector: Detector[Any],
+    history: History,
+) -> Close:
+    """Judge `minute` for the brands of `shard`.
+
+    `brands` are all admitted brands with the start of their first on-time minute in ms (None: late ones
+    only). `minute` must be the first sealed minute at or after `shard.closed_ms`.
+    Raises Unreadable when the record of an episode is not readable.
+    """
+    assert minute.start_ms >= shard.closed_ms, "a closed minute is never judged again"
+    name = f"{detector.name}/{detector.version}"
+    call = Close(
+        shard=shard.number,
+        minute_ms=minute.start_ms,
+        expected_closed_ms=shard.closed_ms,
+        expected_version=shard.version,
+        mark=minute.mark,
+        detector=name,
+        sums=_sums(shard.number, minute, brands),
+        numbers={},
+        episodes={},
+        outbox={},
+    )
+    known = _known_numbers(shard, minute.start_ms, detector, call.sums, history)
+    if len(minute.models) > 1:
+        if shard.detector != name:
+            call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
+        return call
+    _step_all(_Turn(shard, minute, detector, name), known, call)
+    return call
+
+
+class _Turn(NamedTuple):
+    shard: Shard
+    minute: SealedMinute
+    detector: Detector[Any]
+    name: str
+
+
+def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -> dict[str, Sums]:
+    tallies, start_ms = minute.tallies, minute.start_ms
+    sums = {brand: tally for brand, tally in tallies.items() if shard_of(brand) == number}
+    if minute.complete:
+        for brand, first_ms in brands.items():
+            if (
+                first_ms is not None
+                and first_ms <= start_ms
+                and shard_of(brand) == number
+                and brand not in tallies
+                and brand != RESERVED_BRAND
+            ):
+                sums[brand] = _ZEROS
+    return sums
+
+
+def _known_numbers(
+    shard: Shard, minute_ms: int, detector: Detector[Any], due: Mapping[str, Sums], history: History
+) -> dict[str, Any]:
+    """Decode the numbers that are there; where they are another detector's, make them from history."""
+    if shard.detector == f"{detector.name}/{detector.version}":
+        known = {}
+        for brand in due:
+            if (text := shard.numbers.get(brand)) is None:
+                continue
+            try:
+                known[brand] = detector.decode(text)
+            except ValueError:  # made from history anyway: one damaged field must not stop a shard
+                known[brand] = _warm(detector, shard.episodes.get(brand), history(brand), minute_ms)
+        return known
+    # Brands that are not due are warmed too: their old numbers must not stay under the new name.
+    return {
+        brand: _warm(detector, shard.episodes.get(brand), history(brand), minute_ms)
+        for brand in {**due, **shard.numbers}
+        if brand != RESERVED_BRAND
+    }
+
+
+def _warm(detector: Detector[Any], record: str | None, past: Mapping[int, Sums], before_ms: int) -> Any:
+    """Feed the closed minutes before `before_ms`, in order; history does not say which were incomplete."""
+    episode = episodes.decode(record) if record is not None else None
+    numbers = detector.start()
+    for start_ms in sorted(past):
+        if start_ms < before_ms:
+            seen = _observe(numbers.minute_ms, start_ms, past[start_ms], complete=True, episode=episode)
+            numbers, _ = detector.step(numbers, seen)
+    return numbers
+
+
+def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
+    shard, minute, detector, name = turn
+    start_ms, complete = minute.start_ms, minute.complete
+    model = minute.models[0] if minute.models else None
+    for brand, tally in call.sums.items():
+        if brand == RESERVED_BRAND:
+            continue
+        numbers = known.pop(brand, None) or detector.start()
+        record = shard.episodes.get(brand)
+        episode = episodes.decode(record) if record is not None else None
+        seen = _observe(numbers.minute_ms, start_ms, tally, complete=complete, episode=episode)
+        numbers, verdict = detector.step(numbers, seen)
+        call.numbers[brand] = detector.encode(numbers)
+        moved, event = episodes.advance(episode, Judged(brand, start_ms, verdict, name, model, complete))
+        if moved is not episode:
+            call.episodes[brand] = None if moved is None else episodes.encode(moved)
+        if event is not None:
+            call.outbox[event.id] = _event_encoder.encode(event).decode()
+    if shard.detector != name:  # warmed, but not due in this minute
+        call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
+
+
+def _observe(
+    last_ms: int, minute_ms: int, tally: Sums, *, complete: bool, episode: Episode | None
+) -> Observation:
+    return Observation(
+        minute_ms,
+        tally[_VOICES],
+        tally[_NEG_VOICES],
+        tally[_N],
+        tally[_NEG],
+        complete,
+        (minute_ms - last_ms) // MINUTE_MS - 1 if last_ms >= 0 else 0,
+        episodes.is_frozen(episode, minute_ms),
+    )

@@ -1,0 +1,48 @@
+"""A shard of brands, as it is read before and written after one of its minutes is judged (DESIGN §3.5).
+
+Rules:
+1. A close is compared with what was read: `closed_ms`, the version of the state, the seal's mark.
+2. Tallies are tuples of ten integers in the order of `MEASURES`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False)
+class SealedMinute:
+    """The frozen fields of one sealed minute, for judging. Tallies are summed over networks."""
+
+    start_ms: int
+    mark: str
+    complete: bool
+    models: list[str]
+    tallies: dict[str, tuple[int, ...]]  # brand -> ten on-time sums in the order of MEASURES
+    now_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class Shard:
+    """One shard of brands as it was read. `version` names the state uniquely; compare it on close."""
+
+    number: int
+    closed_ms: int  # minutes that start before this are closed; -1 when nothing was closed yet
+    version: str
+    detector: str
+    numbers: dict[str, str]  # brand -> the detector's numbers, opaque
+    episodes: dict[str, str]  # brand -> the open episode's record, opaque
+
+
+@dataclass(slots=True, eq=False)
+class Close:
+    """One call of the close script: the judged minute of one shard."""
+
+    shard: int
+    minute_ms: int
+    expected_closed_ms: int
+    expected_version: str
+    mark: str
+    detector: str
+    sums: dict[str, tuple[int, ...]]  # brand -> ten frozen sums to add to history; zeros included
+    numbers: dict[str, str]
+    episodes: dict[str, str | None]  # None: the record is removed
+    outbox: dict[str, str]  # message id -> JSON body of the event
