@@ -24,40 +24,31 @@ def compare_archive(expected, stored):
 
 
 def _chains(expected, stored):
-    starts = {partition: 0 for partition in expected.verdicts}
-    if stored.head is None:
-        yield Difference("head", expected.log, "a head", None)
-    elif stored.head["starts"] != list(starts.values()):
-        yield Difference("head", expected.log, list(starts.values()), stored.head["starts"])
+    starts = dict.fromkeys(expected.verdicts, 0)
+    if stored.head is None or stored.head["starts"] != list(starts.values()):
+        yield Difference("head", expected.log, list(starts.values()), stored.head)
     for partition, verdicts in expected.verdicts.items():
         at = 0
         for (_, start), plan in sorted(it for it in stored.plans.items() if it[0][0] == partition):
-            where = f"partition {partition}, plan {start}"
+            yield from _plan(expected, stored, partition, start, plan)
             if (start, plan["start"]) != (at, at):
-                yield Difference("plans chain", where, at, plan["start"])
-            if plan["kind"] != "data" or not start < plan["end"] <= start + _SPAN:
-                yield Difference("plans", where, "data over a span", plan)
-            for which in ("start", "end"):
-                watermark = _watermark(verdicts, plan[which], expected.limits)
-                if plan[f"watermark_{which}"] != watermark:
-                    yield Difference(f"plans' watermark_{which}", where, watermark, plan[f"watermark_{which}"])
-            if (partition, start, plan["end"]) not in stored.manifests:
-                yield Difference("plans without a manifest", where, "a manifest", None)
+                yield Difference("plans chain", f"partition {partition}, plan {start}", at, plan["start"])
             at = plan["end"]
         last = verdicts[-1].record.offset + 1 if verdicts else 0
         if not last <= at <= expected.ends[partition]:
             yield Difference("plans reach the end", f"partition {partition}", expected.ends[partition], at)
 
 
-def _watermark(verdicts, offset, limits):
-    """The watermark before `offset`; None when there was no mention."""
-    seen = (
-        min(it.mention.event_time_ms, it.record.record_time_ms)
-        for it in verdicts
-        if it.mention is not None and it.record.offset < offset
-    )
-    highest = max(seen, default=None)
-    return None if highest is None else highest - limits.lateness_ms
+def _plan(expected, stored, partition, start, plan):
+    where = f"partition {partition}, plan {start}"
+    if plan["kind"] != "data" or not start < plan["end"] <= start + _SPAN:
+        yield Difference("plans", where, "data over a span", plan)
+    for which in ("start", "end"):
+        watermark_ms = expected.watermark_ms(partition, plan[which])
+        if plan[f"watermark_{which}"] != watermark_ms:
+            yield Difference(f"plans' watermark_{which}", where, watermark_ms, plan[f"watermark_{which}"])
+    if (partition, start, plan["end"]) not in stored.manifests:
+        yield Difference("plans without a manifest", where, "a manifest", None)
 
 
 def _manifests(expected, stored):
@@ -67,7 +58,7 @@ def _manifests(expected, stored):
         where = f"partition {partition}, manifest {start}-{end}"
         if place not in planned:
             yield Difference("manifests without a plan", where, "a plan", None)
-        inside = [it for it in expected.verdicts[partition] if start <= it.record.offset < end]
+        inside = expected.between(partition, start, end)
         outcomes = Counter(_outcome(it) for it in inside)
         outcomes["absent"] = end - start - len(inside)
         wanted = {name: outcomes[name] for name in OUTCOMES}
@@ -126,9 +117,7 @@ def _misplaced(expected, name, place, row):
     """A row in an object whose name does not say so."""
     hour = datetime.fromtimestamp(row["event_time"] // 1000, UTC)
     partition, start, end = place
-    wanted = (
-        f"dt={hour:%Y-%m-%d}/hour={hour:%H}/{expected.log}+{partition}+{start:020d}-{end:020d}.parquet"
-    )
+    wanted = f"dt={hour:%Y-%m-%d}/hour={hour:%H}/{expected.log}+{partition}+{start:020d}-{end:020d}.parquet"
     inside = row["partition"] == partition and start <= row["offset"] < end
     if name != wanted or not inside:
         yield Difference("rows' place", f"({row['partition']}, {row['offset']})", wanted, name)
@@ -167,7 +156,9 @@ def _scores(at, row):
     numbers = [row[name] for name in ("sentiment_micro", "p_neg", "p_neu", "p_pos")]
     if row["label"] not in range(5):
         yield Difference("rows' label", f"{at}", "0 to 4", row["label"])
-    elif (row["label"] == UNSCORED) != all(it is None for it in numbers) or (None in numbers and any(numbers)):
+    elif (row["label"] == UNSCORED) != all(it is None for it in numbers) or (
+        None in numbers and any(numbers)
+    ):
         yield Difference("rows' scores", f"{at}", f"fit for label {row['label']}", numbers)
     elif row["label"] != UNSCORED and not (abs(numbers[0]) <= 10**6 and abs(sum(numbers[1:]) - 1) < 1e-3):
         yield Difference("rows' scores", f"{at}", "-1 … 1, and shares that add up to 1", numbers)
@@ -204,6 +195,8 @@ def compare_letters(expected, letters):
             yield Difference("dead letters' value", f"{at} ({rejected[at].why})", record.value, letter.value)
         told = headers["sw-topic"].decode(), headers["sw-record-time"].decode(), bool(headers["sw-reason"])
         if told != (expected.topic, str(record.record_time_ms), True):
-            yield Difference("dead letters' headers", f"{at}", (expected.topic, record.record_time_ms), headers)
+            yield Difference(
+                "dead letters' headers", f"{at}", (expected.topic, record.record_time_ms), headers
+            )
     for at in sorted(rejected.keys() - found):
         yield Difference("dead letters", f"{at}", f"a letter ({rejected[at].why})", None)

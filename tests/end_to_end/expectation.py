@@ -1,5 +1,6 @@
 """What must be found: the oracle's verdicts of a whole log, and how a difference is told."""
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -42,8 +43,24 @@ class Expected:
         for verdicts in self.verdicts.values():
             yield from (it for it in verdicts if it.mention is not None)
 
+    def between(self, partition, start, end):
+        """The verdicts of the records at the offsets [start, end)."""
+        verdicts = self.verdicts[partition]
+        first, last = (bisect_left(verdicts, at, key=_offset) for at in (start, end))
+        return verdicts[first:last]
+
+    def watermark_ms(self, partition, offset):
+        """The watermark before the record at `offset`, or at the end of the log; None: no mention yet."""
+        verdicts = self.verdicts[partition]
+        at = bisect_left(verdicts, offset, key=_offset)
+        return verdicts[at].watermark_ms if at < len(verdicts) else self.watermarks[partition]
+
     def last_minute_ms(self):
         return max(it.mention.minute_ms for it in self.mentions())
+
+
+def _offset(verdict):
+    return verdict.record.offset
 
 
 def expect(topic, log, records, ends, limits):

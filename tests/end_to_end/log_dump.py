@@ -12,7 +12,7 @@ DUMP_WITHIN_S = 60
 
 
 def dump(bootstrap, topic):
-    """Records by partition, in order, and the end of each partition as its end-of-partition event tells it."""
+    """Records by partition, in order, and the end of each partition as its end-of-partition event tells."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -37,7 +37,9 @@ def _read(consumer, topic, partitions):
     ends = {}
     deadline = time.monotonic() + DUMP_WITHIN_S
     while len(ends) < len(partitions):
-        assert time.monotonic() < deadline, f"{topic}: no end of {set(partitions) - set(ends)} after {DUMP_WITHIN_S} s"
+        assert time.monotonic() < deadline, (
+            f"{topic}: no end of {set(partitions) - set(ends)} after {DUMP_WITHIN_S} s"
+        )
         for message in consumer.consume(5_000, timeout=1):
             if message.error() is None:
                 records[message.partition()].append(_record(message))

@@ -12,7 +12,7 @@ It shares no code with the worker. Its rules, all about one partition and smalle
    allowed lateness; none before the first mention. *Late*: the watermark has reached the window's end.
 """
 
-import datetime
+import datetime as dt
 import json
 import math
 import re
@@ -78,10 +78,14 @@ class Mention:
 
 @dataclass(slots=True)
 class Verdict:
-    """One record with its verdict; `why` is set and `mention` is None when it is rejected."""
+    """One record with its verdict; `why` is set and `mention` is None when it is rejected.
+
+    `watermark_ms` is the one before this record; None before the first mention.
+    """
 
     record: Record
     mention: Mention | None
+    watermark_ms: int | None
     why: str = ""
     duplicate: bool = False
     repeat: bool = False
@@ -96,22 +100,22 @@ class Refused(Exception):
 def judge(records, limits):
     """Verdicts of the records of ONE partition, given in the order of their offsets, and its watermark."""
     memory = _Memory(limits)
-    highest_ms = None
+    watermark_ms = None
     verdicts = []
     for record in records:
         try:
             mention = decode(record, limits)
         except Refused as reason:
-            verdicts.append(Verdict(record, None, why=str(reason)))
+            verdicts.append(Verdict(record, None, watermark_ms, why=str(reason)))
             continue
-        verdict = Verdict(record, mention)
+        verdict = Verdict(record, mention, watermark_ms)
         memory.flag(verdict)
-        if highest_ms is not None:
-            verdict.late = highest_ms - limits.lateness_ms >= mention.minute_ms + MINUTE_MS
-        seen_ms = min(mention.event_time_ms, record.record_time_ms)
-        highest_ms = seen_ms if highest_ms is None else max(highest_ms, seen_ms)
+        if watermark_ms is not None:
+            verdict.late = watermark_ms >= mention.minute_ms + MINUTE_MS
+        moved_ms = min(mention.event_time_ms, record.record_time_ms) - limits.lateness_ms
+        watermark_ms = moved_ms if watermark_ms is None else max(watermark_ms, moved_ms)
         verdicts.append(verdict)
-    return verdicts, None if highest_ms is None else highest_ms - limits.lateness_ms
+    return verdicts, watermark_ms
 
 
 @dataclass(slots=True)
@@ -163,18 +167,7 @@ def decode(record, limits):
 
 
 def _typed(known, record_time_ms):
-    for name in _REQUIRED:
-        if name not in known:
-            raise Refused(f"no {name}")
-    for name in ("id", "brand", "network", "text"):
-        if not isinstance(known[name], str):
-            raise Refused(f"{name} is no text")
-    for name in _TEXTS:
-        if not isinstance(known.get(name), str | None):
-            raise Refused(f"{name} is no text")
-    reach = known.get("reach")
-    if reach is not None and (type(reach) is not int or not -(1 << 63) <= reach < 1 << 63):
-        raise Refused("reach is no integer")
+    _refuse_wrong_types(known)
     if not known["brand"].strip() or not known["text"].strip():
         raise Refused("empty brand or text")
     if not _NETWORK.fullmatch(known["network"]):
@@ -187,6 +180,21 @@ def _typed(known, record_time_ms):
     return Mention(event_time_ms=event_time_ms, extra=extra or None, **plain)
 
 
+def _refuse_wrong_types(known):
+    for name in _REQUIRED:
+        if name not in known:
+            raise Refused(f"no {name}")
+    for name in ("id", "brand", "network", "text"):
+        if not isinstance(known[name], str):
+            raise Refused(f"{name} is no text")
+    for name in _TEXTS:
+        if not isinstance(known.get(name), str | None):
+            raise Refused(f"{name} is no text")
+    reach = known.get("reach")
+    if reach is not None and (type(reach) is not int or not -(1 << 63) <= reach < 1 << 63):
+        raise Refused("reach is no integer")
+
+
 def _event_time(given):
     """Milliseconds since 1970 of an RFC 3339 time or of integer milliseconds."""
     if type(given) is int:
@@ -196,10 +204,10 @@ def _event_time(given):
         raise Refused("event time")
     *date, fraction, sign, hours, minutes = found.groups()
     try:
-        moment = datetime.datetime(*map(int, date), tzinfo=datetime.UTC)
+        moment = dt.datetime(*map(int, date), tzinfo=dt.UTC)
     except ValueError:
         raise Refused("event time") from None
-    since = moment - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    since = moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     shift_s = (int(hours) * 3600 + int(minutes) * 60) * (1 if sign == "+" else -1) if sign else 0
     whole_s = since.days * 86_400 + since.seconds - shift_s
     return whole_s * 1000 + int(((fraction or "") + "000")[:3])

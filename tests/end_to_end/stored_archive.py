@@ -88,7 +88,9 @@ def rows_of(body):
     for name in ("record_time", "event_time"):
         if name in types:
             index = table.schema.get_field_index(name)
-            table = table.set_column(index, name, table.column(name).cast(pa.timestamp("ms", "UTC")).cast(pa.int64()))
+            table = table.set_column(
+                index, name, table.column(name).cast(pa.timestamp("ms", "UTC")).cast(pa.int64())
+            )
     return types, table.to_pylist()
 
 

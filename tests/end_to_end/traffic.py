@@ -20,17 +20,19 @@ SPREAD_BRAND = "Everywhere Ltd"  # its key is the author: the one brand that all
 
 BRANDS = (
     SPREAD_BRAND, "Acme", "Globex", "Initech", "Umbrella", "Stark Industries", "Wayne & Sons", "a:b:c", ":",
-    "::x::", "fox 🦊🏳️‍🌈", 'say "hi"', "it's", "back\\slash", "{sw}", "{curly", "line\nbreak", "tab\tbed", "nul\0nul",
-    "L" * 300, "ß" * 300, " spaced  brand ", "İstanbul", "ΟΔΟΣ", "日本", "caf\u00e9", "cafe\u0301", "%s %d {0}", "<b>x</b>",
-    "__proto__", "null", "true", "0", "-1", "1e5", "007", ",comma,", "$(id)", "../../etc", "late_n:x:y", "model:sk",
-    "n", "\u2028sep", "\u202eright to left", "#tag", "🙂", "[]", "\x1b[31m",
+    "::x::", "fox 🦊🏳️‍🌈", 'say "hi"', "it's", "back\\slash", "{sw}", "{curly",
+    "line\nbreak", "tab\tbed", "nul\0nul", "L" * 300, "ß" * 300, " spaced  brand ", "İstanbul", "ΟΔΟΣ",
+    "日本", "caf\u00e9", "cafe\u0301", "%s %d {0}", "<b>x</b>", "__proto__", "null", "0", "-1", "1e5",
+    "007", ",comma,", "$(id)", "../../etc", "late_n:x:y", "model:sk", "n", "\u2028sep",
+    "\u202eright to left", "#tag", "🙂", "[]", "\x1b[31m",
 )  # fmt: skip
 NETWORKS = ("twitter", "reddit", "bluesky", "mastodon", "x", "news.example-1", "a_b.c-d", "0", "n" * 32)
 WORDS = (
-    "love hate this that great awful the delivery was late support never answered again best ever broken phone "
-    "refund please why thank you so much terrible service amazing update crash login queue hours today quality "
-    "price worth nothing new logo nice ugly ÜBER ΣΊΣΥΦΟΣ İZMİR naïve 東京 😀 😡 ❤️ meh ok fine lol not bad at all"
-).split()
+    "love", "hate", "this", "that", "great", "awful", "the", "delivery", "was", "late", "support", "never",
+    "ever", "broken", "phone", "refund", "please", "why", "thank", "you", "so", "much", "terrible", "service",
+    "amazing", "update", "crash", "login", "queue", "hours", "today", "quality", "price", "worth", "nothing",
+    "nice", "ugly", "ÜBER", "ΣΊΣΥΦΟΣ", "İZMİR", "naïve", "東京", "😀", "😡", "❤️", "meh", "fine", "bad",
+)  # fmt: skip
 SPACES = (" ", " ", " ", " ", "  ", "\n", "\t", "\u00a0", "\u3000")
 ZONES_MIN = (0, 60, 330, -480, 765, -210)
 UNKNOWN = (
@@ -118,8 +120,8 @@ class _Talk:
         for share, again in (
             (DUPLICATE, lambda: self._before(0, 400)),
             (FAR_DUPLICATE, lambda: self._before(self.horizon_offsets - 50, 3 * self.horizon_offsets)),
-            (EDITED, lambda: self._edited()),
-            (COPY, lambda: self._copy()),
+            (EDITED, self._edited),
+            (COPY, self._copy),
         ):
             if dice < share:
                 return again() or self._new()
@@ -183,7 +185,10 @@ class _Talk:
         if rng.random() < 0.2:
             post |= {"url": f"https://x.example/{post['id']}", "lang": rng.choice(("en", "de", "tr", None))}
         if rng.random() < 0.2:
-            post |= {"reach": rng.choice((0, 1, 250, 10**9, (1 << 63) - 1, None)), "reply_to": rng.choice(("1", None))}
+            post |= {
+                "reach": rng.choice((0, 1, 250, 10**9, (1 << 63) - 1, None)),
+                "reply_to": rng.choice(("1", None)),
+            }
         if rng.random() < 0.06:
             post |= rng.choice(UNKNOWN)
         return post
@@ -204,7 +209,9 @@ class _Talk:
         if dice < 0.004:
             return f"https://only.example/{rng.randrange(10**9)}"  # its text key has no word left
         words = rng.choices(WORDS, k=rng.randrange(600, 900) if dice < 0.006 else rng.randrange(3, 14))
-        words.append(f"#{rng.getrandbits(40):x}" if dice < 0.97 else rng.choice(("\0", "</script>", "rt", "\u2028")))
+        words.append(
+            f"#{rng.getrandbits(40):x}" if dice < 0.97 else rng.choice(("\0", "</script>", "rt", "\u2028"))
+        )
         return "".join(word + rng.choice(SPACES) for word in words)
 
     def _partition(self, key):
@@ -217,7 +224,10 @@ class _Talk:
         for share, back_ms in (
             (OUT_OF_ORDER, lambda: rng.randrange(900, self.lateness_ms)),
             (LATE, lambda: rng.randrange(self.lateness_ms, 25 * MINUTE_MS)),
-            (VERY_LATE, lambda: rng.choice((3, 5, 60, 72, 40 * 24) if phase.ancient else (3,)) * 60 * MINUTE_MS),
+            (
+                VERY_LATE,
+                lambda: rng.choice((3, 5, 60, 72, 40 * 24) if phase.ancient else (3,)) * 60 * MINUTE_MS,
+            ),
             (TOO_EARLY, lambda: -rng.randrange(5 * MINUTE_MS + 1, 9 * MINUTE_MS)),
             (EARLY, lambda: -rng.randrange(4 * MINUTE_MS) if phase.ahead else 0),
         ):
