@@ -119,9 +119,9 @@ class Child:
         """Kill it at once, as `kill -9` does. Safe to repeat."""
         self._end(signal.SIGKILL, grace_s=10.0)
 
-    def close(self) -> None:
-        """Stop it and remove the folder, if the folder was made for it."""
-        self.stop()
+    def close(self, *, grace_s: float = 10.0) -> None:
+        """Stop it and remove the folder, if the folder was made for it. Safe to repeat."""
+        self.stop(grace_s=grace_s)
         if self._is_temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -5,6 +5,7 @@ import re
 import secrets
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,8 @@ PROPERTIES = {
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
+    "broker.heartbeat.interval.ms": "300",
+    "broker.session.timeout.ms": "3000",  # how long a killed one keeps the next from registering
     "controlled.shutdown.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -54,13 +57,13 @@ Configuration:
 
 @dataclass
 class KafkaServer:
-    """A broker: `bootstrap` for clients; `child` is set when we may stop, kill, freeze and start it."""
+    """A broker: `bootstrap` for clients; a private one has the `child` to stop, kill, freeze and start."""
 
     bootstrap: str
     kind: str  # "Apache Kafka", "Tansu" or "Kafka" (an address given)
     version: str
     origin: str
-    child: Child | None = None
+    child: Child | docker.Container | None = None
 
     def __str__(self):
         return f"{self.kind} {self.version} ({self.origin})"
@@ -83,7 +86,7 @@ class KafkaServer:
 
     def close(self):
         if self.child is not None:
-            self.child.close()
+            self.child.close(grace_s=0)  # nothing in it is worth the wait
 
 
 def from_environment():
@@ -94,9 +97,19 @@ def from_environment():
 
 
 def from_docker():
-    docker.require_engine()
+    """Apache's own image; its listeners are set as properties in upper case with underscores."""
+    docker.require_image(IMAGE)
     port = free_port()
-    return KafkaServer(f"{LOOPBACK}:{port}", "Apache Kafka", IMAGE.partition(":")[2], "Docker", _run(port))
+    own = {
+        "listeners": "PLAINTEXT://0.0.0.0:9092,CONTROLLER://localhost:9093",
+        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
+        "controller.quorum.voters": "1@localhost:9093",
+    }
+    env = {"KAFKA_" + key.replace(".", "_").upper(): value for key, value in (PROPERTIES | own).items()}
+    container = docker.Container(IMAGE, port=9092, published=port, env=env)
+    server = KafkaServer(f"{LOOPBACK}:{port}", "Apache Kafka", IMAGE.partition(":")[2], "Docker", container)
+    _wait_for(server.bootstrap)
+    return server
 
 
 def from_jars():
@@ -174,26 +187,7 @@ def _answers(address):
     return True
 
 
-class _Container:
-    """A container behind the one method that the shared fixture needs."""
-
-    def __init__(self, container):
-        self._container = container
-
-    def close(self):
-        self._container.stop()
-
-
-def _run(port):
-    from testcontainers.core.container import DockerContainer
-
-    own = {
-        "listeners": "PLAINTEXT://0.0.0.0:9092,CONTROLLER://localhost:9093",
-        "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{port}",
-        "controller.quorum.voters": "1@localhost:9093",
-    }
-    container = DockerContainer(IMAGE).with_bind_ports("9092/tcp", (LOOPBACK, port))
-    for key, value in (PROPERTIES | own).items():
-        container.with_env("KAFKA_" + key.replace(".", "_").upper(), value)
-    container.start()
-    return _Container(container)
+def _wait_for(address):
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while not _answers(address):
+        assert time.monotonic() < deadline_s, f"{address} did not answer within {READY_WITHIN_S:g} s"
