@@ -83,7 +83,7 @@ class KafkaDeadLetters:
             if not self._produce([letter._replace(value=b"", headers=headers)]):
                 return
         raise Unavailable(
-            f"dead letters: {self._topic} refuses a letter even without its value: raise its max.message.bytes"
+            f"dead letters: {self._topic} refuses a letter even without value: raise its max.message.bytes"
         )
 
     def _letter(self, partition: int, one: Rejected) -> _Outgoing:
