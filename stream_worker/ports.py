@@ -7,7 +7,7 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from stream_worker.core.columns import Records, Rejected, Scores
@@ -87,6 +87,7 @@ class Sealed:
     stored_watermarks_ms: dict[int, int]  # of partitions that are not held: for the alignment pause
     incomplete: int  # minutes sealed incomplete by this call
     now_ms: int
+    idle: list[int] = field(default_factory=list)  # at their end by a proof: no reason to pause others
 
 
 class Rolling(Protocol):

@@ -1,0 +1,47 @@
+-- Write the judged minute of one shard: history, the detector's state and the outbox (DESIGN 3.5).
+-- ARGV: shard, minute, expected closed, expected version, mark, detector, and as JSON
+--       {sums: [[brand, ten integers]], numbers: [[brand, text]], episodes: [[brand, text or null]], outbox: [[message id, JSON]]}.
+-- Reply: 1, or 0 when anything that was read is not so any more; then nothing is changed.
+local shard, minute = root .. ':shard:' .. ARGV[1], tonumber(ARGV[2])
+
+local stored = redis.call('HMGET', shard, 'closed', 'version')
+if (stored[1] or '-1') ~= ARGV[3] or (stored[2] or '') ~= ARGV[4] then return 0 end
+if redis.call('HGET', minute_key(minute), 'mark') ~= ARGV[5] then return 0 end
+
+local body = cjson.decode(ARGV[7])
+local outbox = root .. ':outbox'
+local history = {}
+check_type(outbox, 'hash')
+for _, entry in ipairs(body.sums) do
+  plan_history_of_minute(history, minute, entry[1], entry[2])
+  plan_history_of_hour(history, minute, entry[1], entry[2])
+end
+
+write_history(history)
+for _, entry in ipairs(body.numbers) do redis.call('HSET', shard, 'numbers:' .. entry[1], entry[2]) end
+for _, entry in ipairs(body.episodes) do
+  if entry[2] == cjson.null then
+    redis.call('HDEL', shard, 'episode:' .. entry[1])
+  else
+    redis.call('HSET', shard, 'episode:' .. entry[1], entry[2])
+  end
+end
+for _, entry in ipairs(body.outbox) do redis.call('HSETNX', outbox, entry[1], entry[2]) end
+redis.call('HSET', shard, 'closed', int(minute + MINUTE), 'version', ARGV[5], 'detector', ARGV[6])
+
+-- History that has become too old since the last close: minutes after 48 h, hours after 35 d.
+local function forget(kind, unit, age)
+  local last = tonumber(ARGV[3]) - MINUTE
+  local from = last - age
+  from = from - from % unit + unit
+  for start = from, math.min(minute - age, last), unit do
+    for _, entry in ipairs(body.sums) do
+      redis.call('UNLINK', root .. kind .. int(start) .. ':' .. entry[1])
+    end
+  end
+end
+if ARGV[3] ~= '-1' then
+  forget(':hm:', HOUR, 48 * HOUR)
+  forget(':hd:', DAY, 35 * DAY)
+end
+return 1

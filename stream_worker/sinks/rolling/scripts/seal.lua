@@ -1,0 +1,108 @@
+-- Seal the minutes that every partition has passed, in order; trim what is closed (DESIGN 3.5).
+-- ARGV: log name, partition count, lateness, max_hold, minutes at most. All times in ms.
+-- Reply: sealed, floor, watermark taken, minutes sealed incomplete, now, held partitions,
+--       {partition, stored watermark} flat of those not held, idle partitions.
+local log, partitions = ARGV[1], tonumber(ARGV[2])
+local lateness, max_hold, limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local c = redis.call('HMGET', ctl,
+  'incarnation', 'sealed', 'floor', 'partitions', 'last_data', 'returned_ms', 'trimmed')
+local sealed, floor, last_data = tonumber(c[2] or 0), tonumber(c[3] or 0), tonumber(c[5])
+if c[1] ~= log then return {sealed, floor, 0, 0, now, {}, {}, {}} end
+partitions = math.max(partitions, tonumber(c[4] or 0))
+
+-- 1. The minimum of the effective watermarks, without the partitions that are held.
+local seen = {}
+local held, idle, watermarks = {}, {}, {}
+local target, held_low = math.huge, math.huge
+for p = 0, partitions - 1 do
+  local s = redis.call('HMGET', cursors, 'next:' .. p, 'wm:' .. p, 'alive:' .. p, 'proof:' .. p, 'seen:' .. p)
+  if not s[5] then
+    s[5] = int(now)
+    table.insert(seen, p)
+  end
+  local effective, idle_here = -math.huge, false
+  if s[1] then
+    effective = tonumber(s[2])
+    local cursor, t0 = string.match(s[4] or '', '^(%d+),(%-?%d+)$')
+    if cursor == s[1] then -- an older proof says nothing about the records that came since
+      effective, idle_here = math.max(effective, tonumber(t0) - lateness), true
+    end
+  end
+  local base = math.max(tonumber(s[3] or 0), tonumber(s[5]), tonumber(c[6] or 0))
+  if now - base > max_hold then
+    table.insert(held, p)
+    held_low = math.min(held_low, effective)
+  else
+    target = math.min(target, effective)
+    if s[1] then
+      table.insert(watermarks, p)
+      table.insert(watermarks, s[2])
+    end
+    if idle_here then table.insert(idle, p) end
+  end
+end
+local may_move = target > -math.huge and target < math.huge -- huge: all are held, and nothing moves
+local target_minute = may_move and target - target % MINUTE or sealed
+
+-- 2. Which minutes? Empty ones count until 24 h after the last one with data; a longer gap is a hole,
+--    passed in one step. This depends on the log alone, so live and catch-up mark the same minutes.
+local function next_with_mentions(from, to)
+  local at = 0
+  while true do
+    local found = redis.call('ZRANGEBYSCORE', minutes, int(from), '(' .. int(to), 'LIMIT', at, 100)
+    for _, minute in ipairs(found) do
+      if redis.call('HGET', root .. ':m:' .. minute, 'mentions') then return tonumber(minute) end
+    end
+    if #found < 100 then return to end
+    at = at + 100
+  end
+end
+
+local sealing, incomplete = {}, 0 -- {minute, complete}
+for _ = 1, limit do
+  if sealed >= target_minute then break end
+  local has_mentions = redis.call('HGET', minute_key(sealed), 'mentions')
+  if has_mentions then last_data = sealed end
+  if has_mentions or (last_data and sealed <= last_data + DAY) then
+    local complete = held_low >= sealed + MINUTE and sealed >= floor
+    if not complete then incomplete = incomplete + 1 end
+    table.insert(sealing, {sealed, complete and '1' or '0'})
+    sealed = sealed + MINUTE
+  else
+    sealed = next_with_mentions(sealed, target_minute)
+  end
+end
+
+-- 3. What may go: minutes older than 2 h before the slowest shard's close, and names whose hash expired.
+local closed = math.huge
+for k = 0, 15 do
+  closed = math.min(closed, tonumber(redis.call('HGET', root .. ':shard:' .. k, 'closed') or '-1'))
+end
+local keep_from, trimming, trimmed = closed - 2 * HOUR, {}, tonumber(c[7] or 0)
+for _, minute in ipairs(redis.call('ZRANGEBYSCORE', minutes, '-inf', '(' .. int(sealed), 'LIMIT', 0, 500)) do
+  if tonumber(minute) >= keep_from and redis.call('EXISTS', root .. ':m:' .. minute) == 1 then break end
+  table.insert(trimming, minute)
+  trimmed = math.max(trimmed, tonumber(minute) + MINUTE)
+end
+if #trimming < 500 then trimmed = math.max(trimmed, keep_from) end
+
+-- 4. Write.
+for _, p in ipairs(seen) do redis.call('HSET', cursors, 'seen:' .. p, int(now)) end
+for _, s in ipairs(sealing) do
+  local key = minute_key(s[1])
+  -- The mark names this very seal: a close that was read before a rollback finds another one.
+  redis.call('HSET', key, 'mark', int(now_us) .. '-' .. int(s[1]), 'complete', s[2], 'sealed_ms_at', int(now))
+  redis.call('HSETNX', key, 'models', '')
+  redis.call('ZADD', minutes, int(s[1]), int(s[1]))
+  redis.call('EXPIRE', key, MINUTE_TTL)
+end
+for _, minute in ipairs(trimming) do
+  redis.call('UNLINK', root .. ':m:' .. minute)
+  redis.call('ZREM', minutes, minute)
+end
+floor = math.max(floor, sealed - 35 * DAY)
+redis.call('HSET', ctl, 'partitions', int(partitions), 'sealed', int(sealed))
+redis.call('HSET', ctl, 'floor', int(floor), 'trimmed', int(trimmed))
+if last_data then redis.call('HSET', ctl, 'last_data', int(last_data)) end
+return {sealed, floor, may_move and target or 0, incomplete, now, held, watermarks, idle}
