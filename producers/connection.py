@@ -43,7 +43,9 @@ def producer_settings(bootstrap: str | None, pairs: Iterable[str], properties: P
     for pair in pairs:
         key, value = _split("--set", pair)
         if any(word in key for word in _SECRET_WORDS):
-            raise Unusable(f"--set {key}: secrets never in flags; put the line into a file and use --properties")
+            raise Unusable(
+                f"--set {key}: secrets never in flags; put the line into a file and use --properties"
+            )
         settings[key] = value
     if bootstrap is not None:
         settings["bootstrap.servers"] = bootstrap

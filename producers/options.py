@@ -6,11 +6,11 @@ Each function raises `typer.BadParameter`, which is exit code 2 with the option'
 import datetime as dt
 import math
 import re
-from typing import Annotated
 
 import typer
 
 from producers.feeds.due import epoch_ms
+from producers.feeds.replay import Rebase
 from producers.feeds.synthetic import Crisis
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -28,8 +28,9 @@ def duration_ms(text: str) -> float:
     return float(found[1]) * _UNITS_MS[found[2]]
 
 
-def speed(text: str) -> float:
+def speed(text: str | float) -> float:
     """Return how many times faster: `60x`, `60`, `0.5x`, or infinity for `max`."""
+    text = str(text)  # a default comes as a number
     if text == "max":
         return math.inf
     found = _SPEED.fullmatch(text.strip())
@@ -48,9 +49,9 @@ def moment_ms(text: str) -> int:
         ) from None
 
 
-def moment_or_now_ms(text: str) -> int | None:
-    """Return what `moment_ms` returns, and None for `now`."""
-    return None if text == NOW else moment_ms(text)
+def rebase(text: str) -> Rebase:
+    """Return where the first mention is moved to: `now` or a time."""
+    return Rebase(None if text == NOW else moment_ms(text), anchor_last=False)
 
 
 def crisis(text: str) -> Crisis:
@@ -61,13 +62,3 @@ def crisis(text: str) -> Crisis:
     from_ms = duration_ms(found["start"])
     until_ms = from_ms + duration_ms(found["lasts"]) if found["lasts"] else math.inf
     return Crisis(found["brand"], from_ms, until_ms)
-
-
-def pair(text: str) -> tuple[str, str]:
-    """Return the two sides of `ROLE=COL`."""
-    left, equals, right = text.partition("=")
-    if not equals or not left or not right:
-        raise typer.BadParameter(f"{text!r}: write ROLE=COL, for example url=permalink")
-    return left, right
-
-

@@ -1,12 +1,18 @@
 """Shows how far publishing is: a bar on a terminal, else a plain line every few seconds. On stderr."""
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from producers.publisher import Counts
 
@@ -24,10 +30,8 @@ class Shown:
         self._began = time.monotonic()
         self._next = self._began + (BAR_EVERY_S if console.is_terminal else LINE_EVERY_S)
         self._bar = _bar(console) if console.is_terminal else None
-        self._show: Callable[[], None] = self._line
         if self._bar is not None:
-            bar, task = self._bar, self._bar.add_task("publishing", total=total, rest="")
-            self._show = lambda: bar.update(task, completed=counts.sent, rest=self._rest())
+            self._task = self._bar.add_task("publishing", total=total, rest="")
 
     def __enter__(self) -> Self:
         if self._bar is not None:
@@ -48,7 +52,10 @@ class Shown:
             self._next = now + (BAR_EVERY_S if self._bar is not None else LINE_EVERY_S)
             self._show()
 
-    def _line(self) -> None:
+    def _show(self) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._counts.sent, rest=self._rest())
+            return
         of_total = f" of {self._total:,}" if self._total is not None else ""
         self._console.print(
             f"published {self._counts.sent:,}{of_total}, {self._rest()}", highlight=False, soft_wrap=True
@@ -56,8 +63,8 @@ class Shown:
 
     def _rest(self) -> str:
         elapsed_s = max(time.monotonic() - self._began, 0.001)
-        refused = f", {self._counts.refused:,} refused" if self._counts.refused else ""
-        return f"{self._counts.delivered:,} delivered{refused}, {self._counts.sent / elapsed_s:,.0f}/s"
+        failed = f", {self._counts.failed:,} failed" if self._counts.failed else ""
+        return f"{self._counts.delivered:,} delivered{failed}, {self._counts.sent / elapsed_s:,.0f}/s"
 
 
 def _bar(console: Console) -> Progress:

@@ -2,8 +2,9 @@
 
 Rules:
 1. Idempotent, acknowledged by all replicas, in order per brand: `key = brand`.
-2. Each record ends as delivered, refused (a broker's clear no) or unknown (no answer: it may be there).
-3. One record's refusal does not stop the others. What would meet them all does: no answer in time, no
+2. Each record ends as delivered, failed (a clear no, or never sent) or unknown (sent, and no answer came:
+   it may be there).
+3. One record that fails does not stop the others. What would meet them all does: no answer in time, no
    such topic, no right to write, a fatal error of the client.
 """
 
@@ -17,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from producers.errors import Unusable
 
+# ruff: noqa: SLF001 - the client gives its own error codes, as opposed to the broker's, an underscore
 _UNKNOWN = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT, KafkaError._TIMED_OUT})
 _FOR_ALL = frozenset({
     KafkaError._FATAL,
@@ -38,14 +40,14 @@ class Counts:
 
     sent: int = 0
     delivered: int = 0
-    refused: int = 0
+    failed: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     """Why records were not delivered, in the client's words."""
 
     @property
     def unknown(self) -> int:
         """Records that nobody has answered for: they may be on the topic or not."""
-        return self.sent - self.delivered - self.refused
+        return self.sent - self.delivered - self.failed
 
     @property
     def not_delivered(self) -> int:
@@ -65,7 +67,12 @@ class Publisher:
         self._topic = topic
         try:
             self._producer = Producer(
-                {**settings, "error_cb": self._heard, "on_delivery": self._answered, "logger": silent_logger()}
+                {
+                    **settings,
+                    "error_cb": self._heard,
+                    "on_delivery": self._answered,
+                    "logger": silent_logger(),
+                }
             )
         except KafkaException as error:
             raise Unusable(f"the producer refuses its settings: {error.args[0].str()}") from error
@@ -109,7 +116,7 @@ class Publisher:
         reason = error.str()
         self.counts.reasons[reason] += 1
         if error.code() not in _UNKNOWN:
-            self.counts.refused += 1
+            self.counts.failed += 1
         if error.fatal() or error.code() in _FOR_ALL:
             self.trouble = self.trouble or reason
 

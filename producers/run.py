@@ -32,6 +32,10 @@ WAIT_S_MIN = 0.002
 FLUSH_MARGIN_S = 5.0
 
 
+Feed = Callable[[int], Iterable[Due]]
+"""A feed, told the clock's time (ms since 1970) of the moment at which it begins."""
+
+
 class Target(NamedTuple):
     """Where records go."""
 
@@ -40,6 +44,8 @@ class Target(NamedTuple):
     creation: Creation | None
     as_json: bool
     """The final counts as one JSON object on stdout."""
+    to_stdout: bool
+    """Lines instead of Kafka."""
 
 
 @dataclass
@@ -77,15 +83,14 @@ def play(
 
 
 def publish_feed(
-    feed: Iterable[Due], target: Target, total: int | None, skipped: Callable[[], int], console: Console
+    feed: Feed, target: Target, total: int | None, skipped: Callable[[], int], say: Callable[[str], None]
 ) -> int:
     """Publish a feed to Kafka, tell how it went, and return the exit code."""
-    say = _sayer(console)
     publisher = Publisher(target.settings, target.topic)
     prepare_topic(target.settings, target.topic, target.creation, say)
     counts = publisher.counts
     began_s = time.monotonic()
-    with _signals() as stop, Shown(counts, total, console) as shown:
+    with _signals() as stop, Shown(counts, total, Console(stderr=True)) as shown:
 
         def publish(due: Due) -> bool:
             shown.update()
@@ -95,7 +100,7 @@ def publish_feed(
             shown.update()
             publisher.wait(seconds)
 
-        play(feed, publish, wait, lambda: stop() or bool(publisher.trouble))
+        play(feed(now_ms()), publish, wait, lambda: stop() or bool(publisher.trouble))
         timeout_s = int(target.settings["message.timeout.ms"]) / 1_000
         _flush(publisher, stop, shown, timeout_s + FLUSH_MARGIN_S)
     publisher.close()
@@ -109,12 +114,12 @@ def publish_feed(
     return 128 + stop.last if stop() else 0
 
 
-def print_feed(feed: Iterable[Due]) -> int:
+def print_feed(feed: Feed) -> int:
     """Write a feed's record values to stdout, a line each, without waiting; return the exit code."""
     out = sys.stdout.buffer
     try:
         with _signals() as stop:
-            for due in feed:
+            for due in feed(now_ms()):
                 out.write(due.encoded() + b"\n")
                 if stop():
                     break
@@ -155,10 +160,10 @@ def _verdict(publisher: Publisher, target: Target, elapsed_s: float, skipped: in
         because = f" ({publisher.last_error})" if publisher.last_error else ""
         lines.append(f"stopped: {publisher.trouble}{because}")
     if counts.not_delivered:
-        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in counts.reasons.most_common())
+        why = "".join(f"; {reason}: {count:,}" for reason, count in counts.reasons.most_common())
         lines.append(
-            f"NOT DELIVERED: {counts.not_delivered:,} ({counts.refused:,} refused, {counts.unknown:,} unknown:"
-            f" they may be on the topic){'; ' + reasons if reasons else ''}"
+            f"NOT DELIVERED: {counts.not_delivered:,} ({counts.failed:,} failed,"
+            f" {counts.unknown:,} unknown: they may be on the topic){why}"
         )
     rows = f"; {skipped:,} rows skipped" if skipped else ""
     lines.append(
@@ -169,14 +174,12 @@ def _verdict(publisher: Publisher, target: Target, elapsed_s: float, skipped: in
     return lines
 
 
-def _summary(
-    counts: Counts, target: Target, elapsed_s: float, skipped: int, stop: Stop
-) -> dict[str, object]:
+def _summary(counts: Counts, target: Target, elapsed_s: float, skipped: int, stop: Stop) -> dict[str, object]:
     return {
         "topic": target.topic,
         "sent": counts.sent,
         "delivered": counts.delivered,
-        "refused": counts.refused,
+        "failed": counts.failed,
         "unknown": counts.unknown,
         "skipped": skipped,
         "elapsed_s": round(elapsed_s, 3),
@@ -185,5 +188,11 @@ def _summary(
     }
 
 
-def _sayer(console: Console) -> Callable[[str], None]:
-    return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
+def now_ms() -> int:
+    """Return the clock's time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def sayer(console: Console) -> Callable[[str], None]:
+    """Return what says a line to the person at the console, as it is."""
+    return lambda line: console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)

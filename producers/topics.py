@@ -8,12 +8,12 @@ Rules:
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # public all the same
 
 from producers.errors import Unreachable, Unusable
 from producers.publisher import silent_logger
@@ -21,7 +21,9 @@ from producers.publisher import silent_logger
 ANSWER_S = 10.0
 """A broker that has not answered for so long is not there."""
 TOPIC_CONFIG = {"cleanup.policy": "delete", "message.timestamp.after.max.ms": "300000"}
-_NO_CONFIG = frozenset({KafkaError.INVALID_CONFIG, KafkaError.INVALID_REQUEST, KafkaError.UNSUPPORTED_VERSION})
+_NO_CONFIG = frozenset(
+    {KafkaError.INVALID_CONFIG, KafkaError.INVALID_REQUEST, KafkaError.UNSUPPORTED_VERSION}
+)
 _POLL_S = 0.1
 
 
@@ -37,13 +39,11 @@ def prepare_topic(
     settings: Mapping[str, str], topic: str, creation: Creation | None, say: Callable[[str], None]
 ) -> None:
     """Return when `topic` can be published to; raise `Unreachable` or `Unusable` when it cannot."""
-    heard: list[str] = []
+    heard: deque[str] = deque(maxlen=1)
+    hear = {"error_cb": lambda error: heard.append(error.str()), "logger": silent_logger()}
+    client_settings: Any = {**settings, **hear}  # the stubs know no call-backs here
     try:
-        admin = AdminClient({
-            **settings,
-            "error_cb": lambda error: heard.append(error.str()),
-            "logger": silent_logger(),
-        })  # fmt: skip
+        admin = AdminClient(client_settings)
     except KafkaException as error:
         raise Unusable(f"the producer refuses its settings: {error.args[0].str()}") from error
     where = settings["bootstrap.servers"]
@@ -60,7 +60,7 @@ def prepare_topic(
         _await_topic(admin, topic, where, heard)
 
 
-def _partitions(admin: AdminClient, topic: str, where: str, heard: list[str]) -> int:
+def _partitions(admin: AdminClient, topic: str, where: str, heard: deque[str]) -> int:
     """Return how many partitions `topic` has; 0 means it is not there."""
     try:
         found = admin.list_topics(timeout=ANSWER_S).topics.get(topic)
@@ -87,7 +87,7 @@ def _try_create(
     admin: AdminClient, topic: str, creation: Creation, config: dict[str, str]
 ) -> KafkaError | None:
     new = NewTopic(topic, creation.partitions, creation.replication, config=config)
-    made: Future[None] = admin.create_topics([new], operation_timeout=ANSWER_S)[topic]
+    made = admin.create_topics([new], operation_timeout=ANSWER_S)[topic]
     try:
         made.result(timeout=2 * ANSWER_S)
     except KafkaException as error:
@@ -96,10 +96,12 @@ def _try_create(
     return None
 
 
-def _await_topic(admin: AdminClient, topic: str, where: str, heard: list[str]) -> None:
+def _await_topic(admin: AdminClient, topic: str, where: str, heard: deque[str]) -> None:
     """Wait until the new topic is known: a record sent before that would be refused."""
     give_up = time.monotonic() + ANSWER_S
     while not _partitions(admin, topic, where, heard):
         if time.monotonic() > give_up:
-            raise Unreachable(f"topic {topic!r} was created, but {where} does not show it after {ANSWER_S:.0f} s")
+            raise Unreachable(
+                f"topic {topic!r} was created, but {where} does not show it after {ANSWER_S:.0f} s"
+            )
         time.sleep(_POLL_S)

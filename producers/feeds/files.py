@@ -21,10 +21,19 @@ import pyarrow.parquet as pq
 from producers.errors import Unusable
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
-_ENDINGS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
+_ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 _COMPRESSIONS = frozenset({".gz", ".bz2", ".zst", ".lz4"})
 CELL_CHARS_MAX = 4_000_000
 """Longer cells make their row unreadable: an unclosed quote must not eat a whole file."""
+LINE_BYTES_MAX = 16_000_000
+"""So long may a line of JSON be; no record that a broker takes by default needs a tenth of it."""
 JSONL_SAMPLE_ROWS = 100
 """JSON lines have no header: their columns are the names seen in so many rows."""
 PARQUET_BATCH_ROWS = 8_192
@@ -48,12 +57,14 @@ class Rows(NamedTuple):
 def open_rows(file: Path, file_format: str | None = None) -> Rows:
     """Open a file of rows; raise `Unusable` if it is missing, empty, damaged or of no known format."""
     kind = file_format or _format_of(file)
+    if str(file) != "-" and not file.is_file():
+        raise Unusable(f"{file}: no such file")
     try:
         if kind == "parquet":
             return _open_parquet(file)
         stream = sys.stdin.buffer if str(file) == "-" else pa.input_stream(str(file), compression="detect")
         if kind == "jsonl":
-            return _open_jsonl(file, stream)
+            return _open_jsonl(file, stream if str(file) == "-" else io.BufferedReader(stream))
         return _open_csv(file, stream, "\t" if kind == "tsv" else ",")
     except (OSError, pa.ArrowException) as error:
         raise Unusable(f"{file}: cannot be read as {kind}: {_first_line(error)}") from error
@@ -103,10 +114,11 @@ def _open_csv(file: Path, stream: Any, delimiter: str) -> Rows:
 
 
 def _open_jsonl(file: Path, stream: Any) -> Rows:
-    lines = iter(io.BufferedReader(stream) if not hasattr(stream, "readline") else stream)
     decoder = msgspec.json.Decoder(dict[str, Any])
 
-    def parsed(number: int, line: bytes) -> tuple[int, dict[str, Any] | str]:
+    def parsed(number: int, line: bytes | None) -> tuple[int, dict[str, Any] | str]:
+        if line is None:
+            return number, f"longer than {LINE_BYTES_MAX:,} bytes"
         if not line.strip():
             return number, "empty line"
         try:
@@ -114,7 +126,7 @@ def _open_jsonl(file: Path, stream: Any) -> Rows:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             return number, "not a JSON object"
 
-    numbered = (parsed(number, line) for number, line in enumerate(lines, 1))
+    numbered = (parsed(number, line) for number, line in enumerate(_lines(stream), 1))
     first = list(itertools.islice(numbered, JSONL_SAMPLE_ROWS))
     columns = list(dict.fromkeys(name for _, row in first if isinstance(row, dict) for name in row))
     if not columns:
@@ -131,6 +143,17 @@ def _open_jsonl(file: Path, stream: Any) -> Rows:
             raise Unusable(f"{file}: damaged: {_first_line(error)}") from error
 
     return Rows(columns, read)
+
+
+def _lines(stream: Any) -> Iterator[bytes | None]:
+    """Yield each line, or None for one that is too long to be held."""
+    while line := stream.readline(LINE_BYTES_MAX):
+        if len(line) < LINE_BYTES_MAX or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := stream.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):
+            pass
+        yield None
 
 
 def _open_parquet(file: Path) -> Rows:

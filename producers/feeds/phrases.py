@@ -71,7 +71,16 @@ POSITIVE = (
     "my week is saved by the {thing} from {brand}, {good}",
 )
 
-GOOD = ("great", "brilliant", "so good", "amazing", "really smooth", "the best I've had", "lovely", "fantastic")
+GOOD = (
+    "great",
+    "brilliant",
+    "so good",
+    "amazing",
+    "really smooth",
+    "the best I've had",
+    "lovely",
+    "fantastic",
+)
 BAD = ("terrible", "awful", "a joke", "so slow", "unacceptable", "the worst", "broken again", "useless")
 PLAIN = ("new", "second", "updated", "smaller", "regional", "monthly")
 

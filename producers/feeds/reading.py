@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from producers.feeds.files import Row
+from producers.feeds.times import has_no_offset, read_time
 from stream_worker.core.mentions import (
     AUTHOR_CHARS_MAX,
     BRAND_CHARS_MAX,
@@ -23,9 +25,6 @@ from stream_worker.core.mentions import (
     TEXT_CHARS_MAX,
     Mention,
 )
-
-from producers.feeds.files import Row
-from producers.feeds.times import has_no_offset, read_time
 
 SHOWN_MAX = 5
 """So many skipped rows, and so many renamed networks, are told one by one."""
@@ -37,7 +36,7 @@ _NETWORK_CHARS_MAX = 32
 
 
 class _SkippedError(ValueError):
-    """This row is no mention; the message is the reason."""
+    """A row that is no mention; the message is the reason."""
 
 
 @dataclass

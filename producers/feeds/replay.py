@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
-from stream_worker.core.mentions import Mention
 
 from producers.errors import Unusable
 from producers.feeds.due import INSTANT_MS_MAX, Due, instant
+from stream_worker.core.mentions import Mention
 
 MENTIONS_MAX = 1_000_000
 AHEAD_MS_MAX = 5 * 60_000
@@ -32,7 +32,7 @@ class Recording(NamedTuple):
 
     mentions: Iterable[Mention]
     """`event_time` in milliseconds."""
-    count: int | None
+    total: int | None
     """None when the file is too long to be held."""
     first_ms: int
     last_ms: int | None

@@ -17,11 +17,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stream_worker.core.mentions import Mention, encode
-
 from producers.feeds import phrases
 from producers.feeds.due import Due, instant
 from producers.feeds.phrases import Brand
+from stream_worker.core.mentions import Mention, encode
 
 AUTHORS = 5_000
 COPIES = 0.03
@@ -78,7 +77,9 @@ class _Public:
 
     def dues(self) -> Iterator[Due]:
         at_ms = 0.0
-        changes = sorted({time for crisis in self._world.crises for time in (crisis.from_ms, crisis.until_ms)})
+        changes = sorted(
+            {time for crisis in self._world.crises for time in (crisis.from_ms, crisis.until_ms)}
+        )
         steps, phase = self._steps(at_ms), bisect(changes, at_ms)
         for number in itertools.count():
             rate = self._world.rate * steps[-1] / self._quiet
@@ -97,7 +98,11 @@ class _Public:
 
     def _crisis(self, brand: Brand, at_ms: float) -> Crisis | None:
         return next(
-            (one for one in self._world.crises if one.brand == brand.name and one.from_ms <= at_ms < one.until_ms),
+            (
+                one
+                for one in self._world.crises
+                if one.brand == brand.name and one.from_ms <= at_ms < one.until_ms
+            ),
             None,
         )
 
@@ -146,6 +151,8 @@ class _Public:
         negative = crisis.negative if crisis else brand.negative
         positive = brand.positive * (1 - negative) / (1 - brand.negative)
         mood = self._dice.random()
+        templates: tuple[str, ...]
+        endings: tuple[str, ...]
         if mood < negative:
             templates, endings = phrases.NEGATIVE, phrases.ENDINGS_NEGATIVE
         elif mood < negative + positive:
@@ -153,7 +160,9 @@ class _Public:
         else:
             templates, endings = phrases.NEUTRAL, phrases.ENDINGS_NEUTRAL
         choice = self._dice.choice
-        return (choice(phrases.OPENINGS) + choice(templates) + choice(phrases.TAILS) + choice(endings)).format(
+        return (
+            choice(phrases.OPENINGS) + choice(templates) + choice(phrases.TAILS) + choice(endings)
+        ).format(
             brand=brand.name,
             tag="".join(filter(str.isalnum, brand.name)),
             thing=choice(brand.things),

@@ -57,7 +57,7 @@ def _moment(text: str) -> dt.datetime:
     try:
         return dt.datetime.fromisoformat(text)
     except ValueError:
-        return dt.datetime.strptime(text, TWITTER_FORMAT)
+        return dt.datetime.strptime(text, TWITTER_FORMAT)  # noqa: DTZ007 - the format has the offset
 
 
 def _number(text: str) -> float | None:

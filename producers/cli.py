@@ -1,0 +1,247 @@
+"""`produce-mentions`: publish mentions from a file, or invented ones.
+
+Data goes to stdout, messages to stderr. Exit codes: 0 all delivered, 1 a mention was not delivered, 2 usage,
+69 no broker answers, 78 unusable file or configuration, 130 or 143 stopped by a signal with all delivered.
+"""
+
+import contextlib
+import importlib.metadata
+import itertools
+import json
+import math
+import signal
+from collections.abc import Callable, Iterator
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from producers import flags as flag
+from producers.connection import producer_settings
+from producers.errors import ProduceError
+from producers.feeds.columns import USUAL_NAMES
+from producers.feeds.due import Due
+from producers.feeds.phrases import brands as invented_brands
+from producers.feeds.replay import Pace, Rebase, play
+from producers.feeds.synthetic import World, synthesise
+from producers.opening import Cut, Source, brief, open_recording, span
+from producers.run import Feed, Target, now_ms, print_feed, publish_feed, sayer
+from producers.topics import Creation
+from stream_worker.core.mentions import schema as mention_schema
+
+PARTITIONS = 6
+
+app = typer.Typer(
+    name="produce-mentions",
+    help="Publish mentions to Kafka: replay a file, or invent some.",
+    epilog="Exit codes: 0 all delivered, 1 a mention was not delivered, 2 usage, 69 no broker answers,"
+    " 78 unusable file or configuration, 130 or 143 stopped by a signal.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name=app.info.name)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        try:
+            typer.echo(importlib.metadata.version("stream-worker"))
+        except importlib.metadata.PackageNotFoundError:
+            typer.echo("unknown: run from a checkout that is not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    epilog="Examples:  produce-mentions replay posts.parquet --rebase now --speed 60x  |"
+    "  produce-mentions replay posts.csv --brand-value Acme --network source --print | jq .text"
+)
+def replay(
+    file: flag.File,
+    *,
+    file_format: flag.Format = None,
+    id_: flag.Id = None,
+    id_rows: flag.IdRows = False,
+    id_prefix: flag.IdPrefix = "",
+    brand: flag.Brand = None,
+    brand_value: flag.BrandValue = None,
+    network: flag.Network = None,
+    network_value: flag.NetworkValue = None,
+    author: flag.Author = None,
+    text: flag.Text = None,
+    time: flag.Time = None,
+    time_format: flag.TimeFormat = None,
+    column: flag.Column = None,
+    speed: flag.Speed = 1.0,
+    gap_max: flag.GapMax = None,
+    rebase: flag.RebaseTo = None,
+    anchor: flag.Anchor = None,
+    since: flag.Since = None,
+    until: flag.Until = None,
+    limit: flag.Limit = None,
+    bootstrap_servers: flag.Bootstrap = None,
+    topic: flag.Topic = "mentions",
+    settings: flag.Set = None,
+    properties: flag.Properties = None,
+    create_topic: flag.CreateTopic = False,
+    partitions: flag.Partitions = PARTITIONS,
+    replication: flag.Replication = -1,
+    as_json: flag.Json = False,
+    to_stdout: flag.Print = False,
+) -> None:
+    """Play the mentions of a file, in order of time and with the gaps between them."""
+    named = _given(id=id_, brand=brand, network=network, author=author, text=text, time=time)
+    fixed = _given(brand=brand_value, network=network_value)
+    named |= _roles(column or ())
+    _refuse_both(named, fixed, id_rows=id_rows)
+    pace = Pace(speed, gap_max or math.inf, _rebase(rebase, anchor, speed))
+    source = Source(file, file_format, named, fixed, id_prefix, id_rows, time_format)
+    creation = Creation(partitions, replication) if create_topic else None
+    with _answering() as say:
+        connection = producer_settings(bootstrap_servers, settings or (), properties)
+        target = Target(connection, topic, creation, as_json, to_stdout)
+        _replay(source, Cut(since, until, limit), pace, target, say)
+
+
+@app.command(epilog="Example:  produce-mentions synthetic --rate 50 --duration 5m --crisis Aerovanta@+1m/2m")
+def synthetic(
+    *,
+    seed: flag.Seed = 1,
+    rate: flag.Rate = 20.0,
+    duration: flag.Duration = None,
+    count: flag.Count = None,
+    brands: flag.Brands = 10,
+    crisis: flag.Crises = None,
+    broken: flag.Broken = 0.0,
+    start: flag.Start = None,
+    bootstrap_servers: flag.Bootstrap = None,
+    topic: flag.Topic = "mentions",
+    settings: flag.Set = None,
+    properties: flag.Properties = None,
+    create_topic: flag.CreateTopic = False,
+    partitions: flag.Partitions = PARTITIONS,
+    replication: flag.Replication = -1,
+    as_json: flag.Json = False,
+    to_stdout: flag.Print = False,
+) -> None:
+    """Invent mentions of invented brands: some copies, some duplicates, some late."""
+    world = World(rate, tuple(invented_brands(brands)), tuple(crisis or ()), broken)
+    _refuse_unknown(world)
+    creation = Creation(partitions, replication) if create_topic else None
+
+    def feed(start_ms: int) -> Iterator[Due]:
+        endless = synthesise(world, seed, start_ms if start is None else start)
+        timely = itertools.takewhile(lambda due: duration is None or due.at_ms < duration, endless)
+        return itertools.islice(timely, count)
+
+    with _answering() as say:
+        connection = producer_settings(bootstrap_servers, settings or (), properties)
+        target = Target(connection, topic, creation, as_json, to_stdout)
+        lasts = "until stopped" if duration is None else f"for {span(duration)}"
+        say(f"inventing {rate:g} mentions a second about {brands:,} brands {lasts}, seed {seed}")
+        _deliver(feed, target, count, lambda: 0, say)
+
+
+@app.command()
+def schema() -> None:
+    """Write the JSON Schema of a mention to stdout."""
+    typer.echo(json.dumps(mention_schema(), indent=2, ensure_ascii=False))
+
+
+def _replay(source: Source, cut: Cut, pace: Pace, target: Target, say: Callable[[str], None]) -> None:
+    opened = open_recording(source, cut)
+    held = opened.recording.last_ms is not None
+    if pace.rebase is not None and pace.rebase.anchor_last and not held:
+        raise typer.BadParameter(f"--anchor last: {source.file} is too long to know its last time")
+    for line in brief(opened, pace, now_ms()):
+        say(line)
+    skipped = opened.reader.skipped
+    try:
+        _deliver(
+            lambda start_ms: play(opened.recording, start_ms, pace),
+            target,
+            opened.recording.total,
+            lambda: skipped.rows,
+            say,
+        )
+    finally:
+        for line in [] if held else skipped.lines():  # of a held file they were told before
+            say(line)
+
+
+def _deliver(
+    feed: Feed, target: Target, total: int | None, skipped: Callable[[], int], say: Callable[[str], None]
+) -> None:
+    if target.to_stdout:
+        raise typer.Exit(print_feed(feed))
+    raise typer.Exit(publish_feed(feed, target, total, skipped, say))
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[Callable[[str], None]]:
+    """Yield what says a line to the person; what stops a command becomes one line and an exit code."""
+    say = sayer(Console(stderr=True))
+    try:
+        yield say
+    except ProduceError as error:
+        say(f"produce-mentions: {error}")
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        say("interrupted before anything was sent")
+        raise typer.Exit(128 + signal.SIGINT) from error
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _roles(pairs: list[str] | tuple[()]) -> dict[str, str]:
+    named = {}
+    for pair in pairs:
+        role, equals, column = pair.partition("=")
+        if not equals or not column or role not in USUAL_NAMES:
+            raise typer.BadParameter(f"--column {pair}: write ROLE=COL; roles are {', '.join(USUAL_NAMES)}")
+        named[role] = column
+    return named
+
+
+def _refuse_both(named: dict[str, str], fixed: dict[str, str], *, id_rows: bool) -> None:
+    for role in fixed.keys() & named.keys():
+        raise typer.BadParameter(f"--{role} and --{role}-value exclude each other")
+    if id_rows and "id" in named:
+        raise typer.BadParameter("--id and --id-rows exclude each other")
+
+
+def _rebase(rebase: Rebase | None, anchor: str | None, speed: float) -> Rebase | None:
+    if rebase is None:
+        if anchor is not None:
+            raise typer.BadParameter("--anchor means nothing without --rebase")
+        return None
+    if rebase.to_ms is None and math.isinf(speed) and anchor == "first":
+        raise typer.BadParameter(
+            "--speed max sends all at once: with the first mention now the others would lie ahead of"
+            " the clock; use --anchor last"
+        )
+    return rebase._replace(anchor_last=anchor == "last" or (anchor is None and math.isinf(speed)))
+
+
+def _refuse_unknown(world: World) -> None:
+    names = [brand.name for brand in world.brands]
+    for crisis in world.crises:
+        if crisis.brand not in names:
+            shown = ", ".join(names[:10])
+            raise typer.BadParameter(f"--crisis: there is no brand {crisis.brand!r}; there are {shown}")
