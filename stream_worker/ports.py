@@ -73,7 +73,7 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-# Rolling (redis)
+# The rolling picture: Redis
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +98,7 @@ class Rolling(Protocol):
 
     def cursor(self, partition: int) -> Cursor | None: ...
     def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
-        """Compare-and-set the cursor forward over records that are gone; raise the floor. Returns what is stored."""
+        """Compare-and-set the cursor over records that are gone, raise the floor; return what is stored."""
 
     def apply(self, calls: Sequence[Apply]) -> list[Applied]:
         """Apply in order, in one round trip."""
@@ -118,13 +118,13 @@ class Rolling(Protocol):
         """Closed minutes of these hours: start -> ten sums, on-time and late together."""
 
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """Take or renew a lease: an efficiency (one worker seals, judges and draws), never needed for truth."""
+        """Take or renew a lease: so that one worker seals, judges and draws; truth never needs it."""
 
     def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
         """Append one change notice; at most 100 brands are named, more are `*`."""
 
     def draw(self, brands: Sequence[str] | None) -> None:
-        """Overwrite the rolling hash `now:<brand>` of these brands (None: of all): a view, nothing judges it."""
+        """Overwrite the rolling hash `now:<brand>` of these brands (None: all): a view, never judged."""
 
     def ping(self) -> str:
         """Name and version of the server, for `check`."""

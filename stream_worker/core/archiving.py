@@ -38,7 +38,7 @@ class Archiving:
         self._horizon_base = 0
 
     def begin(self, archived: int, watermark_ms: int, plan: Plan | None) -> None:
-        """Stand at the end of the chain: at `archived`, with the unfinished plan from there if there is one."""
+        """Stand at the end of the chain: at `archived`, with the unfinished plan from there, if any."""
         self.archived, self.watermark_ms, self.plan = archived, watermark_ms, plan
         self.chunk, self.gathered, self._planning = None, None, False
 

@@ -110,7 +110,7 @@ class Horizon:
     def _remember(self, known: Known, offset: int, time_ms: int, times: int) -> Known:
         """Return the offsets to keep: those for which fewer than `times` newer ones have as late a time."""
         record_times_ms, mask, lowest = self._times_ms, self._mask, offset - self._span
-        if known.__class__ is int and times == 1 and record_times_ms[known & mask] <= time_ms:  # type: ignore[operator]
+        if known.__class__ is int and times == 1 and record_times_ms[known & mask] <= time_ms:
             return offset  # the common case, made cheap
         kept, kept_ms = [offset], [time_ms]
         for earlier in reversed(_offsets(known)):

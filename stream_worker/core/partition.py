@@ -164,7 +164,7 @@ class Partition:
         return self._seek()
 
     def _seek(self) -> list[Operation]:
-        """A6: read on from the smaller cursor, a horizon earlier; what is before it only refills the memory."""
+        """A6: read on from the smaller cursor; the horizon before it only refills the memory."""
         assert self._cursor is not None
         needed, log_start = self.archiving.needed_from, self._log.log_start
         if needed <= self._cursor.next:
