@@ -60,7 +60,6 @@ SCHEMA = pa.schema(
 
 _DICTIONARY = ["brand", "network", "topic", "lang", "model"]
 _STATISTICS = ["offset", "event_time", "brand"]
-_MODEL_KEY = b"sw.model"
 
 
 def tables_by_hour(topic: str, partition: int, parts: Sequence[Part]) -> Iterator[tuple[int, pa.Table]]:
@@ -80,7 +79,7 @@ def tables_by_hour(topic: str, partition: int, parts: Sequence[Part]) -> Iterato
 
 
 def models_of(table: pa.Table) -> str:
-    """The models that scored the rows, sorted, with commas; they stand in the file's metadata as well."""
+    """The models that scored the rows, sorted, with commas."""
     return ",".join(sorted(pc.unique(table["model"]).to_pylist()))
 
 
@@ -88,7 +87,7 @@ def encode(table: pa.Table) -> bytes:
     """Encode the rows of one object."""
     out = pa.BufferOutputStream()
     pq.write_table(
-        table.replace_schema_metadata({_MODEL_KEY: models_of(table).encode()}),
+        table,
         out,
         compression="zstd",
         compression_level=1,
@@ -106,10 +105,10 @@ def describe(body: bytes) -> tuple[int, str]:
     Raises ArrowException or OSError when it is damaged, and ValueError when it is not an object of rows.
     """
     with pq.ParquetFile(pa.BufferReader(body), page_checksum_verification=True) as file:
-        models = (file.metadata.metadata or {}).get(_MODEL_KEY)
-        if models is None or not file.schema_arrow.equals(SCHEMA):
+        if not file.schema_arrow.equals(SCHEMA):
             raise ValueError("it does not hold rows of schema 1")
-        return file.read().num_rows, models.decode()
+        table = file.read()
+    return table.num_rows, models_of(table)
 
 
 def _arrays(topic: str, partition: int, parts: Sequence[Part]) -> list[pa.Array]:
