@@ -1,0 +1,276 @@
+"""Every setting: one frozen tree, one group per adapter, with its default, its limits and its meaning.
+
+Rules:
+1. This file is the only list. config/default.toml, docs/configuration.md and the JSON Schema are made
+   from it; a test fails when they differ.
+2. Environment over file over default; see configuration.py, the only place that reads either.
+3. The defaults run against localhost. A secret is a type, so that nothing prints it by accident.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from stream_worker.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+
+ENV_PREFIX: Final = "STREAM_WORKER_"
+
+Duration = Annotated[
+    dt.timedelta,
+    BeforeValidator(parse_duration),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["200ms", "30s", "5m"]}),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["64KiB", "16MiB"]}),
+]
+
+PROTOCOL_PROPERTIES: Final = frozenset(
+    {
+        "auto.commit.enable", "auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store",
+        "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
+        "partition.assignment.strategy", "enable.idempotence", "acks", "message.timeout.ms",
+    }
+)  # fmt: skip
+"""librdkafka properties that the delivery protocol rests on."""
+
+
+def setting(default: Any, meaning: str, **limits: Any) -> Any:
+    """Return a field with its default and limits as people write them; defaults are checked like values."""
+    parsed: dict[str, Any] = {
+        key: parse_duration(limit) if key in ("ge", "le") and isinstance(limit, str) else limit
+        for key, limit in limits.items()
+    }
+    return Field(default=default, description=meaning, validate_default=True, **parsed)
+
+
+def _absolute(url: str) -> str:
+    scheme, rest = urlsplit(url).scheme, url.removeprefix("file://")
+    if scheme not in ("file", "s3", "memory"):
+        raise ValueError("is no address of a store: write file:///folder, s3://bucket/prefix or memory:///")
+    if scheme != "file" or rest.startswith("/"):
+        return url
+    return Path(rest).absolute().resolve().as_uri()
+
+
+def _no_protocol_property(extra: dict[str, str]) -> dict[str, str]:
+    typed = {key.replace("_", ".") for key in Kafka.model_fields}
+    for key in extra:
+        if key in PROTOCOL_PROPERTIES:
+            raise ValueError(f"must not have {key}: the guarantee rests on it; take it out")
+        if key in typed:
+            raise ValueError(f"must not have {key}: set kafka.{key.replace('.', '_')} instead")
+    return extra
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Kafka(_Group):
+    """Where the mentions come from."""
+
+    bootstrap_servers: str = setting("localhost:9092", "Brokers, host:port, comma-separated.", min_length=1)
+    topic: str = setting("mentions", "The topic of the mentions.", min_length=1, max_length=249)
+    group: str = setting(
+        "stream-worker", "The consumer group; all workers of one system share it.", min_length=1
+    )
+    dead_letter_topic: str = setting(
+        "mentions.dead-letters",
+        "Where rejected records go; created if missing.",
+        min_length=1,
+        max_length=249,
+    )
+    start: Literal["earliest", "latest"] = setting(
+        "earliest", "Where the very first start begins; afterwards the archive decides."
+    )
+    session_timeout: Duration = setting(
+        "45s", "A worker silent for this long loses its partitions.", ge="1s", le="30m"
+    )
+    broker_time: Literal["require", "warn", "ignore"] = setting(
+        "warn", "What to do when the topic lets producers set record times more than 5 minutes ahead."
+    )
+    batch_records_max: int = setting(5_000, "Records of one poll at most.", ge=1, le=20_000)
+    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = setting(
+        "plaintext", "How the brokers are spoken to."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = setting(
+        None, "How the worker says who it is, with a sasl protocol."
+    )
+    sasl_username: str | None = setting(None, "User, with a sasl protocol.")
+    sasl_password: SecretStr | None = setting(None, "Password, with a sasl protocol.")
+    ssl_ca_location: str | None = setting(None, "File of the authorities to trust; the system's if absent.")
+    ssl_certificate_location: str | None = setting(None, "File of the worker's own certificate, PEM.")
+    ssl_key_location: str | None = setting(None, "File of its private key, PEM.")
+    ssl_key_password: SecretStr | None = setting(None, "Password of that key.")
+    extra: Annotated[dict[str, str], AfterValidator(_no_protocol_property)] = setting(
+        {}, "Any other librdkafka property, but those the guarantee rests on."
+    )
+
+    @model_validator(mode="after")
+    def _sasl_is_whole(self) -> Self:
+        named = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
+        if self.security_protocol.startswith("sasl") and None in named:
+            raise ValueError(
+                f"security_protocol {self.security_protocol} needs sasl_mechanism, _username and _password"
+            )
+        return self
+
+
+class Redis(_Group):
+    """The rolling picture and its cursors."""
+
+    url: SecretStr = setting("redis://localhost:6379/0", "redis://, rediss:// or unix:// address.")
+    prefix: str = setting(
+        "{sw}", "Begins every key; the part in braces keeps all keys in one slot.", pattern=r"\{[^{}]+\}"
+    )
+    socket_timeout: Duration = setting("5s", "Wait no longer for an answer.", ge="100ms", le="1m")
+    max_brands: int = setting(
+        10_000, "Brands kept apart; mentions of further ones are counted together.", ge=1, le=100_000
+    )
+
+
+class Archive(_Group):
+    """Every scored mention, as Parquet, in a folder or a bucket."""
+
+    url: Annotated[str, AfterValidator(_absolute)] = setting(
+        "file://./data/archive", "file:///folder, s3://bucket/prefix or memory:/// (lost at the end)."
+    )
+    endpoint: str | None = setting(None, "Address of an S3 service other than Amazon's.")
+    access_key_id: str | None = setting(None, "S3 key; without it the usual places are asked.")
+    secret_access_key: SecretStr | None = setting(None, "S3 secret.")
+    region: str | None = setting(None, "S3 region.")
+    allow_http: bool = setting(default=False, meaning="Allow an endpoint without TLS.")
+    rows_max: int = setting(50_000, "A chunk is cut after this many rows.", ge=1, le=1_000_000)
+    bytes_max: Size = setting("16MiB", "… or this many bytes of record values.", ge=1024, le=1024**3)
+    seconds_max: float = setting(60.0, "… or this many seconds after its first row.", ge=0.1, le=3_600)
+    span_max: int = setting(100_000, "… and at this many offsets in any case.", ge=1, le=10_000_000)
+    memory_max: Size = setting(
+        "256MiB", "Rows kept in memory while the store is away; past it they are read again.", ge=1024**2
+    )
+
+    @model_validator(mode="after")
+    def _keys_are_a_pair(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key go together: set both or neither")
+        return self
+
+
+class Windows(_Group):
+    """Time: what is late, what is a duplicate, and how long a slow partition is waited for.
+
+    The first five stand in every plan of the archive, since verdicts depend on them.
+    """
+
+    lateness: Duration = setting("30s", "A window stays open this long for stragglers.", ge="0s", le="1h")
+    horizon_records: int = setting(
+        50_000, "Copies are recognised at most this many offsets back …", ge=1, le=1_000_000
+    )
+    horizon: Duration = setting("60m", "… and at most this much record time back.", ge="1m", le="24h")
+    future: Duration = setting(
+        "5m", "An event time further ahead of its record time is rejected.", ge="0s", le="24h"
+    )
+    value_bytes_max: Size = setting("1MiB", "A larger record value is rejected.", ge=1024, le=64 * 1024**2)
+    max_hold: Duration = setting(
+        "2m", "A partition without progress or proof is waited for this long.", ge="5s", le="1h"
+    )
+    alignment: Duration = setting(
+        "10m", "A partition this far ahead of the slowest one is paused.", ge="1m", le="24h"
+    )
+
+
+class Model(_Group):
+    """Which model scores."""
+
+    scorer: Literal["model", "none"] = setting("model", "`none` leaves every mention unscored.")
+    path: Path | None = setting(None, "The artefact, a .joblib; the shipped one if absent.")
+    pin: str | None = setting(
+        None, "SHA-256 the artefact must have; needed with a path.", pattern=r"^[0-9a-fA-F]{64}$"
+    )
+
+
+class Http(_Group):
+    """Probes and metrics."""
+
+    host: str = setting("127.0.0.1", "Address to listen at; 0.0.0.0 for all, in a container.", min_length=1)
+    port: int = setting(8081, "Port of /livez, /readyz and /metrics; 0 takes any free one.", ge=0, le=65_535)
+
+
+class Log(_Group):
+    """What the worker says, on stderr."""
+
+    format: Literal["auto", "json", "console"] = setting(
+        "auto", "`auto`: for people at a terminal, JSON elsewhere."
+    )
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "The least that is said.")
+
+
+class Settings(BaseSettings):
+    """All settings of a worker."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", env_ignore_empty=True,
+        hide_input_in_errors=True, title="Settings of stream_worker",
+    )  # fmt: skip
+
+    kafka: Kafka = Field(default_factory=Kafka)
+    redis: Redis = Field(default_factory=Redis)
+    archive: Archive = Field(default_factory=Archive)
+    windows: Windows = Field(default_factory=Windows)
+    model: Model = Field(default_factory=Model)
+    http: Http = Field(default_factory=Http)
+    log: Log = Field(default_factory=Log)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over what was read from files, which configuration.py passes in."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        names = env_settings.env_vars
+        env_settings.env_vars = {name: names[name] for name in names if not name.endswith("_file")}
+        return env_settings, init_settings
+
+
+def client_properties(kafka: Kafka) -> dict[str, str]:
+    """Return the librdkafka properties of any client: brokers, security and the extra ones."""
+    typed = {
+        "bootstrap.servers": kafka.bootstrap_servers,
+        "security.protocol": kafka.security_protocol,
+        "sasl.mechanism": kafka.sasl_mechanism,
+        "sasl.username": kafka.sasl_username,
+        "sasl.password": _revealed(kafka.sasl_password),
+        "ssl.ca.location": kafka.ssl_ca_location,
+        "ssl.certificate.location": kafka.ssl_certificate_location,
+        "ssl.key.location": kafka.ssl_key_location,
+        "ssl.key.password": _revealed(kafka.ssl_key_password),
+    }
+    return {**kafka.extra, **{key: value for key, value in typed.items() if value is not None}}
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
