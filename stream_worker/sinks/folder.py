@@ -69,10 +69,14 @@ class Folder:
                 file = path.open("xb")
             except FileExistsError:
                 continue  # somebody writes the same object now, or was killed while doing so
-            with file:
-                file.write(body)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with file:
+                    file.write(body)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                path.unlink(missing_ok=True)  # a full disk must not be filled by retries
+                raise
             return path
         raise OSError(f"{folder} holds {_TRIES_MAX} temporary files of one object")
 
