@@ -51,9 +51,12 @@ class StoredArchive:
     others: list = field(default_factory=list)
 
 
-def read_archive(filesystem, root, log):
-    """The archive of one log (`<topic>.<inc>`) below `root`, a bucket with prefix or a folder."""
-    selector = fs.FileSelector(root, recursive=True, allow_not_found=True)
+def read_archive(filesystem, root, log, only=""):
+    """The archive of one log (`<topic>.<inc>`) below `root`, a bucket with prefix or a folder.
+
+    `only` a folder of it, when the rest does not matter.
+    """
+    selector = fs.FileSelector(f"{root}/{only}".rstrip("/"), recursive=True, allow_not_found=True)
     paths = [info.path for info in filesystem.get_file_info(selector) if info.type == fs.FileType.File]
     with ThreadPoolExecutor(8) as readers:
         bodies = readers.map(lambda path: _read(filesystem, path), paths)

@@ -30,17 +30,22 @@ def read_picture(client, prefix, log):
             minute_ms = int(rest)
             cells, picture.notes[minute_ms] = split_minute(client.hgetall(key))
             picture.cells |= {(minute_ms, *cell): sums for cell, sums in cells.items()}
-        elif kind in ("hm", "hd"):
-            start, _, brand = rest.partition(":")
-            history = picture.minutes if kind == "hm" else picture.hours
-            history[int(start), brand] = {int(at): _ten(sums) for at, sums in client.hgetall(key).items()}
-        elif kind == "shard":
-            picture.closed_ms[int(rest)] = int(client.hget(key, "closed") or -1)
+    picture.minutes, picture.hours = (read_history(client, prefix, kind) for kind in ("hm", "hd"))
+    picture.closed_ms = read_closed(client, prefix)
     picture.cursors = read_cursors(client, prefix, log)
     control = client.hgetall(f"{prefix}:ctl")
     picture.sealed_ms, picture.floor_ms = (int(control.get(name, -1)) for name in (b"sealed", b"floor"))
     picture.brands = {brand.decode() for brand in client.hkeys(f"{prefix}:brands")}
     return picture
+
+
+def read_history(client, prefix, kind):
+    """The history of minutes (`hm`) or hours (`hd`): (hour or day, brand) -> {minute or hour: ten sums}."""
+    history = {}
+    for key in client.scan_iter(f"{_escaped(prefix)}:{kind}:*", count=1000):
+        start, _, brand = key.decode()[len(f"{prefix}:{kind}:") :].partition(":")
+        history[int(start), brand] = {int(at): _ten(sums) for at, sums in client.hgetall(key).items()}
+    return history
 
 
 def read_cursors(client, prefix, log):
@@ -75,3 +80,13 @@ def _ten(value):
 def _escaped(prefix):
     """A prefix is no pattern."""
     return "".join(f"[{it}]" if it in "*?[" else it for it in prefix)
+
+
+def read_sealed(client, prefix):
+    """Minutes that start before this are sealed; -1 when there is none."""
+    return int(client.hget(f"{prefix}:ctl", "sealed") or -1)
+
+
+def read_closed(client, prefix):
+    """Shard -> minutes that start before this are closed."""
+    return {number: int(client.hget(f"{prefix}:shard:{number}", "closed") or -1) for number in range(16)}
