@@ -36,7 +36,7 @@ def _texts():
     for path in _tracked_files():
         data = path.read_bytes()
         if b"\0" not in data:
-            yield path.relative_to(CHECKOUT), data.decode()
+            yield path.relative_to(CHECKOUT), data.decode(errors="replace")
 
 
 def _trees():
