@@ -113,7 +113,7 @@ class Publisher:
             self._not_delivered(error)
 
     def _not_delivered(self, error: KafkaError) -> None:
-        reason = error.str()
+        reason = error.str().removeprefix("Unable to produce message: ")
         self.counts.reasons[reason] += 1
         if error.code() not in _UNKNOWN:
             self.counts.failed += 1

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from producers.errors import Unreachable, Unusable
 from producers.publisher import silent_logger
 
-ANSWER_S = 10.0
+ANSWER_S = 5.0
 """A broker that has not answered for so long is not there."""
 TOPIC_CONFIG = {"cleanup.policy": "delete", "message.timestamp.after.max.ms": "300000"}
 _NO_CONFIG = frozenset(
