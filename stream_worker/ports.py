@@ -6,7 +6,7 @@ Rules:
 3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as DESIGN R2 allows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,8 +16,24 @@ from stream_worker.core.operations import Applied, Apply, Chain, Cursor, LogPosi
 from stream_worker.core.shards import Close, SealedMinute, Shard
 
 __all__ = [  # values of the core that cross a port, for whoever implements it
-    "Applied", "Apply", "Archive", "Chain", "Close", "Cursor", "DeadLetters", "LogPosition", "Part", "Poll",
-    "Rolling", "Scorer", "Sealed", "SealedMinute", "Shard", "Source",
+    "Applied",
+    "Apply",
+    "Archive",
+    "Background",
+    "Chain",
+    "Close",
+    "Completion",
+    "Cursor",
+    "DeadLetters",
+    "LogPosition",
+    "Part",
+    "Poll",
+    "Rolling",
+    "Scorer",
+    "Sealed",
+    "SealedMinute",
+    "Shard",
+    "Source",
 ]  # fmt: skip
 
 # Model
@@ -65,7 +81,7 @@ class Source(Protocol):
         """Ask the broker, without waiting, for the ends of these partitions; see `answered_ends`."""
 
     def answered_ends(self) -> dict[int, int] | None:
-        """The answer to the last `ask_ends`, once; None while it is under way or after it failed."""
+        """The answer to the last `ask_ends`, once; None while it is under way, empty if there is none."""
 
     def commit(self, partition: int, offset: int) -> None:
         """Tell Kafka, without waiting, where the archive is; a hint for tools and for `find_chain`."""
@@ -165,3 +181,34 @@ class DeadLetters(Protocol):
 
     def send(self, partition: int, rejected: Sequence[Rejected]) -> None:
         """Produce and flush; when it returns every letter is stored. Identity is the coordinates."""
+
+
+# The background thread
+
+
+class Completion(Protocol):
+    """What became of a job."""
+
+    @property
+    def partition(self) -> int: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def result(self) -> object: ...
+    @property
+    def error(self) -> BaseException | None: ...
+
+
+class Background(Protocol):
+    """Does slow work beside the loop; a job that is Unavailable is asked again until it has an answer."""
+
+    def submit(
+        self, partition: int, epoch: int, name: str, call: Callable[[], object], *, lookup: bool = False
+    ) -> None: ...
+    def completions(self) -> Sequence[Completion]: ...
+    def cancel(self, partition: int, epoch: int) -> None: ...
+    def busy(self) -> int: ...
+    def wait_idle(self, timeout_s: float) -> bool: ...
+    def close(self, timeout_s: float) -> bool: ...

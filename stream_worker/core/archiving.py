@@ -57,6 +57,11 @@ class Archiving:
         return self.plan.watermark_end if self.plan and self.chunk else self.watermark_ms
 
     @property
+    def on_its_way(self) -> bool:
+        """Whether the store owes an answer."""
+        return self._planning or self.chunk is not None
+
+    @property
     def in_gap(self) -> bool:
         """Whether the log has lost all that the next chunk would hold: it is closed before reading begins."""
         return self.needed_from < self._log_start and (self.plan is None or self.plan.end <= self._log_start)

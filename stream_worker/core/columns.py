@@ -82,7 +82,7 @@ class Flags:
 
 @dataclass(slots=True, eq=False)
 class Scores:
-    """What the model says; n rows each. `probability` is (n, 3): negative, neutral, positive; NaN if unscored."""
+    """What the model says; n rows each. `probability` is (n, 3), in label order; NaN where unscored."""
 
     label: Int8
     probability: Float32

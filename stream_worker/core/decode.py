@@ -52,7 +52,7 @@ _raw_decoder = msgspec.json.Decoder()
 _FIELDS = frozenset(Mention.__struct_fields__)
 
 
-class _Bad(Exception):  # noqa: N818 - carries a verdict inside this file, never leaves it
+class _Bad(Exception):
     def __init__(self, reason: str, field: str, error: str) -> None:
         super().__init__(error)
         self.reason, self.field, self.error = reason, field, error

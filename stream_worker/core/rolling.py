@@ -35,8 +35,8 @@ def shard_of(brand: str) -> int:
 
 
 def minute_at_or_after(time_ms: int) -> int:
-    """Start of the first minute that does not begin before `time_ms`."""
-    return -(-time_ms // MINUTE_MS) * MINUTE_MS
+    """Start of the first minute that begins neither before `time_ms` nor before 1970."""
+    return max(0, -(-time_ms // MINUTE_MS) * MINUTE_MS)
 
 
 def to_json(value: Any) -> bytes:
@@ -77,7 +77,7 @@ def add_sums(left: Sums, right: Sums) -> Sums:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
-def frozen_tallies(fields: Mapping[str, str]) -> dict[str, Sums]:
+def frozen_tallies(fields: Mapping[str, str | int]) -> dict[str, Sums]:
     """Sum the on-time fields of a minute over networks, per brand; late fields and metadata are left out."""
     tallies: dict[str, list[int]] = {}
     for field, value in fields.items():

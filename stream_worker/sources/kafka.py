@@ -82,7 +82,7 @@ class KafkaSource:
         )
 
     def poll(self, timeout_s: float) -> Poll:
-        """Take the next records of the partitions that are not paused. Raises Unavailable on a fatal error."""
+        """Take the next records of partitions that are not paused. Raises Unavailable on a fatal error."""
         self._seek_pending()
         messages: list[Any] = self._consumer.consume(self._records_max, timeout_s)
         taken: dict[int, tuple[list[int], list[int], list[bytes | None]]] = {}
@@ -154,16 +154,21 @@ class KafkaSource:
 
     def ask_ends(self, partitions: Sequence[int]) -> None:
         """Ask for the ends of these partitions without waiting."""
+        if not partitions:
+            return
         wanted = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}
         self._ends = self._admin.list_offsets(wanted, request_timeout=ANSWER_TIMEOUT_S)
 
     def answered_ends(self) -> dict[int, int] | None:
-        """Return the answer to the last question, once; None while it is under way, or when it failed."""
-        if self._ends is None or not all(future.done() for future in self._ends.values()):
+        """Return the answer to the last question, once; None while it is under way, empty if it failed."""
+        ends = self._ends
+        if ends is None:
+            return {}
+        if not all(future.done() for future in ends.values()):
             return None
-        ends, self._ends = self._ends, None
+        self._ends = None
         if any(future.exception() for future in ends.values()):
-            return None
+            return {}
         return {at.partition: future.result().offset for at, future in ends.items()}
 
     def commit(self, partition: int, offset: int) -> None:

@@ -1,0 +1,118 @@
+"""Minutes: sealing, judging and closing them, and drawing the rolling view.
+
+Rules:
+1. Any worker may do any of this: the scripts compare what was read (DESIGN §3.5). A lease only spares the
+   work of doing it twice.
+2. A minute is judged from its frozen fields, after the brands were read behind the seal that froze them.
+3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import structlog
+
+from stream_worker.core.columns import HOUR_MS
+from stream_worker.core.detector import Detector
+from stream_worker.core.judge import SHARDS, judge
+from stream_worker.core.shards import Close, SealedMinute, Shard
+from stream_worker.ports import Rolling, Sealed
+from stream_worker.recording import Recorder
+
+LEASE_MS: Final = 5_000
+HISTORY_HOURS: Final = 48
+
+log = structlog.get_logger()
+
+
+class Minutes:
+    """What this worker knows of sealed minutes and shards."""
+
+    def __init__(
+        self,
+        rolling: Rolling,
+        detector: Detector[Any],
+        *,
+        owner: str,
+        lateness_ms: int,
+        max_hold_ms: int,
+        recorder: Recorder,
+    ) -> None:
+        self.sealed = Sealed(0, 0, [], 0, {}, 0, 0)
+        self._rolling, self._detector, self._owner = rolling, detector, owner
+        self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
+        self._shards: dict[int, Shard] = {}
+        self._brands: Mapping[str, int | None] = {}
+        self._brands_at_ms = -1
+        self._leads = False
+        self._drawn_ms = 0
+
+    def seal(self, partition_count: int) -> Sealed:
+        """Seal what may be sealed. Raises Unavailable."""
+        before_ms = self.sealed.sealed_ms
+        self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms)
+        self._leads = self._rolling.lease("minutes", self._owner, LEASE_MS)
+        if self._leads and self.sealed.sealed_ms != before_ms:
+            self._rolling.notify("sealed", [self.sealed.sealed_ms], [])
+        self._recorder.sealed(self.sealed)
+        return self.sealed
+
+    def close_one(self) -> bool:
+        """Judge and close the next sealed minute of all shards that wait for it; False: there is none."""
+        if not self._leads:
+            self._shards.clear()
+            return False
+        for number in range(SHARDS):
+            if number not in self._shards:
+                self._shards[number] = self._rolling.shard(number)
+        if self._brands_at_ms != self.sealed.sealed_ms:
+            self._brands, self._brands_at_ms = self._rolling.brands(), self.sealed.sealed_ms
+        first_ms = min(shard.closed_ms for shard in self._shards.values())
+        minute = self._rolling.next_sealed(first_ms)
+        if minute is None or minute.start_ms >= self.sealed.sealed_ms:
+            return False
+        for shard in list(self._shards.values()):
+            if shard.closed_ms <= minute.start_ms:
+                self._close(shard, minute)
+        return True
+
+    def draw(self, brands: set[str], minutes_ms: set[int]) -> None:
+        """Draw the rolling view of these brands; of all brands when another minute was sealed."""
+        if brands:
+            self._rolling.draw(sorted(brands))
+            self._rolling.notify("counted", sorted(minutes_ms), sorted(brands))
+        if self._leads and self._drawn_ms != self.sealed.sealed_ms:
+            self._rolling.draw(None)
+            self._drawn_ms = self.sealed.sealed_ms
+
+    def _close(self, shard: Shard, minute: SealedMinute) -> None:
+        call = judge(shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute))
+        if not self._rolling.close(call):
+            del self._shards[shard.number]  # somebody else was faster, or it was sealed again: read anew
+            return
+        self._shards[shard.number] = _after(shard, call)
+        self._recorder.closed(call)
+        for message in call.outbox:
+            log.info("episode changed", message=message, shard=shard.number)
+
+    def _past(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
+        hour_ms = minute.start_ms - minute.start_ms % HOUR_MS
+        return self._rolling.history(
+            brand, [hour_ms - hours * HOUR_MS for hours in range(HISTORY_HOURS, -1, -1)]
+        )
+
+
+def _after(shard: Shard, call: Close) -> Shard:
+    """Return the shard as the close script left it."""
+    episodes = {**shard.episodes, **{b: e for b, e in call.episodes.items() if e is not None}}
+    for brand, episode in call.episodes.items():
+        if episode is None:
+            episodes.pop(brand, None)
+    return Shard(
+        number=shard.number,
+        closed_ms=call.minute_ms + 60_000,
+        version=call.mark,
+        detector=call.detector,
+        numbers={**shard.numbers, **call.numbers} if shard.detector == call.detector else dict(call.numbers),
+        episodes=episodes,
+    )

@@ -1,0 +1,265 @@
+"""Performs what the step machines ask for, and brings the answers back to them.
+
+Rules:
+1. An operation stays at the head of its queue until it has an answer: `Unavailable` is unknown (R5).
+2. Redis is asked from the loop's thread, all partitions in one round trip. While it is away, partitions that
+   wait for it are paused; what was read of them is read again.
+3. The store, the broker's questions and dead letters are asked by the background thread.
+4. A partition whose stored state is unreadable stops with one clear line; the others go on.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+
+from stream_worker.core.layout import Head, StoredObject
+from stream_worker.core.operations import (
+    Apply,
+    Commit,
+    CreateCursor,
+    CreateManifest,
+    CreatePlan,
+    JumpCursor,
+    ListPlans,
+    LookUp,
+    Operation,
+    ReadCursor,
+    Seek,
+    SendLetters,
+    StartLog,
+    WriteRows,
+)
+from stream_worker.core.partition import Partition, Phase
+from stream_worker.errors import StreamWorkerError, Unavailable
+from stream_worker.ports import Archive, Background, DeadLetters, Rolling, Source
+from stream_worker.recording import Recorder
+
+REDIS_PAUSE_FIRST_S = 0.2
+REDIS_PAUSE_MAX_S = 5.0
+
+log = structlog.get_logger()
+
+OnRedis = Apply | ReadCursor | CreateCursor | JumpCursor
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A partition that is ours, and what it waits for."""
+
+    machine: Partition
+    epoch: int
+    on_redis: deque[OnRedis] = field(default_factory=deque)
+    ahead: bool = False  # paused: too far ahead of the slowest partition
+    interrupted: bool = False  # paused: Redis is away
+    stopped: bool = False
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether records may be handed to the machine now."""
+        reading = self.machine.phase is Phase.READING and not self.machine.waits
+        return reading and not self.stopped and not self.interrupted
+
+
+class Performer:
+    """All partitions of this worker, between their machines and the outside world."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        rolling: Rolling,
+        archive: Archive,
+        letters: DeadLetters,
+        background: Background,
+        make: Callable[[int], Partition],
+        start: Literal["earliest", "latest"],
+        recorder: Recorder,
+    ) -> None:
+        self.held: dict[int, Held] = {}
+        self.now_ms = 0  # Redis TIME of the last answer; 0 before the first
+        self.redis_away = False
+        self.changed_brands: set[str] = set()
+        self.changed_minutes_ms: set[int] = set()
+        self._source, self._rolling, self._archive = source, rolling, archive
+        self._letters, self._background = letters, background
+        self._make, self._start, self._recorder = make, start, recorder
+        self._epoch = 0
+        self._redis_again_s = 0.0
+        self._redis_pause_s = REDIS_PAUSE_FIRST_S
+
+    def gain(self, partition: int) -> None:
+        """Take a partition, or take it anew: everything is looked up."""
+        self.lose(partition)
+        self._epoch += 1
+        held = self.held[partition] = Held(self._make(partition), self._epoch)
+        self._ask(held, "position", lambda: self._source.position(partition), lookup=True)
+
+    def lose(self, partition: int) -> None:
+        """Drop a partition: nothing needs to be flushed, its next owner finds all it needs."""
+        held = self.held.pop(partition, None)
+        if held is not None:
+            self._background.cancel(partition, held.epoch)
+
+    def perform(self, held: Held, operations: Sequence[Operation]) -> None:
+        """Perform operations, or queue them where they have to wait."""
+        partition = held.machine.number
+        for operation in operations:
+            match operation:
+                case Seek(offset):
+                    self._source.seek(partition, offset)
+                    held.ahead = held.interrupted = False
+                case Commit(offset):
+                    self._source.commit(partition, offset)
+                case Apply() | ReadCursor() | CreateCursor() | JumpCursor():
+                    held.on_redis.append(operation)
+                case _:
+                    self._ask_background(held, operation)
+
+    def step(self, held: Held, take: Callable[[], list[Operation]]) -> None:
+        """Let the machine take something, and perform what it asks for; an unreadable state stops it."""
+        try:
+            self.perform(held, take())
+        except StreamWorkerError as error:
+            self._stop(held, error)
+
+    def take_completions(self, now_s: float) -> None:
+        """Hand the answers of the background thread to their machines."""
+        for done in self._background.completions():
+            held = self.held.get(done.partition)
+            if held is None or held.epoch != done.epoch:
+                continue
+            if done.error is not None:
+                self._stop(held, done.error)
+                continue
+            self.step(held, partial(_answer, held.machine, done.name, done.result, now_s))
+
+    def ask_redis(self, now_s: float) -> None:
+        """Ask Redis all that is queued, again and again until nothing is, or it is away."""
+        if now_s < self._redis_again_s:
+            return
+        while waiting := [held for held in self.held.values() if held.on_redis and not held.stopped]:
+            try:
+                self._ask_applies(waiting)
+                self._ask_one_by_one(waiting)
+            except Unavailable as error:
+                self._redis_is_away(waiting, error, now_s)
+                return
+        self._redis_is_back()
+
+    def _ask_applies(self, waiting: list[Held]) -> None:
+        asked: list[Held] = []
+        calls: list[Apply] = []
+        for held in waiting:
+            for operation in held.on_redis:
+                if not isinstance(operation, Apply):
+                    break
+                asked.append(held)
+                calls.append(operation)
+        if not calls:
+            return
+        with self._recorder.stage("redis"):
+            answers = self._rolling.apply(calls)
+        for held, call, answer in zip(asked, calls, answers, strict=True):
+            self.now_ms = max(self.now_ms, answer.now_ms)
+            held.on_redis.popleft()
+            self._recorder.applied(call, answer)
+            if call.delta is not None and answer.applied:
+                self.changed_brands.update(call.delta.brands)
+                self.changed_minutes_ms.update(call.delta.minutes_ms.tolist())
+            self.step(held, partial(held.machine.applied, answer))
+
+    def _ask_one_by_one(self, waiting: list[Held]) -> None:
+        for held in waiting:
+            while held.on_redis and not isinstance(held.on_redis[0], Apply):
+                operation, partition = held.on_redis[0], held.machine.number
+                match operation:
+                    case ReadCursor():
+                        cursor = self._rolling.cursor(partition)
+                    case CreateCursor(start, watermark_ms, floor_ms):
+                        cursor = self._rolling.create_cursor(partition, start, watermark_ms, floor_ms)
+                        log.info("cursor created", partition=partition, offset=cursor.next)
+                    case JumpCursor(expected, to, watermark_ms, floor_ms):
+                        cursor = self._rolling.jump(partition, expected, to, watermark_ms, floor_ms)
+                        log.warning("cursor jumped", partition=partition, expected=expected, to=to)
+                held.on_redis.popleft()
+                self.step(held, partial(held.machine.cursor_is, cursor))
+
+    def _redis_is_away(self, waiting: list[Held], error: Unavailable, now_s: float) -> None:
+        if not self.redis_away:
+            log.warning("redis lost", error=str(error), again_in_s=self._redis_pause_s)
+        self.redis_away = True
+        self._redis_again_s = now_s + self._redis_pause_s
+        self._redis_pause_s = min(2 * self._redis_pause_s, REDIS_PAUSE_MAX_S)
+        for held in waiting:
+            if not held.interrupted:
+                self._source.pause(held.machine.number)
+                held.interrupted = True
+
+    def _redis_is_back(self) -> None:
+        if self.redis_away:
+            log.info("redis found")
+        self.redis_away, self._redis_pause_s = False, REDIS_PAUSE_FIRST_S
+        for held in self.held.values():
+            if held.interrupted and not held.stopped and held.machine.phase is Phase.READING:
+                self._source.seek(held.machine.number, held.machine.position)
+                held.interrupted = held.ahead = False
+
+    def _ask_background(self, held: Held, operation: Operation) -> None:
+        partition, archive = held.machine.number, self._archive
+        match operation:
+            case LookUp(committed):
+                self._ask(held, "chain", lambda: archive.find_chain(partition, committed), lookup=True)
+            case StartLog():
+                self._ask(held, "head", self._start_log, lookup=True)
+            case ListPlans():
+                self._ask(held, "plans", lambda: archive.plans(partition), lookup=True)
+            case CreatePlan(plan):
+                self._ask(held, "plan", lambda: archive.create_plan(partition, plan))
+            case SendLetters(rejected):
+                self._ask(held, "letters", lambda: self._letters.send(partition, rejected))
+            case WriteRows(plan, parts):
+                self._ask(held, "rows", lambda: archive.write_rows(partition, plan, parts))
+            case CreateManifest(plan, manifest):
+                self._recorder.chunk(manifest)
+                self._ask(held, "manifest", lambda: archive.create_manifest(partition, plan, manifest))
+
+    def _start_log(self) -> Head:
+        return self._archive.create_head(Head(policy=self._start, starts=self._source.starts(self._start)))
+
+    def _ask(self, held: Held, name: str, call: Callable[[], object], *, lookup: bool = False) -> None:
+        self._background.submit(held.machine.number, held.epoch, name, call, lookup=lookup)
+
+    def _stop(self, held: Held, error: BaseException) -> None:
+        if not isinstance(error, StreamWorkerError):
+            raise error  # a bug: crash, nothing is lost
+        log.error("partition stopped", partition=held.machine.number, error=str(error))
+        held.stopped = True
+        held.on_redis.clear()
+        self._source.pause(held.machine.number)
+        self._background.cancel(held.machine.number, held.epoch)
+
+
+def _answer(machine: Partition, name: str, result: Any, now_s: float) -> list[Operation]:  # noqa: PLR0911 - a table
+    """Give an answer to the method that takes it (core/operations.py)."""
+    match name:
+        case "position":
+            return machine.assigned(result)
+        case "chain":
+            return machine.chain_is(result)
+        case "head":
+            return machine.head_is(result)
+        case "plans":
+            return machine.plans_are(result)
+        case "plan":
+            return machine.plan_is(result, now_s)
+        case "letters":
+            return machine.letters_sent()
+        case "rows":
+            objects: list[StoredObject] = result
+            return machine.rows_written(objects)
+        case _:
+            return machine.manifest_written(now_s)

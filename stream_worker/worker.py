@@ -1,0 +1,195 @@
+"""The worker's loop: poll → decode → score → fold → sinks → commit, in one thread that owns all state.
+
+Rules:
+1. The loop never waits but for records (`poll`) and for Redis; everything slow runs in the background.
+2. Nothing has to be flushed when a partition is lost or the worker is killed. A flush at the end is a
+   courtesy to the next owner.
+3. The clock read here proposes when to report, seal and cut; it never decides what is counted (R2).
+"""
+
+import threading
+import time
+from functools import partial
+
+import structlog
+
+from stream_worker.core.partition import Phase
+from stream_worker.errors import Unavailable
+from stream_worker.minutes import Minutes
+from stream_worker.performing import Held, Performer
+from stream_worker.ports import Background, Poll, Source
+from stream_worker.recording import Recorder
+
+POLL_S = 0.2
+EACH_S = 1.0
+CLOSING_S = 0.25
+FLUSH_S = 8.0
+PARTITIONS_AGAIN_S = 30.0
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """One worker process: its partitions, and its share of sealing and judging."""
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        performer: Performer,
+        minutes: Minutes,
+        background: Background,
+        partition_count: int,
+        alignment_ms: int,
+        memory_max_bytes: int,
+        recorder: Recorder,
+    ) -> None:
+        self._source, self._performer, self._minutes = source, performer, minutes
+        self._background, self._recorder = background, recorder
+        self._partition_count = partition_count
+        self._alignment_ms, self._memory_max_bytes = alignment_ms, memory_max_bytes
+        self._next_second_s = 0.0
+        self._asked_at_ms = 0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until told to stop, then leave in order."""
+        while not stop.is_set():
+            self.turn(POLL_S)
+        self._leave()
+
+    def turn(self, timeout_s: float) -> None:
+        """One turn of the loop, top to bottom like the diagram."""
+        with self._recorder.stage("poll"):
+            poll = self._source.poll(timeout_s)
+        now_s = time.monotonic()
+        self._take_assignment(poll)
+        self._performer.take_completions(now_s)
+        for partition, records in poll.records.items():  # decode, flags, score, fold, gather
+            held = self._performer.held.get(partition)
+            if held is not None and held.takes_records:
+                with self._recorder.stage("partition"):
+                    self._performer.step(held, partial(held.machine.records, records, now_s))
+        self._performer.ask_redis(now_s)
+        for partition, end in poll.ends.items():
+            held = self._performer.held.get(partition)
+            if held is not None and held.takes_records:
+                self._performer.step(held, partial(held.machine.end_seen, end, now_s))
+        self._performer.ask_redis(now_s)
+        if now_s >= self._next_second_s:
+            self._next_second_s = now_s + EACH_S
+            self._each_second(now_s)
+        self._close_minutes(now_s)
+        self._recorder.turned()
+
+    def _take_assignment(self, poll: Poll) -> None:
+        for partition in poll.revoked:
+            log.info("partition revoked", partition=partition)
+            self._performer.lose(partition)
+        for partition in poll.assigned:
+            log.info("partition assigned", partition=partition)
+            self._performer.gain(partition)
+        for partition in poll.out_of_range:
+            log.warning("partition out of range", partition=partition)
+            self._source.pause(partition)
+            self._performer.gain(partition)
+
+    def _each_second(self, now_s: float) -> None:
+        """Report each partition, cut what is due, seal, align and draw."""
+        self._report()
+        self._bound_memory()
+        for held in self._running():
+            held.machine.counting.log_end = self._source.log_end(held.machine.number)
+            self._performer.step(held, partial(held.machine.tick, now_s))
+        self._performer.ask_redis(now_s)
+        if not self._performer.redis_away:
+            try:
+                with self._recorder.stage("seal"):
+                    self._minutes.seal(self._partition_count)
+                with self._recorder.stage("draw"):
+                    self._draw()
+            except Unavailable as error:
+                log.warning("minutes postponed", error=str(error))
+        self._align()
+        self._recorder.partitions(self._performer, self._source, now_s)
+
+    def _report(self) -> None:
+        """Report every partition; one proved idle with the time before its end was asked for."""
+        ends = self._source.answered_ends()
+        idle = [held for held in self._running() if held.machine.caught_up]
+        proved = {
+            held.machine.number
+            for held in idle
+            if ends and 0 <= ends.get(held.machine.number, -1) <= held.machine.position
+        }
+        asked_at_ms = self._asked_at_ms
+        for held in self._running():
+            proof_t0_ms = asked_at_ms if held.machine.number in proved and asked_at_ms else None
+            self._performer.step(
+                held, partial(held.machine.report, paused=held.ahead, proof_t0_ms=proof_t0_ms)
+            )
+        if ends is not None:
+            # The time must be older than the question: it is that of the last script's answer
+            self._asked_at_ms = self._performer.now_ms
+            self._source.ask_ends([held.machine.number for held in self._running()])
+
+    def _align(self) -> None:
+        """Pause partitions that are far ahead of the slowest one; a bound on memory, not on truth."""
+        watermarks_ms = self._minutes.sealed.stored_watermarks_ms
+        if not watermarks_ms:
+            return
+        waited_for = [ms for p, ms in watermarks_ms.items() if p not in self._minutes.sealed.idle]
+        lowest_ms = min(waited_for, default=0)
+        for held in self._running():
+            ahead_ms = watermarks_ms.get(held.machine.number, lowest_ms) - lowest_ms
+            ahead = bool(waited_for) and ahead_ms > self._alignment_ms
+            if ahead and not held.ahead:
+                self._source.pause(held.machine.number)
+            elif held.ahead and not ahead and not held.interrupted:
+                self._source.resume(held.machine.number)
+            held.ahead = ahead
+
+    def _bound_memory(self) -> None:
+        """Forget the largest gathered rows past the cap; they are read again when the store is back."""
+        gathered = [(held, held.machine.archiving.gathered) for held in self._running()]
+        sizes = sorted(((g.bytes, h.machine.number) for h, g in gathered if g is not None), reverse=True)
+        excess_bytes = sum(size for size, _ in sizes) - self._memory_max_bytes
+        for size, number in sizes:
+            if excess_bytes <= 0 or not self._performer.held[number].machine.archiving.on_its_way:
+                continue
+            self._performer.held[number].machine.archiving.forget()
+            log.warning("rows forgotten", partition=number, bytes=size)
+            excess_bytes -= size
+
+    def _draw(self) -> None:
+        brands, minutes_ms = self._performer.changed_brands, self._performer.changed_minutes_ms
+        self._performer.changed_brands, self._performer.changed_minutes_ms = set(), set()
+        self._minutes.draw(brands, minutes_ms)
+
+    def _close_minutes(self, now_s: float) -> None:
+        """Judge and close sealed minutes, for a bounded time per turn."""
+        if self._performer.redis_away:
+            return
+        try:
+            while self._minutes.close_one() and time.monotonic() - now_s < CLOSING_S:
+                pass
+        except Unavailable as error:
+            log.warning("minutes postponed", error=str(error))
+
+    def _running(self) -> list[Held]:
+        held = self._performer.held.values()
+        return [one for one in held if one.machine.phase is Phase.READING and not one.stopped]
+
+    def _leave(self) -> None:
+        """Archive what was gathered if there is time, and leave the group."""
+        deadline_s = time.monotonic() + FLUSH_S
+        for held in self._running():
+            self._source.pause(held.machine.number)
+            self._performer.step(held, partial(held.machine.tick, time.monotonic(), flush=True))
+        while self._background.busy() and time.monotonic() < deadline_s:
+            self._background.wait_idle(0.05)
+            self._performer.take_completions(time.monotonic())
+        self._background.close(1.0)
+        closing = threading.Thread(target=self._source.close, daemon=True)
+        closing.start()
+        closing.join(max(1.0, deadline_s - time.monotonic()))
+        log.info("worker stopped", left_the_group=not closing.is_alive())
