@@ -162,7 +162,7 @@ class RedisRolling:
             start_ms=int(start),
             mark=fields["mark"],
             complete=fields["complete"] == "1",
-            models=[model for model in fields["models"].split(",") if model],
+            models=sorted(model for model in fields["models"].split(",") if model),
             tallies=frozen_tallies(fields),
             now_ms=now_ms,
         )

@@ -16,9 +16,7 @@ end
 -- Brands and networks are admitted in the order of their cells, up to a limit. What comes after the
 -- limit is counted under the reserved empty name, so that totals stay exact.
 local function register(key, limit)
-  check_type(key, 'hash')
-  local size = redis.call('HLEN', key)
-  return {key = key, limit = tonumber(limit), size = size, first = {}, new = {}, refused = 0}
+  return {key = key, limit = tonumber(limit), size = read('HLEN', key), first = {}, new = {}, refused = 0}
 end
 
 local function admit(reg, name, minute, late)
@@ -45,31 +43,74 @@ local function write_register(reg)
   for name in pairs(reg.new) do redis.call('HSET', reg.key, name, reg.first[name]) end
 end
 
--- First pass: where does each cell go? It reads and may fail; nothing is written.
+-- What to add to the hash of each minute. One HMGET and one HSET of many fields cost half of as many HINCRBY.
+local additions = {} -- minute -> {fields = list, values = field -> integer}
+
+local function add(minute, field, value)
+  if value == 0 then return end
+  local addition = additions[minute]
+  if not addition then
+    addition = {fields = {}, values = {}}
+    additions[minute] = addition
+  end
+  local before = addition.values[field]
+  if not before then table.insert(addition.fields, field) end
+  addition.values[field] = (before or 0) + value
+end
+
+local function read_totals(minute, addition)
+  local fields, values = addition.fields, addition.values
+  for from = 1, #fields, 1000 do
+    local chunk = {unpack(fields, from, math.min(from + 999, #fields))}
+    for i, stored in ipairs(read('HMGET', minute_key(minute), unpack(chunk))) do
+      if stored and not tonumber(stored) then broken(minute_key(minute) .. ' holds what is no integer') end
+      values[chunk[i]] = values[chunk[i]] + (stored or 0)
+    end
+  end
+end
+
+local function write_totals(minute, addition)
+  local key, fields, values = minute_key(minute), addition.fields, addition.values
+  for from = 1, #fields, 1000 do
+    local chunk = {}
+    for i = from, math.min(from + 999, #fields) do
+      table.insert(chunk, fields[i])
+      table.insert(chunk, int(values[fields[i]]))
+    end
+    redis.call('HSET', key, unpack(chunk))
+  end
+  redis.call('ZADD', minutes, int(minute), int(minute))
+  redis.call('EXPIRE', key, MINUTE_TTL)
+end
+
+-- 1. Where does each cell go? All that may fail is here; nothing is written.
 local all_brands, all_networks = register(brands, ARGV[9]), register(networks, ARGV[10])
-local cells = {} -- {minute, prefix of its fields, end of its fields, index of its first measure}
-local totals = {} -- minute -> {on-time mentions, late mentions}
-local history = {}
-local model, measures = '', {}
+local history, model = {}, ''
 local newest, expired = tonumber(c[4] or -1), 0
+read('ZCARD', minutes)
+
+local function count(minute, late, network, brand, sums)
+  local prefix, suffix = late and 'late_' or '', ':' .. network .. ':' .. brand
+  for j = 1, 10 do add(minute, prefix .. MEASURES[j] .. suffix, sums[j]) end
+  add(minute, prefix .. 'mentions', sums[1])
+  if not late then add(minute, 'model:' .. model, sums[1]) end
+end
 
 if ARGV[11] ~= '' then
   local delta = cjson.decode(ARGV[11])
-  model, measures = delta.model, delta.measures
-  check_type(minutes, 'zset')
+  model = delta.model
   for i, minute in ipairs(delta.minutes) do
-    local at = (i - 1) * 10
-    local n = measures[at + 1]
+    local sums = {unpack(delta.measures, i * 10 - 9, i * 10)}
     if minute < floor then
-      expired = expired + n
+      expired = expired + sums[1]
     else
       local late = delta.late[i] == 1 or minute < sealed
       local network = admit(all_networks, delta.networks[i], minute, late)
       local brand = admit(all_brands, delta.brands[i], minute, late)
+      -- Below `trimmed` the hash of the minute is gone; its late ones are in history only.
+      if minute >= trimmed then count(minute, late, network, brand, sums) end
       if late then
-        local sums = {}
-        for j = 1, 10 do sums[j] = measures[at + j] end
-        -- Minutes of 48 h: whole hours, or an hour deleted by a close would come back in part.
+        -- Minutes of 48 h: by whole hours, or an hour deleted by a close would come back in part.
         if minute - minute % HOUR + 48 * HOUR >= sealed then
           plan_history_of_minute(history, minute, brand, sums)
         end
@@ -77,43 +118,21 @@ if ARGV[11] ~= '' then
       else
         newest = math.max(newest, minute)
       end
-      if minute >= trimmed then -- below it the minute's hash is gone; its late ones are in history
-        if not totals[minute] then
-          totals[minute] = {0, 0}
-          check_type(minute_key(minute), 'hash')
-        end
-        local total = totals[minute]
-        total[late and 2 or 1] = total[late and 2 or 1] + n
-        cells[#cells + 1] = {minute_key(minute), late and 'late_' or '', ':' .. network .. ':' .. brand, at}
-      end
     end
   end
 end
+for minute, addition in pairs(additions) do read_totals(minute, addition) end
 
--- Second pass: write.
-for _, cell in ipairs(cells) do
-  local key, prefix, suffix, at = cell[1], cell[2], cell[3], cell[4]
-  for j = 1, 10 do
-    local value = measures[at + j]
-    if value ~= 0 then redis.call('HINCRBY', key, prefix .. MEASURES[j] .. suffix, int(value)) end
-  end
-end
-for minute, total in pairs(totals) do
-  local key = minute_key(minute)
-  if total[1] > 0 then
-    redis.call('HINCRBY', key, 'mentions', int(total[1]))
-    if redis.call('HINCRBY', key, 'model:' .. model, int(total[1])) == total[1] then
-      -- The list of models, sorted. Only on-time mentions count, so that a seal freezes it.
-      local models = {model}
-      local others = redis.call('HGET', key, 'models') or ''
-      for other in string.gmatch(others, '[^,]+') do table.insert(models, other) end
-      table.sort(models)
-      redis.call('HSET', key, 'models', table.concat(models, ','))
+-- 2. Write.
+for minute, addition in pairs(additions) do
+  write_totals(minute, addition)
+  if addition.values['model:' .. model] then
+    -- The list of models. Only on-time mentions count, so that a seal freezes it.
+    local models = redis.call('HGET', minute_key(minute), 'models') or ''
+    if not string.find(',' .. models .. ',', ',' .. model .. ',', 1, true) then
+      redis.call('HSET', minute_key(minute), 'models', models == '' and model or models .. ',' .. model)
     end
   end
-  if total[2] > 0 then redis.call('HINCRBY', key, 'late_mentions', int(total[2])) end
-  redis.call('ZADD', minutes, int(minute), int(minute))
-  redis.call('EXPIRE', key, MINUTE_TTL)
 end
 write_history(history)
 write_register(all_brands)

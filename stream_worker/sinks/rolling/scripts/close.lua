@@ -1,6 +1,6 @@
 -- Write the judged minute of one shard: history, the detector's state and the outbox (DESIGN 3.5).
--- ARGV: shard, minute, expected closed, expected version, mark, detector, and as JSON
---       {sums: [[brand, ten integers]], numbers: [[brand, text]], episodes: [[brand, text or null]], outbox: [[message id, JSON]]}.
+-- ARGV: shard, minute, expected closed, expected version, mark, detector, and as JSON {sums: [[brand, ten
+--       integers]], numbers: [[brand, text]], episodes: [[brand, text or null]], outbox: [[id, text]]}.
 -- Reply: 1, or 0 when anything that was read is not so any more; then nothing is changed.
 local shard, minute = root .. ':shard:' .. ARGV[1], tonumber(ARGV[2])
 
@@ -11,7 +11,7 @@ if redis.call('HGET', minute_key(minute), 'mark') ~= ARGV[5] then return 0 end
 local body = cjson.decode(ARGV[7])
 local outbox = root .. ':outbox'
 local history = {}
-check_type(outbox, 'hash')
+read('HLEN', outbox)
 for _, entry in ipairs(body.sums) do
   plan_history_of_minute(history, minute, entry[1], entry[2])
   plan_history_of_hour(history, minute, entry[1], entry[2])

@@ -20,33 +20,31 @@ local function broken(what)
   error({err = 'SWBROKEN ' .. string.gsub(what, '%c', ' ')})
 end
 
--- An error after the first write would leave half a delta, so types are asked for before it.
-local function check_type(key, kind)
-  local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= kind then
-    broken(key .. ' is a ' .. found .. ', it must be a ' .. kind)
-  end
+-- An error after the first write would leave half of it. So every key is read before the first write: a
+-- key of another type is an error here, with its name.
+local function read(command, key, ...)
+  local reply = redis.pcall(command, key, ...)
+  if type(reply) == 'table' and reply.err then broken(key .. ' cannot be read: ' .. reply.err) end
+  return reply
 end
 
--- History: additions are planned first (reads, errors), then written. sums = ten integers.
+-- History: additions are planned first, then written. plan: key -> {ttl, field -> ten sums}.
 local function plan_history(plan, key, field, sums, ttl)
-  local id = key .. '\0' .. field
-  local planned = plan[id]
+  local planned = plan[key]
   if not planned then
-    planned = {key = key, field = field, ttl = ttl, sums = {}}
-    check_type(key, 'hash')
-    local stored = redis.call('HGET', key, field)
-    if stored then
-      for value in string.gmatch(stored, '[^,]+') do
-        table.insert(planned.sums, tonumber(value))
-      end
-      if #planned.sums ~= 10 then broken('history in ' .. key .. ' is not ten integers') end
-    else
-      planned.sums = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-    end
-    plan[id] = planned
+    planned = {ttl = ttl, fields = {}}
+    plan[key] = planned
   end
-  for i = 1, 10 do planned.sums[i] = planned.sums[i] + sums[i] end
+  local total = planned.fields[field]
+  if not total then
+    total = {}
+    for value in string.gmatch(read('HGET', key, field) or '0,0,0,0,0,0,0,0,0,0', '[^,]+') do
+      table.insert(total, tonumber(value))
+    end
+    if #total ~= 10 then broken('history in ' .. key .. ' is not ten integers') end
+    planned.fields[field] = total
+  end
+  for i = 1, 10 do total[i] = total[i] + sums[i] end
 end
 
 local function plan_history_of_minute(plan, minute, brand, sums)
@@ -60,11 +58,13 @@ local function plan_history_of_hour(plan, minute, brand, sums)
 end
 
 local function write_history(plan)
-  for _, planned in pairs(plan) do
-    local text = {}
-    for i = 1, 10 do text[i] = int(planned.sums[i]) end
-    redis.call('HSET', planned.key, planned.field, table.concat(text, ','))
-    redis.call('EXPIRE', planned.key, planned.ttl)
+  for key, planned in pairs(plan) do
+    for field, total in pairs(planned.fields) do
+      local text = {}
+      for i = 1, 10 do text[i] = int(total[i]) end
+      redis.call('HSET', key, field, table.concat(text, ','))
+    end
+    redis.call('EXPIRE', key, planned.ttl)
   end
 end
 

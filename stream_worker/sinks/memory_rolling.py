@@ -1,0 +1,293 @@
+"""The rolling picture in memory: what the Lua scripts do, in plain Python, for tests and for reading.
+
+Rules:
+1. Method by method it equals the scripts of `sinks/rolling`; the contract suite compares whole states.
+2. `now_ms` stands for Redis TIME. Marks are unique as long as it moves between two seals.
+3. Two workers share a Redis by sharing a `MemoryState`.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.deltas import MEASURES
+from stream_worker.core.layout import Log
+from stream_worker.core.operations import Applied, Apply, Cursor
+from stream_worker.core.rolling import (
+    WINDOWS,
+    ZEROS,
+    Sums,
+    add_sums,
+    draw_needs,
+    frozen_tallies,
+    minute_at_or_after,
+    shard_of,
+    to_json,
+)
+from stream_worker.core.shards import Close, SealedMinute, Shard
+from stream_worker.ports import Sealed
+from stream_worker.sinks.memory_seal import seal
+from stream_worker.sinks.memory_state import (
+    CursorRow,
+    MemoryState,
+    Minute,
+    add_history,
+    admit,
+    forget_history,
+)
+
+NETWORKS_MAX: Final = 64
+NAMED_BRANDS_MAX: Final = 100
+CHANGES_MAX: Final = 10_000
+GAP_MS: Final = 30_000
+"""No script for longer than this: the group was away, and nobody may be called held for it."""
+
+
+class MemoryRolling:
+    """The rolling picture and the cursors of one log, in a `MemoryState`."""
+
+    def __init__(
+        self,
+        log: Log,
+        now_ms: Callable[[], int],
+        state: MemoryState | None = None,
+        *,
+        max_brands: int = 10_000,
+        owner: str = "",
+    ) -> None:
+        self.state = MemoryState() if state is None else state
+        self._log = log
+        self._now_ms = now_ms
+        self._max_brands = max_brands
+        self._owner = owner
+
+    def _begin(self) -> int:
+        """Begin a script as all do: note the group's return; return now."""
+        now, ctl = self._now_ms(), self.state.ctl
+        if ctl.last_script_ms is not None and now - ctl.last_script_ms > GAP_MS:
+            ctl.returned_ms = now
+        ctl.last_script_ms = now
+        return now
+
+    # ------------------------------------------------------------ cursors
+
+    def _row(self, partition: int) -> CursorRow:
+        return self.state.cursors.get(self._log.name, {}).get(partition, CursorRow())
+
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+        """Create the cursor if there is none; return what is stored."""
+        self._begin()
+        ctl, row = self.state.ctl, self._row(partition)
+        if row.next is not None:
+            return Cursor(row.next, row.watermark)
+        if self._log.name not in self.state.cursors:  # the first of its log: the group is on it now
+            ctl.incarnation, ctl.partitions = self._log.name, 0
+        rows = self.state.cursors.setdefault(self._log.name, {})
+        row = rows.setdefault(partition, CursorRow())
+        row.next, row.watermark = start, watermark_ms
+        self._raise_floor(floor_ms)
+        if ctl.sealed is None:
+            ctl.sealed = ctl.floor
+        return Cursor(start, watermark_ms)
+
+    def cursor(self, partition: int) -> Cursor | None:
+        """Return the stored cursor; None when there is none."""
+        row = self._row(partition)
+        return None if row.next is None else Cursor(row.next, row.watermark)
+
+    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+        """Compare-and-set the cursor forward over records that are gone; raise the floor."""
+        now, row = self._begin(), self._row(partition)
+        if row.next == expected:
+            row.next, row.watermark = to, max(row.watermark, watermark_ms)
+            row.alive_ms, row.proof = now, None
+            self._raise_floor(floor_ms)
+        return self.cursor(partition)
+
+    def _raise_floor(self, floor_ms: int) -> None:
+        ctl = self.state.ctl
+        ctl.floor = max(ctl.floor or 0, minute_at_or_after(floor_ms))
+
+    # ------------------------------------------------------------ counting
+
+    def apply(self, calls: Sequence[Apply]) -> list[Applied]:
+        """Apply in order."""
+        return [self._apply(call) for call in calls]
+
+    def _apply(self, call: Apply) -> Applied:
+        now, row, sealed = self._begin(), self._row(call.partition), self.state.ctl.sealed or 0
+        if row.next != call.expected:
+            return Applied(False, self.cursor(call.partition), now, sealed)
+        refused_brands, refused_networks, expired = self._count(call)
+        row.next, row.watermark = call.next, max(row.watermark, call.watermark_ms)
+        row.log_end, row.reported_ms = call.log_end, now
+        if call.next != call.expected or call.paused or call.proof_t0_ms is not None:
+            row.alive_ms = now
+        if call.proof_t0_ms is not None:
+            before = row.proof[1] if row.proof is not None and row.proof[0] == call.next else call.proof_t0_ms
+            row.proof = (call.next, max(before, call.proof_t0_ms))
+        row.owner = self._owner or row.owner
+        return Applied(
+            True, Cursor(row.next, row.watermark), now, sealed, refused_brands, refused_networks, expired
+        )
+
+    def _count(self, call: Apply) -> tuple[int, int, int]:
+        """Add the cells of a delta; return refused brand cells, refused network cells, expired mentions."""
+        if call.delta is None:
+            return 0, 0, 0
+        state, delta = self.state, call.delta
+        sealed, floor = state.ctl.sealed or 0, state.ctl.floor or 0
+        refused_brands = refused_networks = expired = 0
+        columns = (delta.minutes_ms.tolist(), delta.late.tolist(), delta.networks, delta.brands)
+        for i, (minute, late_before, network, brand) in enumerate(zip(*columns, strict=True)):
+            sums: Sums = tuple(delta.measures[i].tolist())
+            if minute < floor:
+                expired += sums[0]
+                continue
+            late = late_before or minute < sealed
+            admitted = admit(state.networks, NETWORKS_MAX, network, None if late else minute)
+            counted = admit(state.brands, self._max_brands, brand, None if late else minute)
+            refused_networks += admitted is None
+            refused_brands += counted is None
+            if minute >= state.ctl.trimmed:
+                tally = f"{admitted or ''}:{counted or ''}"
+                state.minutes.setdefault(minute, Minute()).add_cell(tally, sums, delta.model, late=late)
+            if late:
+                hour = minute - minute % HOUR_MS
+                if hour >= sealed - 48 * HOUR_MS:
+                    add_history(state.by_minute, counted or "", minute, sums)
+                add_history(state.by_hour, counted or "", hour, sums)
+            else:
+                state.ctl.newest = max(state.ctl.newest or 0, minute)
+        state.ctl.expired += expired
+        return refused_brands, refused_networks, expired
+
+    # ------------------------------------------------------------ sealing and judging
+
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int) -> Sealed:
+        """Seal what every partition has passed, at most 240 minutes; trim what is closed."""
+        now = self._begin()
+        return seal(self.state, self._log.name, partition_count, lateness_ms, max_hold_ms, now)
+
+    def brands(self) -> Mapping[str, int | None]:
+        """Admitted brands and the start of their first on-time minute; None: only late ones so far."""
+        return dict(self.state.brands)
+
+    def shard(self, number: int) -> Shard:
+        """Read the state of a shard."""
+        return copy.deepcopy(self.state.shards[number])
+
+    def next_sealed(self, after_ms: int) -> SealedMinute | None:
+        """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
+        now, minutes = self._begin(), self.state.minutes
+        for start in sorted(m for m in minutes if after_ms <= m < (self.state.ctl.sealed or 0)):
+            minute = minutes[start]
+            if minute.mark is not None:
+                tallies = frozen_tallies(minute.fields)
+                return SealedMinute(start, minute.mark, minute.complete, sorted(minute.models), tallies, now)
+        return None
+
+    def close(self, call: Close) -> bool:
+        """Write the judged minute; False: somebody else did, or it was sealed again. Read again."""
+        self._begin()
+        shard, start = self.state.shards[call.shard], call.minute_ms
+        minute = self.state.minutes.get(start, Minute())
+        read = (call.expected_closed_ms, call.expected_version, call.mark)
+        if (shard.closed_ms, shard.version, minute.mark) != read:
+            return False
+        for brand, sums in call.sums.items():
+            add_history(self.state.by_minute, brand, start, sums)
+            add_history(self.state.by_hour, brand, start - start % HOUR_MS, sums)
+            if shard.closed_ms != -1:
+                last = shard.closed_ms - MINUTE_MS
+                for hour in _too_old(last, start, HOUR_MS, 48 * HOUR_MS):
+                    forget_history(self.state.by_minute, brand, hour, HOUR_MS)
+                for day in _too_old(last, start, DAY_MS, 35 * DAY_MS):
+                    forget_history(self.state.by_hour, brand, day, DAY_MS)
+        shard.numbers.update(call.numbers)
+        for brand, record in call.episodes.items():
+            if record is None:
+                shard.episodes.pop(brand, None)
+            else:
+                shard.episodes[brand] = record
+        for message_id, body in call.outbox.items():
+            self.state.outbox.setdefault(message_id, body)
+        shard.closed_ms, shard.version, shard.detector = start + MINUTE_MS, call.mark, call.detector
+        return True
+
+    def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, Sums]:
+        """Closed minutes of these hours: start -> ten sums, on-time and late together."""
+        closed = self.state.shards[shard_of(brand)].closed_ms
+        values = self.state.by_minute.get(brand, {})
+        return {m: values[m] for m in sorted(values) if m < closed and m - m % HOUR_MS in hours_ms}
+
+    # ------------------------------------------------------------ for readers
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease."""
+        now = self._begin()
+        holder, end = self.state.leases.get(name, (owner, 0))
+        if holder != owner and now < end:
+            return False
+        self.state.leases[name] = (owner, now + ttl_ms)
+        return True
+
+    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+        """Append one change notice."""
+        now = self._begin()
+        named = to_json(list(brands)).decode() if len(brands) <= NAMED_BRANDS_MAX else "*"
+        minutes = to_json(list(minutes_ms)).decode()
+        self.state.changes.append({"kind": kind, "minutes": minutes, "brands": named, "at": str(now)})
+        del self.state.changes[:-CHANGES_MAX]
+
+    def draw(self, brands: Sequence[str] | None) -> None:
+        """Overwrite `now` of these brands (None: of all)."""
+        now, ctl = self._begin(), self.state.ctl
+        if ctl.newest is None:
+            return
+        if brands is None:
+            full = len(self.state.brands) >= self._max_brands
+            brands = [*self.state.brands, ""] if full else list(self.state.brands)
+        newest = self.state.minutes.get(ctl.newest, Minute())
+        for brand in brands:
+            self.state.now[brand] = {
+                "newest": ctl.newest,
+                "as_of_ms": now,
+                "sealed": ctl.sealed or 0,
+                "closed": self.state.shards[shard_of(brand)].closed_ms,
+                "models": ",".join(newest.models),
+                **self._windows(brand, ctl.newest),
+            }
+
+    def _windows(self, brand: str, newest: int) -> dict[str, int]:
+        closed, needs, end = (
+            self.state.shards[shard_of(brand)].closed_ms,
+            draw_needs(newest),
+            newest + MINUTE_MS,
+        )
+        worth: list[tuple[int, Sums]] = []
+        for starts, history in ((needs.minutes, self.state.by_minute), (needs.hours, self.state.by_hour)):
+            values = history.get(brand, {})
+            worth += [(start, values[start]) for start in starts if start in values]
+        for start, minute in self.state.minutes.items():
+            if closed <= start <= newest:
+                worth.append((start, frozen_tallies(minute.fields).get(brand, ZEROS)))
+        said = {}
+        for window, minutes in WINDOWS.items():
+            sums = ZEROS
+            for start, value in worth:
+                if end - minutes * MINUTE_MS <= start < end:
+                    sums = add_sums(sums, value)
+            said.update({f"{window}:{measure}": value for measure, value in zip(MEASURES, sums, strict=True)})
+        return said
+
+    def ping(self) -> str:
+        """Say that it is memory."""
+        return "memory"
+
+
+def _too_old(last: int, minute: int, unit: int, age: int) -> range:
+    """Starts of the history keys that have become too old between the last close and this one."""
+    first = (last - age) // unit * unit + unit
+    return range(first, min(minute - age, last) + 1, unit)
