@@ -132,22 +132,21 @@ def test_after_an_outage_the_same_calls_give_the_same_answers(private_s3):
 def test_a_store_that_hangs_is_unknown_after_the_time_limit(private_s3):
     # Given
     server = private_s3()
-    archive = archive_at(
-        server.endpoint, server.new_bucket(), server.access_key, server.secret_key, timeout_s=1.0
-    )
-    archive.probe()
-    server.child.freeze()
+    keys = (server.new_bucket(), server.access_key, server.secret_key)
+    impatient = archive_at(server.endpoint, *keys, timeout_s=1.0)
+    impatient.probe()
 
     # When one of these calls, which race with the signal, is not answered any more
-    partitions = iter(range(1000))
+    server.child.freeze()
     try:
-        with pytest.raises(Unavailable, match="cannot create _plans"):
-            while True:
-                archive.create_plan(partition := next(partitions), plan(0, 10))
+        with pytest.raises(Unavailable, match="cannot create _plans"):  # noqa: PT012
+            for partition in range(1000):
+                impatient.create_plan(partition, plan(0, 10))
     finally:
         server.child.thaw()
 
     # Then the write may have happened or not; asking again tells, and all agree from there on
+    archive = archive_at(server.endpoint, *keys, timeout_s=30.0)
     decided = archive.create_plan(partition, plan(0, 11))
     assert decided.end in (10, 11)
     assert archive.plans(partition) == [decided]
