@@ -12,9 +12,7 @@ Rules:
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
-from zlib import crc32
 
 import msgspec
 
@@ -23,25 +21,17 @@ from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.deltas import MEASURES
 from stream_worker.core.detector import Detector, Observation
 from stream_worker.core.episodes import Episode, Judged
+from stream_worker.core.rolling import SHARDS, ZEROS, Sums, shard_of
 from stream_worker.core.shards import Close, SealedMinute, Shard
 
-SHARDS: Final = 16
 RESERVED_BRAND: Final = ""
 
-Sums = tuple[int, ...]
 History = Callable[[str], Mapping[int, Sums]]
 """Brand -> closed minutes of the last 48 h: start in ms -> ten sums in the order of MEASURES."""
 
 _N, _NEG = MEASURES.index("n"), MEASURES.index("neg")
 _VOICES, _NEG_VOICES = MEASURES.index("voices"), MEASURES.index("neg_voices")
-_ZEROS: Sums = (0,) * len(MEASURES)
 _event_encoder = msgspec.json.Encoder()
-
-
-@lru_cache(maxsize=65_536)
-def shard_of(brand: str) -> int:
-    """Return the shard of a brand: CRC-32 of its UTF-8 mod 16 (CONTRACTS §3)."""
-    return crc32(brand.encode()) % SHARDS
 
 
 def judge(
@@ -57,6 +47,7 @@ def judge(
     only). `minute` must be the first sealed minute at or after `shard.closed_ms`.
     Raises Unreadable when the record of an episode is not readable.
     """
+    assert 0 <= shard.number < SHARDS
     assert minute.start_ms >= shard.closed_ms, "a closed minute is never judged again"
     name = f"{detector.name}/{detector.version}"
     call = Close(
@@ -99,7 +90,7 @@ def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -
                 and brand not in tallies
                 and brand != RESERVED_BRAND
             ):
-                sums[brand] = _ZEROS
+                sums[brand] = ZEROS
     return sums
 
 

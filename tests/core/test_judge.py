@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from stream_worker.core import episodes
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.detector import Observation, Share
-from stream_worker.core.judge import SHARDS, judge, shard_of
+from stream_worker.core.judge import judge
+from stream_worker.core.rolling import SHARDS, ZEROS, shard_of
 from stream_worker.core.shards import Close, SealedMinute, Shard
 
 BASE_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS
 DETECTOR = Share()
-ZEROS = (0,) * 10
 BRANDS = [name for name in (f"brand {i}" for i in range(200)) if shard_of(name) == 5][:3]
 A, B, C = BRANDS
 OTHER = next(name for name in (f"other {i}" for i in range(99)) if shard_of(name) != 5)
