@@ -1,0 +1,102 @@
+"""`python -m models`: train a model, and measure one.
+
+Data go to stdout, messages to stderr. Exit codes: 0 done; 1 the data cannot be used; 2 wrong usage;
+78 the model is refused.
+"""
+
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from models import registry
+from models.errors import ModelError
+from models.evaluate import Quality, evaluate
+from models.scorers.scores import CLASSES
+from models.training import dataset
+
+SEED = 20_260_101
+
+app = typer.Typer(
+    help="Train a sentiment model and measure one. Nothing here runs in set-up, demo or tests.",
+    no_args_is_help=False,
+    add_completion=False,
+)
+
+
+@app.command("train")
+def train_command(
+    data: Annotated[Path, typer.Option(help="Folder of the labelled texts, Parquet.")] = Path(
+        "data/sentiment"
+    ),
+    out: Annotated[Path, typer.Option(help="The artefact; its manifest is written beside it.")] = (
+        registry.ARTEFACTS / f"{registry.SHIPPED}.joblib"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, data and libraries: same bytes.")] = SEED,
+) -> None:
+    """Train on permissively licensed texts; write an artefact and its manifest; print the pin's line."""
+    from models.training.train import train  # noqa: PLC0415  measuring needs nothing of it
+
+    if out.suffix != ".joblib":
+        raise typer.BadParameter("an artefact is called <name>.joblib", param_hint="--out")
+    manifest = train(data, out, seed, dt.datetime.now(dt.UTC).date(), _say)
+    typer.echo(f'{manifest.name} = "{manifest.sha256}"')
+    _say(f"written: {out} ({manifest.training['bytes']} bytes); to run it, pin the line above")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    source: Annotated[Path, typer.Option("--input", help="Labelled texts, Parquet.")],
+    text: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    label: Annotated[str, typer.Option(help="Column of the labels: 0, 1, 2 or their names.")] = "label",
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, or a path that ends with .joblib.")
+    ] = registry.SHIPPED,
+    pin: Annotated[str | None, typer.Option(help="sha256 of a model given by its path.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Score labelled texts and say how good that is. All figures are fractions."""
+    labelled = dataset.read(source, text, label)
+    scorer = registry.load(registry.named(model), pin)
+    quality = evaluate(scorer, labelled.texts, labelled.labels)
+    if as_json:
+        answer = {"model": scorer.version, **msgspec.to_builtins(quality)}
+        typer.echo(msgspec.json.encode(answer).decode())
+    else:
+        typer.echo(_table(scorer.version, quality))
+
+
+def main() -> None:
+    """Run, and turn every error of ours into one line on stderr and its exit code."""
+    try:
+        code = app(prog_name="models", standalone_mode=False)
+    except (ModelError, typer.TyperException) as error:
+        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
+        _say(f"error: {' '.join(message.split())}")
+        code = error.exit_code
+    except OSError as error:
+        _say(f"error: {error.filename or 'output'}: {error.strerror or error}")
+        code = 1
+    except (KeyboardInterrupt, typer.Abort):
+        _say("error: interrupted")
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(line: str) -> None:
+    typer.echo(f"models: {line}", err=True)
+
+
+def _table(version: str, quality: Quality) -> str:
+    figures = msgspec.to_builtins(quality)
+    confusion = figures.pop("confusion")
+    lines = [f"{'model':<22}{version}", *(f"{name:<22}{value}" for name, value in figures.items())]
+    lines.append(
+        f"{'confusion':<22}" + "".join(f"{name:>10}" for name in CLASSES) + "   (columns: the model)"
+    )
+    for name, counts in zip(CLASSES, confusion, strict=True):
+        lines.append(f"  {name:<20}" + "".join(f"{count:>10}" for count in counts))
+    return "\n".join(lines)

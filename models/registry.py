@@ -1,0 +1,188 @@
+"""Which model runs: the artefact, its manifest and its pin.
+
+Rules:
+1. An artefact is a pickle, and a pickle is code. It is unpickled only after the SHA-256 of its bytes
+   equals the pin, and from the very bytes that were hashed.
+2. Before that its manifest must speak of the same bytes, of this scikit-learn and of our classes.
+3. Whatever does not fit is a `ModelRefused` with one line that says what and how to mend it; there is no
+   other model to fall back to.
+"""
+
+import datetime as dt
+import hashlib
+import io
+import tomllib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import joblib
+import msgspec
+import sklearn
+from msgspec import Meta
+from sklearn.exceptions import InconsistentVersionWarning
+
+from models.errors import ModelRefused
+from models.evaluate import Quality
+from models.scorers.pipeline import PipelineScorer
+from models.scorers.scores import CLASSES, Scorer
+
+ARTEFACTS: Final = Path(__file__).parent / "artefacts"
+PINS: Final = ARTEFACTS / "pins.toml"
+SHIPPED: Final = "sentiment-en"
+
+ARTEFACT_BYTES_MAX: Final = 64 * 1024 * 1024
+MANIFEST_BYTES_MAX: Final = 1024 * 1024
+SCORING_PATH: Final = "sk"  # scikit-learn itself; the second half of a scorer's version (CONTRACTS §3)
+
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """One set of labelled texts the model was trained on; `rows` are those that were used."""
+
+    name: str
+    rows: int
+    licence: str
+    attribution: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What an artefact is; lies beside it as `<name>.json`. Quality is per set of texts held out."""
+
+    v: int = 1
+    name: str
+    sha256: Sha256
+    created: dt.date
+    libraries: dict[str, str]
+    classes: list[str]
+    languages: list[str]
+    uncertain_below: Annotated[float, Meta(ge=0.0, le=1.0)]
+    training: dict[str, str | int | float]
+    data: list[Source]
+    quality: dict[str, Quality]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What `model info` shows. `refusal` is None if the artefact would pass every check before unpickling."""
+
+    path: Path
+    pin: str | None
+    manifest: Manifest | None
+    version: str | None
+    refusal: str | None
+
+
+def load(path: Path | None = None, pin: str | None = None) -> Scorer:
+    """Load an artefact as a scorer; without a path the shipped one. Raises ModelRefused.
+
+    `pin` is the SHA-256, 64 hex digits, that the artefact must have. Without one it is looked up in
+    `pins.toml` by name, which only the artefacts shipped there have.
+    """
+    path, pin = _choose(path, pin)
+    content, manifest = _checked(path, pin)
+    pipeline = _unpickle(path, content)
+    classes = [str(value) for value in getattr(pipeline, "classes_", ())]
+    if classes not in (["0", "1", "2"], list(CLASSES)) or not hasattr(pipeline, "predict_proba"):
+        raise ModelRefused(
+            f"model {path}: a classifier with predict_proba and the classes 0, 1, 2 is needed; "
+            f"this is a {type(pipeline).__name__} with the classes {classes[:5]}"
+        )
+    return PipelineScorer(pipeline, _version(pin), manifest.uncertain_below)
+
+
+def describe(path: Path | None = None, pin: str | None = None) -> Description:
+    """Say which artefact would be loaded and whether it would be refused; unpickles nothing, never raises."""
+    manifest = None
+    try:
+        path, pin = _choose(path, pin)
+        manifest = read_manifest(path)
+        _checked(path, pin)
+    except ModelRefused as refused:
+        return Description(path or _shipped(SHIPPED), pin, manifest, None, str(refused))
+    return Description(path, pin, manifest, _version(pin), None)
+
+
+def named(model: str) -> Path:
+    """Return the path of an artefact that is given by its shipped name or by its own path."""
+    return Path(model) if model.endswith(".joblib") else _shipped(model)
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest beside an artefact. Raises ModelRefused."""
+    beside = path.with_suffix(".json")
+    try:
+        return msgspec.json.decode(_read(beside, MANIFEST_BYTES_MAX), type=Manifest)
+    except msgspec.DecodeError as error:
+        raise ModelRefused(f"model manifest {beside}: {error}; take the one that was made with it") from error
+
+
+def _shipped(name: str) -> Path:
+    return ARTEFACTS / f"{name}.joblib"
+
+
+def _version(pin: str) -> str:
+    return f"{pin[:12]}-{SCORING_PATH}"
+
+
+def _choose(path: Path | None, pin: str | None) -> tuple[Path, str]:
+    chosen = path or _shipped(SHIPPED)
+    if not chosen.is_file():  # neither a pipe, which would block, nor a folder
+        raise ModelRefused(f"model {chosen}: no such file; name an artefact that ends with .joblib")
+    if pin is None and chosen.parent.resolve() == ARTEFACTS.resolve():
+        pin = tomllib.loads(PINS.read_text(encoding="utf-8"))["pins"].get(chosen.stem)
+    if pin is None:
+        raise ModelRefused(f"model {chosen}: no pin; set the sha256 it must have")
+    try:
+        return chosen, msgspec.convert(pin.strip().lower(), Sha256)
+    except msgspec.ValidationError as error:
+        raise ModelRefused(f"model {chosen}: the pin must be a sha256 of 64 hex digits") from error
+
+
+def _checked(path: Path, pin: str) -> tuple[bytes, Manifest]:
+    """Return the artefact's bytes and manifest once everything that can be known unread is right."""
+    content = _read(path, ARTEFACT_BYTES_MAX)
+    found = hashlib.sha256(content).hexdigest()
+    if found != pin:
+        raise ModelRefused(
+            f"model {path}: its sha256 is {found} but {pin} is pinned; "
+            "restore the artefact, or review it and change the pin"
+        )
+    manifest = read_manifest(path)
+    if manifest.sha256 != found:
+        raise ModelRefused(f"model {path}: its manifest speaks of another file, sha256 {manifest.sha256}")
+    trained_with = manifest.libraries.get("scikit-learn", "unknown")
+    if trained_with != sklearn.__version__:
+        raise ModelRefused(
+            f"model {path}: made with scikit-learn {trained_with} but {sklearn.__version__} is installed; "
+            "install that version or train again"
+        )
+    if manifest.classes != list(CLASSES):
+        raise ModelRefused(f"model {path}: its classes are {manifest.classes}, not {list(CLASSES)}")
+    return content, manifest
+
+
+def _read(path: Path, bytes_max: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(bytes_max + 1)
+    except OSError as error:
+        raise ModelRefused(f"model file {path} cannot be read: {error.strerror or error}") from error
+    if len(content) > bytes_max:
+        raise ModelRefused(f"model file {path} is larger than {bytes_max} bytes")
+    return content
+
+
+def _unpickle(path: Path, content: bytes) -> Any:
+    try:
+        with warnings.catch_warnings():
+            # The manifest may say one version and the pickle hold another: scikit-learn would only warn.
+            warnings.simplefilter("error", InconsistentVersionWarning)
+            return joblib.load(io.BytesIO(content))
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelRefused(
+            f"model {path}: it has the pinned sha256 but does not load: {type(error).__name__}: {reason}"
+        ) from error

@@ -1,0 +1,135 @@
+"""Labelled texts: where they come from, under which licence, and how they are read and cleaned.
+
+Rules:
+1. Only texts under a permissive licence train a model that is shipped (`TRAINED_ON`).
+2. A text that also stands in a set held out never trains, however it is spelt (`drop_known`).
+3. Links and @names are taken out of training texts, so that no artefact holds any.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.errors import DataUnusable
+from models.scorers.scores import CLASSES
+
+ROWS_MAX: Final = 5_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A file of labelled texts, `<name>.parquet`, and what must be said of it."""
+
+    name: str
+    licence: str
+    attribution: str
+
+
+TRAINED_ON: Final = (
+    Origin(
+        "tse_train",
+        "CC-BY-4.0",
+        "Tweet Sentiment Extraction (Kaggle, 2020), tweets and labels from Figure Eight's Data for Everyone: "
+        "Sentiment Analysis: Emotion in Text; https://www.kaggle.com/c/tweet-sentiment-extraction; "
+        "changed: labels mapped to three classes, links and @names removed, duplicates dropped",
+    ),
+    Origin(
+        "goemotions_train",
+        "Apache-2.0",
+        "GoEmotions, D. Demszky et al., ACL 2020, Google Research; "
+        "https://github.com/google-research/google-research/tree/master/goemotions; "
+        "changed: comments of a single polarity only, 23 emotions and neutral mapped to three classes",
+    ),
+)
+HELD_OUT: Final = ("tse_test", "goemotions_dev", "semeval_val")
+"""Sets a trained model is measured on. The last may be used for that only and is never shipped."""
+
+_LINK_OR_NAME: Final = re.compile(r"https?://\S+|@\w+")
+_WORD: Final = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """n texts and their labels (n,): 0 negative, 1 neutral, 2 positive."""
+
+    texts: list[str]
+    labels: npt.NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+def read(path: Path, text: str = "text", label: str = "label") -> Labelled:
+    """Read a Parquet file. Labels are 0, 1, 2 or negative, neutral, positive. Raises DataUnusable."""
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = [column for column in (text, label) if column not in file.schema_arrow.names]
+            if missing:
+                raise DataUnusable(f"{path} has no column {missing[0]!r}; it has {file.schema_arrow.names}")
+            if not 0 < file.metadata.num_rows <= ROWS_MAX:
+                raise DataUnusable(f"{path} has {file.metadata.num_rows} rows; 1 to {ROWS_MAX} can be read")
+            table = file.read(columns=[text, label])
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataUnusable(f"{path} cannot be read as Parquet: {reason}") from error
+    texts: list[Any] = table.column(text).to_pylist()
+    bad = next((row for row, value in enumerate(texts) if not isinstance(value, str)), None)
+    if bad is not None:
+        raise DataUnusable(f"{path} row {bad}: column {text!r} holds no text")
+    return Labelled(texts, _labels(path, label, table.column(label).to_pylist()))
+
+
+def key(text: str) -> str:
+    """Return what two spellings of one text share: its words, lower-cased, without links and @names.
+
+    A text without words is its own key: much is said by emoji alone.
+    """
+    bare = _LINK_OR_NAME.sub(" ", text.lower())
+    return " ".join(_WORD.findall(bare)) or bare.strip()
+
+
+def drop_known(data: Labelled, known: Iterable[str]) -> Labelled:
+    """Clean training texts: no links, no @names, nothing whose key is known, each key once.
+
+    Keys with contradicting labels go altogether: the model would only learn that people disagree.
+    """
+    labels_of: dict[str, set[int]] = {}
+    keys = [key(text) for text in data.texts]
+    for one, label in zip(keys, data.labels.tolist(), strict=True):
+        labels_of.setdefault(one, set()).add(label)
+    used = {"", *known}
+    kept: list[int] = []
+    for row, one in enumerate(keys):
+        if one not in used and len(labels_of[one]) == 1:
+            kept.append(row)
+        used.add(one)
+    return Labelled([_LINK_OR_NAME.sub(" ", data.texts[row]) for row in kept], data.labels[kept])
+
+
+def join(parts: Sequence[Labelled]) -> Labelled:
+    """Put sets of texts behind one another."""
+    return Labelled(
+        [text for part in parts for text in part.texts], np.concatenate([part.labels for part in parts])
+    )
+
+
+def _labels(path: Path, column: str, values: list[Any]) -> npt.NDArray[np.int8]:
+    numbers = {name: number for number, name in enumerate(CLASSES)}
+    numbers |= {str(number): number for number in range(len(CLASSES))}
+    labels = np.empty(len(values), np.int8)
+    for row, value in enumerate(values):
+        number = numbers.get(str(value).lower())
+        if number is None:
+            raise DataUnusable(
+                f"{path} row {row}: column {column!r} holds {str(value)[:40]!r}; "
+                "a label is 0, 1, 2 or negative, neutral, positive"
+            )
+        labels[row] = number
+    return labels
