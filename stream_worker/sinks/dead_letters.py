@@ -25,6 +25,7 @@ ADMIN_TIMEOUT_S = 20.0
 ROOM_BYTES = 65_536  # what a letter may be larger than its record: headers
 _PRODUCER_BYTES_MAX = 1_000_000_000  # librdkafka's highest; the broker decides, not the client
 _SETTLE_S = 5.0
+_TAIL_BASE = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this less n: n before the end, or the beginning
 _FORBIDDEN: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 
 
