@@ -163,6 +163,7 @@ def schema() -> None:
 
 
 def _replay(source: Source, cut: Cut, pace: Pace, target: Target, say: Callable[[str], None]) -> None:
+    say(f"reading {source.file}")
     opened = open_recording(source, cut)
     held = opened.recording.last_ms is not None
     if pace.rebase is not None and pace.rebase.anchor_last and not held:

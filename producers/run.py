@@ -20,6 +20,7 @@ from typing import NamedTuple
 import typer
 from rich.console import Console
 
+from producers.errors import ProduceError
 from producers.feeds.due import Due
 from producers.progress import Shown
 from producers.publisher import Counts, Publisher
@@ -100,7 +101,11 @@ def publish_feed(
             shown.update()
             publisher.wait(seconds)
 
-        play(feed(now_ms()), publish, wait, lambda: stop() or bool(publisher.trouble))
+        broke: ProduceError | None = None
+        try:
+            play(feed(now_ms()), publish, wait, lambda: stop() or bool(publisher.trouble))
+        except ProduceError as error:
+            broke = error  # what is queued is still flushed and counted
         timeout_s = int(target.settings["message.timeout.ms"]) / 1_000
         _flush(publisher, stop, shown, timeout_s + FLUSH_MARGIN_S)
     publisher.close()
@@ -110,7 +115,11 @@ def publish_feed(
     if target.as_json:
         typer.echo(json.dumps(_summary(counts, target, elapsed_s, skipped(), stop)))
     if counts.not_delivered or publisher.trouble:
+        if broke is not None:
+            say(str(broke))
         return 1
+    if broke is not None:
+        raise broke
     return 128 + stop.last if stop() else 0
 
 

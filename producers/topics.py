@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined] # public all the same
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.errors import Unreachable, Unusable
 from producers.publisher import silent_logger

@@ -142,7 +142,8 @@ def _needed(values: Mapping[str, Any], role: str, chars_max: int | None, *, stri
 
 
 def _optional(values: Mapping[str, Any], role: str, chars_max: int | None) -> str | None:
-    return _short(role, _text(role, values.get(role)).strip(), chars_max) or None
+    value = values.get(role)
+    return None if value is None else _short(role, _text(role, value).strip(), chars_max) or None
 
 
 def _short(role: str, text: str, chars_max: int | None) -> str:
@@ -153,6 +154,8 @@ def _short(role: str, text: str, chars_max: int | None) -> str:
 
 def _text(role: str, value: Any) -> str:
     """Return a cell as text; absent (None, NaN) is the empty text."""
+    if isinstance(value, str) and value.isascii():
+        return value  # nearly every cell; what follows is for the others
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -170,7 +173,7 @@ def _text(role: str, value: Any) -> str:
 
 
 def _reach(value: Any) -> int | None:
-    text = _text("reach", value).strip().removesuffix(".0")
+    text = "" if value is None else _text("reach", value).strip().removesuffix(".0")
     if not text:
         return None
     if not text.isdecimal() or len(text) > len(str(INT64_MAX)) or int(text) > INT64_MAX:

@@ -2,12 +2,15 @@
 
 import math
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producers.connection import producer_settings
+from producers.errors import Unusable
 from producers.feeds.due import Due
 from producers.opening import span
-from producers.run import WAIT_S_MAX, play
+from producers.run import WAIT_S_MAX, Target, play, publish_feed
 
 DUES = st.lists(st.floats(0, 5_000), max_size=20).map(sorted)
 
@@ -89,6 +92,23 @@ def test_a_signal_stops_the_asking_of_a_full_queue():
     clock, asked = Clock(), []
     play(feed([0]), lambda due: asked.append(due) and False, clock.wait, lambda: len(asked) >= 3, clock)
     assert len(asked) == 3
+
+
+def test_a_feed_that_breaks_off_is_flushed_counted_and_told(kafka):
+    # Given a file that turns out to be damaged after its second row
+    topic, said = kafka.new_topic(), []
+
+    def broken(_):
+        yield from feed([0, 0])
+        raise Unusable("posts.csv: damaged after row 2")
+
+    # When
+    target = Target(producer_settings(kafka.bootstrap, [], None), topic, None, as_json=False, to_stdout=False)
+    with pytest.raises(Unusable, match="after row 2"):
+        publish_feed(broken, target, None, lambda: 0, said.append)
+
+    # Then
+    assert said[-1].startswith("delivered 2 of 2")
 
 
 def test_spans_are_told_in_their_two_largest_units():
