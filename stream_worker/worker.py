@@ -24,7 +24,7 @@ POLL_S = 0.2
 EACH_S = 1.0
 CLOSING_S = 0.25
 FLUSH_S = 8.0
-PARTITIONS_AGAIN_S = 30.0
+DRAW_SHARE_MAX = 0.05
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class Worker:
         self._background, self._recorder = background, recorder
         self._partition_count = partition_count
         self._alignment_ms, self._memory_max_bytes = alignment_ms, memory_max_bytes
-        self._next_second_s = 0.0
+        self._next_second_s = self._draw_again_s = 0.0
         self._asked_at_ms = 0
 
     def run(self, stop: threading.Event) -> None:
@@ -106,7 +106,7 @@ class Worker:
                 with self._recorder.stage("seal"):
                     self._minutes.seal(self._partition_count)
                 with self._recorder.stage("draw"):
-                    self._draw()
+                    self._draw(now_s)
             except Unavailable as error:
                 log.warning("minutes postponed", error=str(error))
         self._align()
@@ -160,10 +160,16 @@ class Worker:
             log.warning("rows forgotten", partition=number, bytes=size)
             excess_bytes -= size
 
-    def _draw(self) -> None:
+    def _draw(self, now_s: float) -> None:
+        """Draw the rolling view; while much is read at once it may take a bounded share of the time."""
+        if now_s < self._draw_again_s:
+            return
+        begun_s = time.monotonic()
         brands, minutes_ms = self._performer.changed_brands, self._performer.changed_minutes_ms
         self._performer.changed_brands, self._performer.changed_minutes_ms = set(), set()
         self._minutes.draw(brands, minutes_ms)
+        ended_s = time.monotonic()
+        self._draw_again_s = ended_s + (ended_s - begun_s) / DRAW_SHARE_MAX - EACH_S
 
     def _close_minutes(self, now_s: float) -> None:
         """Judge and close sealed minutes, for a bounded time per turn."""
