@@ -7,6 +7,7 @@ Rules:
 4. Every refusal is one line: which key, from where, how to mend it. No value of a secret is in it.
 """
 
+import datetime as dt
 import difflib
 import os
 import tomllib
@@ -14,13 +15,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import SettingsError
 
 from stream_worker.errors import Misconfigured
+from stream_worker.masking import HIDDEN, masked, without_userinfo
 from stream_worker.settings import ENV_PREFIX, Settings
+from stream_worker.units import format_duration, format_size
 
 CONFIG_ENV: Final = ENV_PREFIX + "CONFIG"
 _NO_SETTINGS: Final = (CONFIG_ENV, ENV_PREFIX + "TEST_")  # the file itself; addresses of servers for tests
@@ -42,6 +45,21 @@ class Leaf(NamedTuple):
     def is_secret(self) -> bool:
         """Whether its value must never be shown."""
         return SecretStr in (self.field.annotation, *get_args(self.field.annotation))
+
+    def shown(self, value: Any) -> Any:
+        """Return a value as it may be shown: as people write it, and no secret in it."""
+        match value:
+            case SecretStr():
+                bare = without_userinfo(value.get_secret_value())
+                return bare if "://" in bare and "?" not in bare else HIDDEN
+            case dt.timedelta():
+                return format_duration(value)
+            case int() if any(isinstance(m, WithJsonSchema) for m in self.field.metadata):
+                return format_size(value)
+            case Path():
+                return str(value)
+            case _:
+                return masked(value)
 
 
 class Loaded(NamedTuple):

@@ -257,7 +257,11 @@ class Settings(BaseSettings):
 
 
 def client_properties(kafka: Kafka) -> dict[str, str]:
-    """Return the librdkafka properties of any client: brokers, security and the extra ones."""
+    """Return the librdkafka properties of any client: brokers, security and the extra ones.
+
+    The library is told to be quiet: it would write to stderr by itself, many lines a second while a broker
+    is away. What went wrong reaches us through errors and callbacks.
+    """
     typed = {
         "bootstrap.servers": kafka.bootstrap_servers,
         "security.protocol": kafka.security_protocol,
@@ -269,7 +273,11 @@ def client_properties(kafka: Kafka) -> dict[str, str]:
         "ssl.key.location": kafka.ssl_key_location,
         "ssl.key.password": _revealed(kafka.ssl_key_password),
     }
-    return {**kafka.extra, **{key: value for key, value in typed.items() if value is not None}}
+    return {
+        "log_level": "0",
+        **kafka.extra,
+        **{key: value for key, value in typed.items() if value is not None},
+    }
 
 
 def _revealed(secret: SecretStr | None) -> str | None:

@@ -48,6 +48,8 @@ def parse_size(value: object) -> int:
 
 def format_duration(duration: dt.timedelta) -> str:
     """Write a duration in the largest unit that divides it, in whole milliseconds at least."""
+    if not duration:
+        return "0s"
     for unit in ("d", "h", "m", "s"):
         if duration >= _DURATIONS[unit] and not duration % _DURATIONS[unit]:
             return f"{duration // _DURATIONS[unit]}{unit}"

@@ -186,6 +186,7 @@ def test_properties_of_clients_hold_brokers_security_and_the_extra_ones(config):
         "bootstrap.servers": "k:1",
         "security.protocol": "plaintext",
         "client.id": "me",
+        "log_level": "0",
     }
 
 

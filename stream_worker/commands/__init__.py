@@ -1,0 +1,1 @@
+"""The commands of `stream-worker`, one file per group."""
