@@ -135,11 +135,7 @@ def from_jars():
     lines = (f"{key}={value}\n" for key, value in (PROPERTIES | own).items())
     (child.folder / "server.properties").write_text("".join(lines))
     (child.folder / "log4j2.yaml").write_text(LOG4J)
-    cluster_id = secrets.token_urlsafe(16)
-    format_storage = ["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", "server.properties"]
-    subprocess.run(
-        [*command, *format_storage], cwd=child.folder, check=True, capture_output=True, timeout=READY_WITHIN_S
-    )
+    _format([*command, "kafka.tools.StorageTool"], child)
     child.start()
     return KafkaServer(address, "Apache Kafka", version, "local install", child)
 
@@ -177,6 +173,21 @@ def _jars_version():
     for jar in JARS.glob("kafka_2.13-*.jar"):
         return jar.stem.rpartition("-")[2]
     raise Absent("no jars in .servers/kafka/libs (make servers puts them there)")
+
+
+def _format(storage_tool, child):
+    cluster_id = secrets.token_hex(11)  # 22 characters, as Kafka's own have; theirs may begin with a dash
+    arguments = ["format", "--cluster-id", cluster_id, "--config", "server.properties"]
+    with child.log.open("ab") as log:
+        ran = subprocess.run(
+            [*storage_tool, *arguments],
+            cwd=child.folder,
+            check=False,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            timeout=READY_WITHIN_S,
+        )
+    assert ran.returncode == 0, f"Kafka's storage was not formatted: {child.log.read_text()}"
 
 
 def _answers(address):
