@@ -51,6 +51,7 @@ class Child:
         folder: Path | None = None,
         env: Mapping[str, str] | None = None,
         ready_within_s: float = 30.0,
+        grace_s: float = 10.0,
     ) -> None:
         """Say what to run; nothing runs before `start`. Without a folder it gets one that goes with it."""
         self.name = name
@@ -62,6 +63,7 @@ class Child:
         self._is_ready = is_ready
         self._env = {key: os.environ[key] for key in _PASSED_ON if key in os.environ} | dict(env or {})
         self._ready_within_s = ready_within_s
+        self._grace_s = grace_s
         self._process: subprocess.Popen[bytes] | None = None
         self._owner_pid = os.getpid()
 
@@ -111,15 +113,15 @@ class Child:
             raise
         return self
 
-    def stop(self, *, grace_s: float = 10.0) -> None:
+    def stop(self, *, grace_s: float | None = None) -> None:
         """Ask it to end, wait, and kill it if it has not ended by then. Safe to repeat."""
-        self._end(signal.SIGTERM, grace_s)
+        self._end(signal.SIGTERM, self._grace_s if grace_s is None else grace_s)
 
     def kill(self) -> None:
         """Kill it at once, as `kill -9` does. Safe to repeat."""
         self._end(signal.SIGKILL, grace_s=10.0)
 
-    def close(self, *, grace_s: float = 10.0) -> None:
+    def close(self, *, grace_s: float | None = None) -> None:
         """Stop it and remove the folder, if the folder was made for it. Safe to repeat."""
         self.stop(grace_s=grace_s)
         if self._is_temporary:

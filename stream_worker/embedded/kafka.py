@@ -30,6 +30,12 @@ def start_kafka(folder: Path | None = None, *, port: int | None = None) -> Child
         *("--listener-url", url, "--advertised-listener-url", url),
     ]
     address = f"{LOOPBACK}:{port}"
-    return Child(
-        "Kafka (Tansu)", command, address=address, is_ready=partial(listens, port), folder=folder
-    ).start()
+    child = Child(
+        "Kafka (Tansu)",
+        command,
+        address=address,
+        is_ready=partial(listens, port),
+        folder=folder,
+        grace_s=0.2,  # it would wait 5 s for its clients to leave, and has nothing to save
+    )
+    return child.start()
