@@ -55,6 +55,11 @@ COMMON = {
     "reach is a fraction": lambda good: _text(good, reach=1.5),
     "reach is true": lambda good: _text(good, reach=True),
     "reach is huge": lambda good: _text(good, reach=1 << 63),
+    "reach is negative": lambda good: _text(good, reach=-1),
+    "empty id": lambda good: _text(good, id=""),
+    "id too long": lambda good: _text(good, id="i" * 513),
+    "brand too long": lambda good: _text(good, brand="b" * 1025),
+    "author too long": lambda good: _text(good, author="ä" * 513),
     "network in capitals": lambda good: _text(good, network="Twitter"),
     "network with a colon": lambda good: _text(good, network="x:y"),
     "network too long": lambda good: _text(good, network="n" * 33),
@@ -86,6 +91,7 @@ BIG = {
     "deep, closed": lambda good: _raw(good, "tree", "[" * DEEP + "]" * DEEP),
     "deep objects": lambda good: b'{"a":' * DEEP + b"1" + b"}" * DEEP,
     "number of 5,000 digits": lambda good: _raw(good, "weight", "7" * 5_000),
+    "a text of 1,000,001 characters": lambda good: _text(good, text="x" * 1_000_001),
     "past the limit of 1 MiB": lambda good: _text(good, text="long " * 240_000),
 }
 

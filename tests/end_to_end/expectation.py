@@ -50,10 +50,10 @@ class Expected:
         return verdicts[first:last]
 
     def watermark_ms(self, partition, offset):
-        """The watermark before the record at `offset`, or at the end of the log; None: no mention yet."""
+        """The watermark before the record at `offset`, or at the end of the log; 0: no mention yet."""
         verdicts = self.verdicts[partition]
         at = bisect_left(verdicts, offset, key=_offset)
-        return verdicts[at].watermark_ms if at < len(verdicts) else self.watermarks[partition]
+        return (verdicts[at].watermark_ms if at < len(verdicts) else self.watermarks[partition]) or 0
 
     def last_minute_ms(self):
         return max(it.mention.minute_ms for it in self.mentions())

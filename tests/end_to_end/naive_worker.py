@@ -92,7 +92,7 @@ def _chunk(partition, start, end, told, last):
     inside = [it for it in told if start <= it[0].offset < end]
     after = [it for it in told if it[0].offset >= end]
     plan = {"v": 1, "kind": "data", "start": start, "end": end, "text_key": 1}
-    plan |= {"watermark_start": inside[0][6], "watermark_end": after[0][6] if after else last}
+    plan |= {"watermark_start": inside[0][6] or 0, "watermark_end": after[0][6] if after else last}
     outcomes = Counter(
         "rejected" if it[1] is None else ("duplicate" if it[2] else "counted") for it in inside
     )

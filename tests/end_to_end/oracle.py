@@ -25,6 +25,7 @@ DAY_MS = 24 * HOUR_MS
 YEAR_2000_MS = 946_684_800_000
 FUTURE_MS = 5 * MINUTE_MS
 VOICES = 3
+LONGEST = {"id": 512, "brand": 1024, "text": 1_000_000, "author": 512}  # characters, docs/schema/mention.json
 
 _REQUIRED = ("id", "brand", "network", "text", "event_time")
 _TEXTS = ("author", "url", "lang", "reply_to")
@@ -168,8 +169,7 @@ def decode(record, limits):
 
 def _typed(known, record_time_ms):
     _refuse_wrong_types(known)
-    if not known["brand"].strip() or not known["text"].strip():
-        raise Refused("empty brand or text")
+    _refuse_wrong_lengths(known)
     if not _NETWORK.fullmatch(known["network"]):
         raise Refused("network")
     event_time_ms = _event_time(known["event_time"])
@@ -191,8 +191,16 @@ def _refuse_wrong_types(known):
         if not isinstance(known.get(name), str | None):
             raise Refused(f"{name} is no text")
     reach = known.get("reach")
-    if reach is not None and (type(reach) is not int or not -(1 << 63) <= reach < 1 << 63):
+    if reach is not None and (type(reach) is not int or not 0 <= reach < 1 << 63):
         raise Refused("reach is no integer")
+
+
+def _refuse_wrong_lengths(known):
+    if not known["id"] or not known["brand"].strip() or not known["text"].strip():
+        raise Refused("empty id, brand or text")
+    for name, longest in LONGEST.items():
+        if len(known.get(name) or "") > longest:
+            raise Refused(f"{name} is too long")
 
 
 def _event_time(given):

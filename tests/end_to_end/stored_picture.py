@@ -52,7 +52,7 @@ def read_cursors(client, prefix, log):
     """Partition -> its fields as integers or text."""
     cursors = defaultdict(dict)
     for name, value in client.hgetall(f"{prefix}:cursors:{log}").items():
-        partition, _, what = name.decode().partition(":")
+        what, _, partition = name.decode().partition(":")
         if partition.isdigit():
             cursors[int(partition)][what] = value.decode()
     return dict(cursors)
