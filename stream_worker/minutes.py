@@ -14,7 +14,8 @@ import structlog
 
 from stream_worker.core.columns import HOUR_MS
 from stream_worker.core.detector import Detector
-from stream_worker.core.judge import SHARDS, judge
+from stream_worker.core.judge import judge
+from stream_worker.core.rolling import SHARDS
 from stream_worker.core.shards import Close, SealedMinute, Shard
 from stream_worker.ports import Rolling, Sealed
 from stream_worker.recording import Recorder

@@ -31,6 +31,7 @@ from stream_worker.core.operations import (
     Seek,
     SendLetters,
     StartLog,
+    TopicFacts,
     WriteRows,
 )
 from stream_worker.core.partition import Partition, Phase
@@ -38,6 +39,7 @@ from stream_worker.errors import StreamWorkerError, Unavailable
 from stream_worker.ports import Archive, Background, DeadLetters, Rolling, Source
 from stream_worker.recording import Recorder
 
+TOPIC = -1  # stands for a partition where the whole topic is meant
 REDIS_PAUSE_FIRST_S = 0.2
 REDIS_PAUSE_MAX_S = 5.0
 
@@ -82,6 +84,7 @@ class Performer:
         self.held: dict[int, Held] = {}
         self.now_ms = 0  # Redis TIME of the last answer; 0 before the first
         self.redis_away = False
+        self.topic: TopicFacts | None = None
         self.changed_brands: set[str] = set()
         self.changed_minutes_ms: set[int] = set()
         self._source, self._rolling, self._archive = source, rolling, archive
@@ -101,6 +104,7 @@ class Performer:
     def lose(self, partition: int) -> None:
         """Drop a partition: nothing needs to be flushed, its next owner finds all it needs."""
         held = self.held.pop(partition, None)
+        self._recorder.lost(partition)
         if held is not None:
             self._background.cancel(partition, held.epoch)
 
@@ -126,9 +130,16 @@ class Performer:
         except StreamWorkerError as error:
             self._stop(held, error)
 
+    def ask_topic(self) -> None:
+        """Ask again, in the background, which incarnation the topic is and how many partitions it has."""
+        self._background.submit(TOPIC, 0, "topic", self._source.topic)
+
     def take_completions(self, now_s: float) -> None:
         """Hand the answers of the background thread to their machines."""
         for done in self._background.completions():
+            if done.partition == TOPIC:
+                self.topic = done.result  # type: ignore[assignment]
+                continue
             held = self.held.get(done.partition)
             if held is None or held.epoch != done.epoch:
                 continue
@@ -192,6 +203,7 @@ class Performer:
         if not self.redis_away:
             log.warning("redis lost", error=str(error), again_in_s=self._redis_pause_s)
         self.redis_away = True
+        self._recorder.dependency("redis", up=False, detail=str(error))
         self._redis_again_s = now_s + self._redis_pause_s
         self._redis_pause_s = min(2 * self._redis_pause_s, REDIS_PAUSE_MAX_S)
         for held in waiting:
@@ -203,6 +215,7 @@ class Performer:
         if self.redis_away:
             log.info("redis found")
         self.redis_away, self._redis_pause_s = False, REDIS_PAUSE_FIRST_S
+        self._recorder.dependency("redis", up=True)
         for held in self.held.values():
             if held.interrupted and not held.stopped and held.machine.phase is Phase.READING:
                 self._source.seek(held.machine.number, held.machine.position)
@@ -220,6 +233,7 @@ class Performer:
             case CreatePlan(plan):
                 self._ask(held, "plan", lambda: archive.create_plan(partition, plan))
             case SendLetters(rejected):
+                self._recorder.letters(rejected)
                 self._ask(held, "letters", lambda: self._letters.send(partition, rejected))
             case WriteRows(plan, parts):
                 self._ask(held, "rows", lambda: archive.write_rows(partition, plan, parts))
@@ -237,6 +251,7 @@ class Performer:
         if not isinstance(error, StreamWorkerError):
             raise error  # a bug: crash, nothing is lost
         log.error("partition stopped", partition=held.machine.number, error=str(error))
+        self._recorder.stopped()
         held.stopped = True
         held.on_redis.clear()
         self._source.pause(held.machine.number)

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from stream_worker.core.columns import Records, Rejected, Scores
 from stream_worker.core.layout import Head, Manifest, Plan, StoredObject
-from stream_worker.core.operations import Applied, Apply, Chain, Cursor, LogPosition, Part
+from stream_worker.core.operations import Applied, Apply, Chain, Cursor, LogPosition, Part, TopicFacts
 from stream_worker.core.shards import Close, SealedMinute, Shard
 
 __all__ = [  # values of the core that cross a port, for whoever implements it
@@ -68,7 +68,12 @@ class Source(Protocol):
     def poll(self, timeout_s: float) -> Poll: ...
     def position(self, partition: int) -> LogPosition: ...
     def starts(self, policy: Literal["earliest", "latest"]) -> list[int]: ...
-    def partition_count(self) -> int: ...
+    def topic(self) -> TopicFacts:
+        """Ask which incarnation the topic is, and how many partitions it has."""
+
+    def joined(self) -> bool:
+        """Whether this process is a member of its group."""
+
     def seek(self, partition: int, offset: int) -> None:
         """Read on from `offset`, and resume."""
 

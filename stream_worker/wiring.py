@@ -4,24 +4,27 @@ import os
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import structlog
 import xxhash
 from confluent_kafka.admin import AdminClient
 
 from models.errors import ModelRefused
-from models.registry import Description, describe, load
+from models.registry import load
 from models.scorers.none import unscored_scorer
 from stream_worker.core.columns import Scores
 from stream_worker.core.detector import Share
 from stream_worker.core.gather import CutLimits
 from stream_worker.core.layout import Limits, Log
+from stream_worker.core.operations import TopicFacts
 from stream_worker.core.partition import Partition, Score
-from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable
+from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.minutes import Minutes
+from stream_worker.observability.health import Health, HealthServer
+from stream_worker.observability.logs import configure
+from stream_worker.observability.metrics import Metrics
 from stream_worker.performing import Performer
 from stream_worker.recording import Recorder
 from stream_worker.settings import Settings, client_properties
@@ -38,6 +41,8 @@ from stream_worker.version import VERSION
 from stream_worker.worker import Worker
 
 T = TypeVar("T")
+DEPENDENCY_OF = {"position": "kafka", "topic": "kafka", "letters": "dead_letters"}
+"""Which server a background job asks; all others ask the archive."""
 START_PAUSE_FIRST_S, START_PAUSE_MAX_S = 0.5, 10.0
 
 log = structlog.get_logger()
@@ -45,17 +50,23 @@ log = structlog.get_logger()
 
 def run_worker(settings: Settings) -> int:
     """Run one worker until SIGTERM or SIGINT; returns the exit code. Raises Misconfigured before it joins."""
+    configure(settings.log.format, settings.log.level)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: _stop_or_exit(stop))
     score, model = load_model(settings)
-    recorder = Recorder()
-    topic = _when_there(lambda: _find_topic(settings), stop)
-    if topic is None:
-        return 0
-    worker = _join(settings, topic, score, model, recorder, stop)
-    if worker is not None:
-        worker.run(stop)
+    metrics, health = Metrics(), Health()
+    metrics.expose_process()
+    metrics.model_info.labels(model).set(1)
+    metrics.build_info.labels(VERSION).set(1)
+    health.report("model", ok=True, detail=model)
+    recorder = Recorder(metrics, health)
+    with HealthServer(settings.http.host, settings.http.port, health, metrics.registry) as server:
+        log.info("probes opened", host=settings.http.host, port=server.port)
+        while not stop.is_set():
+            worker = _join(settings, score, model, recorder, stop)
+            if worker is not None:
+                worker.run(stop)
     return 0
 
 
@@ -116,126 +127,103 @@ def open_rolling(settings: Settings, topic: Topic, owner: str) -> RedisRolling:
 
 
 def _join(
-    settings: Settings, topic: Topic, score: Score, model: str, recorder: Recorder, stop: threading.Event
+    settings: Settings, score: Score, model: str, recorder: Recorder, stop: threading.Event
 ) -> Worker | None:
-    """Make all parts and join the group, once Redis, the store and the letters' topic answer."""
-    client = client_properties(settings.kafka)
+    """Make all parts and join the group, once every server answers; None when told to stop before."""
+    kafka, client = settings.kafka, client_properties(settings.kafka)
+    topic = _when_there("kafka", lambda: find_topic(settings), recorder, stop)
+    if topic is None:
+        return None
+    log_of = Log(topic.name, topic.incarnation)
     owner = f"{socket.gethostname()}:{os.getpid()}"
     archive, rolling = open_archive(settings, topic), open_rolling(settings, topic, owner)
-    kafka = settings.kafka
-    ready: list[Callable[[], Any]] = [
-        rolling.ping,
-        archive.probe,
-        lambda: ensure_topic(client, kafka.dead_letter_topic, kafka.topic),
-    ]
-    for wait_for in ready:
-        if _when_there(wait_for, stop) is None and stop.is_set():
-            return None
-    cut_limits = CutLimits(
-        rows_max=settings.archive.rows_max,
-        bytes_max=settings.archive.bytes_max,
-        seconds_max=settings.archive.seconds_max,
-        span_max=settings.archive.span_max,
-    )
-    limits = limits_of(settings)
+    ready = {
+        "redis": rolling.ping,
+        "archive": archive.probe,
+        "dead_letters": lambda: f"{ensure_topic(client, kafka.dead_letter_topic, kafka.topic)}",
+    }
+    if any(_when_there(name, ask, recorder, stop) is None for name, ask in ready.items()):
+        return None
+    letters = KafkaDeadLetters(client, log_of, kafka.dead_letter_topic, VERSION, archive.keep_dead_value)
     source = KafkaSource(
         client, kafka.topic, kafka.group,
         session_timeout_ms=in_ms(kafka.session_timeout), records_max=kafka.batch_records_max,
         on_trouble=lambda message: log.warning("kafka troubled", error=message),
     )  # fmt: skip
-    background = Background(
-        lambda name, error: log.warning("archive troubled", what=name, error=str(error)),
-        lambda name, seconds: log.info("archive recovered", what=name, after_s=round(seconds, 1)),
-    )
-    letters = KafkaDeadLetters(
-        client, Log(topic.name, topic.incarnation), kafka.dead_letter_topic, VERSION, archive.keep_dead_value
-    )
+    background = _start_background(recorder)
+    log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
     performer = Performer(
         source=source, rolling=rolling, archive=archive, letters=letters, background=background,
-        make=lambda number: Partition(
-            number, limits=limits, cut_limits=cut_limits, hash64=xxhash.xxh64_intdigest,
-            score=score, model=model,
-        ),
-        start=kafka.start, recorder=recorder,
+        make=_maker(settings, score, model), start=kafka.start, recorder=recorder,
     )  # fmt: skip
     minutes = Minutes(
-        rolling, Share(), owner=owner, lateness_ms=limits.lateness_ms,
+        rolling, Share(), owner=owner, lateness_ms=in_ms(settings.windows.lateness),
         max_hold_ms=in_ms(settings.windows.max_hold), recorder=recorder,
     )  # fmt: skip
-    log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
     return Worker(
         source=source, performer=performer, minutes=minutes, background=background,
-        partition_count=topic.partitions, alignment_ms=in_ms(settings.windows.alignment),
-        memory_max_bytes=settings.archive.memory_max, recorder=recorder,
+        topic=TopicFacts(topic.incarnation, topic.partitions),
+        alignment_ms=in_ms(settings.windows.alignment), memory_max_bytes=settings.archive.memory_max,
+        recorder=recorder,
     )  # fmt: skip
 
 
-def _find_topic(settings: Settings) -> Topic:
+def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], Partition]:
+    """Return how the step machine of a partition is made."""
+    archive, limits = settings.archive, limits_of(settings)
+    cut_limits = CutLimits(
+        rows_max=archive.rows_max, bytes_max=archive.bytes_max, seconds_max=archive.seconds_max,
+        span_max=archive.span_max,
+    )  # fmt: skip
+
+    def make(number: int) -> Partition:
+        return Partition(
+            number, limits=limits, cut_limits=cut_limits, hash64=xxhash.xxh64_intdigest, score=score,
+            model=model,
+        )  # fmt: skip
+
+    return make
+
+
+def _start_background(recorder: Recorder) -> Background:
+    def trouble(name: str, error: Unavailable) -> None:
+        log.warning("background troubled", what=name, error=str(error))
+        recorder.dependency(DEPENDENCY_OF.get(name, "archive"), up=False, detail=str(error))
+
+    def recovery(name: str, after_s: float) -> None:
+        log.info("background recovered", what=name, after_s=round(after_s, 1))
+        recorder.dependency(DEPENDENCY_OF.get(name, "archive"), up=True)
+
+    return Background(trouble, recovery)
+
+
+def find_topic(settings: Settings) -> Topic:
     """Describe the topic, and refuse one that cannot carry the guarantee."""
     kafka = settings.kafka
     admin = AdminClient(dict(client_properties(kafka)))
     topic = describe_topic(admin, kafka.topic, kafka.bootstrap_servers)
     warning = refuse_unfit(topic, in_ms(settings.windows.horizon), kafka.broker_time)
     if warning:
-        log.warning("topic trusts producers' clocks", what=warning)
+        log.warning("producers' clocks trusted", why=warning)
     return topic
 
 
-class Check(NamedTuple):
-    """One line of `check`."""
-
-    name: str
-    ok: bool
-    detail: str
-    ms: float
-
-
-def check(settings: Settings, *, connect: bool) -> list[Check]:
-    """Check the model, and with `connect` every server, each with the time it took."""
-    found: list[Check] = [_tried("model", lambda: f"loaded, version {load_model(settings)[1]}")]
-    if not connect:
-        return found
-    kafka = settings.kafka
-    topics: list[Topic] = []
-
-    def look_at_kafka() -> str:
-        topics.append(_find_topic(settings))
-        return f"{kafka.topic} at {kafka.bootstrap_servers}: {topics[0].partitions} partitions"
-
-    found.append(_tried("kafka", look_at_kafka))
-    topic = topics[0] if topics else Topic(kafka.topic, "00000000", 0, {})
-    found.append(_tried("redis", lambda: open_rolling(settings, topic, "check").ping()))
-    found.append(_tried("archive", lambda: open_archive(settings, topic).probe()))
-    return found
-
-
-def describe_model(settings: Settings) -> Description:
-    """Say which model would be loaded."""
-    return describe(settings.model.path, settings.model.pin)
-
-
-def _tried(name: str, try_it: Callable[[], str]) -> Check:
-    begun = time.monotonic()
-    try:
-        ok, detail = True, try_it()
-    except StreamWorkerError as error:
-        ok, detail = False, str(error)
-    return Check(name, ok, detail, (time.monotonic() - begun) * 1000)
-
-
-def _when_there(ask: Callable[[], T], stop: threading.Event) -> T | None:
-    """Ask until there is an answer, with one clear line per cause; None when told to stop."""
+def _when_there(name: str, ask: Callable[[], T], recorder: Recorder, stop: threading.Event) -> T | None:
+    """Ask a server until it answers, with one clear line per cause; None when told to stop."""
     pause_s, said = START_PAUSE_FIRST_S, ""
     while not stop.is_set():
         try:
             answer = ask()
         except Unavailable as error:
+            recorder.dependency(name, up=False, detail=str(error))
+            recorder.turned()
             if str(error) != said:
                 said = str(error)
-                log.warning("waiting for a server", error=said)
+                log.warning("server awaited", what=name, error=said)
             stop.wait(pause_s)
             pause_s = min(2 * pause_s, START_PAUSE_MAX_S)
         else:
+            recorder.dependency(name, up=True, detail=str(answer) if isinstance(answer, str) else "")
             return answer
     return None
 

@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from stream_worker.core.operations import TopicFacts
 from stream_worker.core.partition import Phase
 from stream_worker.errors import Unavailable
 from stream_worker.minutes import Minutes
@@ -25,6 +26,7 @@ EACH_S = 1.0
 CLOSING_S = 0.25
 FLUSH_S = 8.0
 DRAW_SHARE_MAX = 0.05
+TOPIC_EACH_S = 30.0
 
 log = structlog.get_logger()
 
@@ -39,23 +41,29 @@ class Worker:
         performer: Performer,
         minutes: Minutes,
         background: Background,
-        partition_count: int,
+        topic: TopicFacts,
         alignment_ms: int,
         memory_max_bytes: int,
         recorder: Recorder,
     ) -> None:
         self._source, self._performer, self._minutes = source, performer, minutes
         self._background, self._recorder = background, recorder
-        self._partition_count = partition_count
+        self._topic = topic
         self._alignment_ms, self._memory_max_bytes = alignment_ms, memory_max_bytes
-        self._next_second_s = self._draw_again_s = 0.0
+        self._next_second_s = self._draw_again_s = self._ask_topic_at_s = 0.0
         self._asked_at_ms = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Work until told to stop, then leave in order."""
-        while not stop.is_set():
+        """Work until told to stop, or until the topic is another log; then leave in order."""
+        while not stop.is_set() and not self.log_replaced:
             self.turn(POLL_S)
         self._leave()
+
+    @property
+    def log_replaced(self) -> bool:
+        """Whether the topic was created anew: another log, with cursors and an archive of its own."""
+        asked = self._performer.topic
+        return asked is not None and asked.incarnation != self._topic.incarnation
 
     def turn(self, timeout_s: float) -> None:
         """One turn of the loop, top to bottom like the diagram."""
@@ -78,10 +86,15 @@ class Worker:
         if now_s >= self._next_second_s:
             self._next_second_s = now_s + EACH_S
             self._each_second(now_s)
+        if now_s >= self._ask_topic_at_s:
+            self._ask_topic_at_s = now_s + TOPIC_EACH_S
+            self._performer.ask_topic()
         self._close_minutes(now_s)
         self._recorder.turned()
 
     def _take_assignment(self, poll: Poll) -> None:
+        if poll.revoked or poll.assigned:
+            self._recorder.rebalanced()
         for partition in poll.revoked:
             log.info("partition revoked", partition=partition)
             self._performer.lose(partition)
@@ -95,6 +108,8 @@ class Worker:
 
     def _each_second(self, now_s: float) -> None:
         """Report each partition, cut what is due, seal, align and draw."""
+        if self._performer.topic is not None and not self.log_replaced:
+            self._topic = self._performer.topic
         self._report()
         self._bound_memory()
         for held in self._running():
@@ -104,13 +119,13 @@ class Worker:
         if not self._performer.redis_away:
             try:
                 with self._recorder.stage("seal"):
-                    self._minutes.seal(self._partition_count)
+                    self._minutes.seal(self._topic.partitions)
                 with self._recorder.stage("draw"):
                     self._draw(now_s)
             except Unavailable as error:
                 log.warning("minutes postponed", error=str(error))
         self._align()
-        self._recorder.partitions(self._performer, self._source, now_s)
+        self._describe(now_s)
 
     def _report(self) -> None:
         """Report every partition; one proved idle with the time before its end was asked for."""
@@ -158,6 +173,7 @@ class Worker:
                 continue
             self._performer.held[number].machine.archiving.forget()
             log.warning("rows forgotten", partition=number, bytes=size)
+            self._recorder.forgotten()
             excess_bytes -= size
 
     def _draw(self, now_s: float) -> None:
@@ -170,6 +186,23 @@ class Worker:
         self._minutes.draw(brands, minutes_ms)
         ended_s = time.monotonic()
         self._draw_again_s = ended_s + (ended_s - begun_s) / DRAW_SHARE_MAX - EACH_S
+
+    def _describe(self, now_s: float) -> None:
+        """Show where everything stands, as metrics and health."""
+        held = list(self._performer.held.values())
+        self._recorder.group(joined=self._source.joined(), partitions=len(held))
+        self._recorder.paused(
+            ahead=sum(one.ahead for one in held),
+            redis=sum(one.interrupted for one in held),
+            stopped=sum(one.stopped for one in held),
+        )
+        gathered = [one.machine.archiving.gathered for one in held]
+        self._recorder.buffers(
+            gathered_bytes=sum(rows.bytes for rows in gathered if rows),
+            oldest_s=max((rows.age_s(now_s) for rows in gathered if rows), default=0.0),
+        )
+        for one in self._running():
+            self._recorder.partition(one.machine, one.machine.counting.log_end, self._performer.now_ms)
 
     def _close_minutes(self, now_s: float) -> None:
         """Judge and close sealed minutes, for a bounded time per turn."""

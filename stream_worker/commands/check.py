@@ -19,9 +19,9 @@ def check(
     Exit code 78 when a setting or the model does not fit, 69 when a server does not answer.
     """
     settings = load_settings(config).settings
-    from stream_worker import wiring  # noqa: PLC0415
+    from stream_worker import inspecting  # noqa: PLC0415
 
-    checks = wiring.check(settings, connect=connect)
+    checks = inspecting.check(settings, connect=connect)
     rows = [{"name": "settings", "ok": True, "detail": "can be used", "ms": 0.0}]
     rows += [{"name": one.name, "ok": one.ok, "detail": one.detail, "ms": round(one.ms, 1)} for one in checks]
     if as_json:

@@ -20,9 +20,9 @@ def list_letters(
 ) -> None:
     """Print the newest dead letters: where each came from and why it was rejected, not what it says."""
     settings = load_settings(config).settings
-    from stream_worker import wiring  # noqa: PLC0415
+    from stream_worker import inspecting  # noqa: PLC0415
 
-    letters = [dict(letter) for letter in wiring.read_dead_letters(settings, limit)]
+    letters = [dict(letter) for letter in inspecting.read_dead_letters(settings, limit)]
     if as_json:
         print_json(letters)
         return

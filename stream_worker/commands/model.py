@@ -14,9 +14,9 @@ def info(config: Config = None, *, as_json: Json = False) -> None:
     settings = load_settings(config).settings
     import msgspec  # noqa: PLC0415
 
-    from stream_worker import wiring  # noqa: PLC0415
+    from stream_worker import inspecting  # noqa: PLC0415
 
-    described = wiring.describe_model(settings)
+    described = inspecting.describe_model(settings)
     facts = msgspec.to_builtins(described, enc_hook=str)
     if as_json:
         print_json(facts)

@@ -29,6 +29,6 @@ def skip(
             raise typer.BadParameter("nobody is here to be asked; add --yes", param_hint="--yes")
         question = f"Leave out partition {partition} of {settings.kafka.topic} up to offset {to_offset}?"
         typer.confirm(question, abort=True, err=True)
-    from stream_worker import wiring  # noqa: PLC0415
+    from stream_worker import inspecting  # noqa: PLC0415
 
-    say(wiring.skip(settings, partition, to_offset, why.strip()))
+    say(inspecting.skip(settings, partition, to_offset, why.strip()))

@@ -16,6 +16,13 @@ from stream_worker.core.layout import Head, Manifest, Plan
 # Values
 
 
+class TopicFacts(NamedTuple):
+    """What the broker says of the topic."""
+
+    incarnation: str
+    partitions: int
+
+
 class LogPosition(NamedTuple):
     """What the broker says of a partition. `committed` is a hint only; -1 when there is none."""
 

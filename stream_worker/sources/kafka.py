@@ -4,7 +4,7 @@ Rules:
 1. Kafka's committed offset is a hint. A partition is paused from its assignment until the first `seek`.
 2. Assignments and losses come back in the result of `poll`; nothing happens inside a callback.
 3. The broker's `auto.offset.reset` never decides: a position out of the log is reported.
-4. `position`, `starts` and `partitions` wait for the broker and may be called from another thread; all else
+4. `position`, `starts` and `topic` wait for the broker and may be called from another thread; all else
    belongs to the loop's thread and does not wait.
 """
 
@@ -22,10 +22,10 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream_worker.core.columns import Records
-from stream_worker.core.operations import LogPosition
+from stream_worker.core.operations import LogPosition, TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.ports import Poll
-from stream_worker.sources.topic import ANSWER_TIMEOUT_S
+from stream_worker.sources.topic import ANSWER_TIMEOUT_S, describe
 
 OFFSET_BEGINNING, OFFSET_INVALID = 0, -1
 
@@ -122,17 +122,18 @@ class KafkaSource:
     def starts(self, policy: Literal["earliest", "latest"]) -> list[int]:
         """Ask for the first, or the next, offset of every partition. Raises Unavailable."""
         spec = OffsetSpec.earliest() if policy == "earliest" else OffsetSpec.latest()
-        wanted = {TopicPartition(self._topic, p): spec for p in range(self.partition_count())}
+        wanted = {TopicPartition(self._topic, p): spec for p in range(self.topic().partitions)}
         answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_TIMEOUT_S)
         return [self._answer(answers[at]).offset for at in wanted]
 
-    def partition_count(self) -> int:
-        """Ask how many partitions the topic has. Raises Unavailable."""
-        try:
-            metadata = self._admin.list_topics(self._topic, timeout=ANSWER_TIMEOUT_S)
-        except KafkaException as failure:
-            raise self._unavailable(failure) from None
-        return len(metadata.topics[self._topic].partitions)
+    def topic(self) -> TopicFacts:
+        """Ask which incarnation the topic is, and how many partitions it has. Raises Unavailable."""
+        topic = describe(self._admin, self._topic, self._bootstrap)
+        return TopicFacts(topic.incarnation, topic.partitions)
+
+    def joined(self) -> bool:
+        """Whether this process is a member of its group."""
+        return bool(self._consumer.memberid())
 
     def seek(self, partition: int, offset: int) -> None:
         """Read on from `offset`, and resume."""

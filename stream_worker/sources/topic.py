@@ -9,8 +9,8 @@ Rules:
 import base64
 from typing import Literal, NamedTuple
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from stream_worker.errors import Misconfigured, Unavailable
 
@@ -51,6 +51,16 @@ def describe(admin: AdminClient, topic: str, bootstrap: str) -> Topic:
             f"Kafka at {bootstrap} (kafka.bootstrap_servers): no answer in {ANSWER_TIMEOUT_S:.0f} s"
         ) from None
     return Topic(topic, incarnation_of(str(answer.topic_id)), len(answer.partitions), settings)
+
+
+def log_end(admin: AdminClient, topic: str, partition: int, bootstrap: str) -> int:
+    """Ask for the next offset of a partition. Raises Unavailable."""
+    at = TopicPartition(topic, partition)
+    try:
+        asked = admin.list_offsets({at: OffsetSpec.latest()}, request_timeout=ANSWER_TIMEOUT_S)[at]
+        return int(asked.result(ANSWER_TIMEOUT_S + 1).offset)
+    except (KafkaException, TimeoutError) as failure:
+        raise Unavailable(f"Kafka at {bootstrap} (kafka.bootstrap_servers): {failure}") from None
 
 
 def incarnation_of(topic_id: str) -> str:

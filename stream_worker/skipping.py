@@ -1,0 +1,56 @@
+"""Skipping: leave records of a partition out, on the record.
+
+Rules:
+1. The archive decides first: a plan of kind `skipped` with its reason, and its manifest. Then the cursor in
+   Redis jumps, by compare-and-set, and the floor rises. A worker that finds the plan does the same.
+2. Each step is safe to repeat: after a crash, the same command finishes what was begun.
+"""
+
+from stream_worker.core.assignment import first_offset
+from stream_worker.core.layout import Limits, Manifest, Outcomes, Plan
+from stream_worker.core.watermark import floor_ms
+from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.ports import Archive, Rolling
+
+
+def skip(
+    archive: Archive, rolling: Rolling, limits: Limits, *, partition: int, to_offset: int, why: str
+) -> str:
+    """Leave out all records of a partition from the end of its archive to `to_offset`; returns what was done.
+
+    Raises Misconfigured when there is nothing to skip, Unavailable when a worker is in the middle of a chunk.
+    """
+    chain = archive.find_chain(partition, -1)
+    if chain.head is None:
+        raise Misconfigured("nothing to skip: no worker has ever started on this topic and archive")
+    last = chain.last
+    if last is not None and not chain.done and last.kind == "data":
+        raise Unavailable(
+            f"partition {partition}: the chunk [{last.start}, {last.end}) is not finished; let a worker "
+            f"finish it, then skip"
+        )
+    if last is not None and last.kind == "skipped" and last.end == to_offset:
+        plan = last  # begun before: finish it
+    else:
+        start = first_offset(chain.head, partition) if last is None else last.end
+        watermark_ms = 0 if last is None else last.watermark_end
+        if to_offset <= start:
+            raise Misconfigured(f"partition {partition} is archived up to {start}; {to_offset} is not beyond")
+        plan = archive.create_plan(
+            partition,
+            Plan(
+                kind="skipped", start=start, end=to_offset, limits=limits, why=why,
+                watermark_start=watermark_ms, watermark_end=watermark_ms,
+            ),
+        )  # fmt: skip
+        if plan.kind != "skipped" or plan.end != to_offset:
+            raise Unavailable(
+                f"partition {partition}: a worker planned [{start}, {plan.end}) first; try again"
+            )
+    lost = Outcomes(lost=plan.end - plan.start)
+    archive.create_manifest(partition, plan, Manifest(objects=[], outcomes=lost, late=0, partial=False))
+    cursor = rolling.cursor(partition)
+    if cursor is not None and cursor.next < plan.end:
+        floor = floor_ms(plan.watermark_end, limits.lateness_ms)
+        rolling.jump(partition, cursor.next, plan.end, plan.watermark_end, floor)
+    return f"partition {partition}: left out [{plan.start}, {plan.end}): {plan.why}"
