@@ -21,6 +21,11 @@ from stream_worker.core.deltas import MEASURES, Delta
 Sums = tuple[int, ...]
 
 SHARDS: Final = 16
+NETWORKS_MAX: Final = 64
+NAMED_BRANDS_MAX: Final = 100
+"""A change notice with more brands says `*`."""
+INCREMENTS_LIMIT: Final = 6_000
+"""A call above this is a bug of the caller, which cuts at 5,000 (CONTRACTS §3)."""
 WINDOWS: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "24h": 1_440}
 """The windows of `now:<brand>` and their length in minutes."""
 
@@ -31,7 +36,12 @@ _INDEX: Final = {measure: i for i, measure in enumerate(MEASURES)}
 @lru_cache(maxsize=65_536)
 def shard_of(brand: str) -> int:
     """Shard of a brand: CRC-32 of its UTF-8, mod 16 (CONTRACTS §3)."""
-    return zlib.crc32(brand.encode("utf-8", "surrogatepass")) % SHARDS
+    return zlib.crc32(raw(brand)) % SHARDS
+
+
+def raw(text: str) -> bytes:
+    """Encode as UTF-8; a lone surrogate passes, so that no brand can break a call."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def minute_at_or_after(time_ms: int) -> int:
@@ -41,8 +51,7 @@ def minute_at_or_after(time_ms: int) -> int:
 
 def to_json(value: Any) -> bytes:
     """Encode as compact JSON, any string included: scripts keep the bytes of a brand as they are."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "surrogatepass")
+    return raw(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def encode_delta(delta: Delta) -> bytes:

@@ -12,9 +12,13 @@ from typing import Final
 
 from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.core.deltas import MEASURES
+from stream_worker.core.fold import increments
 from stream_worker.core.layout import Log
 from stream_worker.core.operations import Applied, Apply, Cursor
 from stream_worker.core.rolling import (
+    INCREMENTS_LIMIT,
+    NAMED_BRANDS_MAX,
+    NETWORKS_MAX,
     WINDOWS,
     ZEROS,
     Sums,
@@ -37,8 +41,6 @@ from stream_worker.sinks.memory_state import (
     forget_history,
 )
 
-NETWORKS_MAX: Final = 64
-NAMED_BRANDS_MAX: Final = 100
 CHANGES_MAX: Final = 10_000
 GAP_MS: Final = 30_000
 """No script for longer than this: the group was away, and nobody may be called held for it."""
@@ -137,6 +139,7 @@ class MemoryRolling:
         if call.delta is None:
             return 0, 0, 0
         state, delta = self.state, call.delta
+        assert increments(delta) <= INCREMENTS_LIMIT, "the caller cuts a delta at 5,000 increments"
         sealed, floor = state.ctl.sealed or 0, state.ctl.floor or 0
         refused_brands = refused_networks = expired = 0
         columns = (delta.minutes_ms.tolist(), delta.late.tolist(), delta.networks, delta.brands)
@@ -205,6 +208,8 @@ class MemoryRolling:
                     forget_history(self.state.by_minute, brand, hour, HOUR_MS)
                 for day in _too_old(last, start, DAY_MS, 35 * DAY_MS):
                     forget_history(self.state.by_hour, brand, day, DAY_MS)
+        if shard.detector != call.detector:  # numbers of another one are worthless under a new name
+            shard.numbers.clear()
         shard.numbers.update(call.numbers)
         for brand, record in call.episodes.items():
             if record is None:

@@ -4,7 +4,8 @@ Rules:
 1. The client never retries by itself: its default would send a script up to ten times more without telling.
    Here the caller repeats, and knows it.
 2. A lost connection, a time-out and a server that cannot write now are `Unavailable`: ask the same again.
-3. Text is UTF-8; a lone surrogate passes unharmed, so that no brand can break a call.
+3. Text is UTF-8; a lone surrogate passes, so that no brand can break a call. What holds a brand is sent as
+   bytes: hiredis, which the client uses where it is installed, has no ear for `encoding_errors`.
 """
 
 import re

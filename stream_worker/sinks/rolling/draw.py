@@ -15,7 +15,16 @@ import numpy as np
 
 from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS, Int64
 from stream_worker.core.deltas import MEASURES
-from stream_worker.core.rolling import SHARDS, WINDOWS, Needs, decode_many, draw_needs, shard_of, window_sums
+from stream_worker.core.rolling import (
+    SHARDS,
+    WINDOWS,
+    Needs,
+    decode_many,
+    draw_needs,
+    raw,
+    shard_of,
+    window_sums,
+)
 
 FIELDS_MAX: Final = 20_000
 VIEW_TTL_S: Final = 2 * 86_400
@@ -65,7 +74,7 @@ def _read(
     """Read history and what is not closed in one transaction; (brands, minutes + hours + unclosed, 10)."""
     by_hour = {hour: list(of) for hour, of in groupby(needs.minutes, lambda ms: ms - ms % HOUR_MS)}
     by_day = {day: list(of) for day, of in groupby(needs.hours, lambda ms: ms - ms % DAY_MS)}
-    fields = [f"{m}:{network}:{brand}" for brand in brands for network in networks for m in MEASURES]
+    fields = [raw(f"{m}:{network}:{brand}") for brand in brands for network in networks for m in MEASURES]
     pipe = client.pipeline(transaction=True)
     for shard in range(SHARDS):
         pipe.hget(f"{prefix}:shard:{shard}", "closed")
@@ -73,9 +82,9 @@ def _read(
         pipe.hmget(f"{prefix}:m:{minute}", fields)
     for brand in brands:
         for hour, of in by_hour.items():
-            pipe.hmget(f"{prefix}:hm:{hour}:{brand}", of)
+            pipe.hmget(raw(f"{prefix}:hm:{hour}:{brand}"), of)
         for day, of in by_day.items():
-            pipe.hmget(f"{prefix}:hd:{day}:{brand}", of)
+            pipe.hmget(raw(f"{prefix}:hd:{day}:{brand}"), of)
     replies = pipe.execute()
 
     closed = np.array([int(replies[shard_of(brand)] or -1) for brand in brands])
@@ -103,7 +112,7 @@ def _write(client: Any, prefix: str, look: Look, brands: Sequence[str], sums: Ma
             "closed": look.closed_ms[shard_of(brand)],
             "models": look.models,
         }
-        key = f"{prefix}:now:{brand}"
+        key = raw(f"{prefix}:now:{brand}")
         pipe.hset(key, mapping={**said, **dict(zip(names, row, strict=True))})
         pipe.expire(key, VIEW_TTL_S)
     pipe.execute()

@@ -13,11 +13,15 @@ from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.fold import increments
 from stream_worker.core.layout import Log
 from stream_worker.core.rolling import (
+    INCREMENTS_LIMIT,
+    NAMED_BRANDS_MAX,
+    NETWORKS_MAX,
     Sums,
     decode_sums,
     encode_delta,
     frozen_tallies,
     minute_at_or_after,
+    raw,
     shard_of,
     to_json,
 )
@@ -27,12 +31,8 @@ from stream_worker.sinks.rolling.connection import address_of, connect, describe
 from stream_worker.sinks.rolling.draw import draw, read_look
 from stream_worker.sinks.rolling.scripts import Scripts
 
-INCREMENTS_MAX: Final = 6_000
-"""A call above this is a bug of the caller, which cuts at 5,000 (CONTRACTS §3)."""
-NETWORKS_MAX: Final = 64
 SEALS_MAX: Final = 240
 """Minutes sealed by one call at most: a script stops every other one while it runs."""
-NAMED_BRANDS_MAX: Final = 100
 
 
 class RedisRolling:
@@ -96,7 +96,7 @@ class RedisRolling:
 
     def _apply_args(self, call: Apply) -> list[str | int | bytes]:
         delta = call.delta if call.delta is not None and len(call.delta) else None
-        assert delta is None or increments(delta) <= INCREMENTS_MAX, (
+        assert delta is None or increments(delta) <= INCREMENTS_LIMIT, (
             "the caller cuts a delta at 5,000 increments"
         )
         return [
@@ -190,7 +190,7 @@ class RedisRolling:
             pipe = self._client.pipeline(transaction=False)
             pipe.hget(f"{self._prefix}:shard:{shard_of(brand)}", "closed")
             for hour in hours_ms:
-                pipe.hgetall(f"{self._prefix}:hm:{hour}:{brand}")
+                pipe.hgetall(raw(f"{self._prefix}:hm:{hour}:{brand}"))
             closed, *hours = pipe.execute()
         try:
             return {

@@ -4,7 +4,7 @@
 -- Reply: 1, or 0 when anything that was read is not so any more; then nothing is changed.
 local shard, minute = root .. ':shard:' .. ARGV[1], tonumber(ARGV[2])
 
-local stored = redis.call('HMGET', shard, 'closed', 'version')
+local stored = redis.call('HMGET', shard, 'closed', 'version', 'detector')
 if (stored[1] or '-1') ~= ARGV[3] or (stored[2] or '') ~= ARGV[4] then return 0 end
 if redis.call('HGET', minute_key(minute), 'mark') ~= ARGV[5] then return 0 end
 
@@ -18,6 +18,11 @@ for _, entry in ipairs(body.sums) do
 end
 
 write_history(history)
+if stored[3] and stored[3] ~= ARGV[6] then -- numbers of another detector are worthless under a new name
+  for _, field in ipairs(redis.call('HKEYS', shard)) do
+    if string.sub(field, 1, 8) == 'numbers:' then redis.call('HDEL', shard, field) end
+  end
+end
 for _, entry in ipairs(body.numbers) do redis.call('HSET', shard, 'numbers:' .. entry[1], entry[2]) end
 for _, entry in ipairs(body.episodes) do
   if entry[2] == cjson.null then

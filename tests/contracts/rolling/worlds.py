@@ -1,0 +1,285 @@
+"""The worlds the contract of the rolling picture is tried in: memory and real servers, with a clock we move.
+
+`dump()` gives everything that is stored in one form, so that whole states can be compared.
+"""
+
+import secrets
+
+import numpy as np
+import redis
+
+from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.deltas import MEASURES, Delta
+from stream_worker.core.layout import Log
+from stream_worker.core.operations import Apply
+from stream_worker.core.rolling import SHARDS, encode_sums, shard_of
+from stream_worker.core.shards import Close
+from stream_worker.sinks.memory_rolling import MemoryRolling
+from stream_worker.sinks.memory_state import MemoryState
+from stream_worker.sinks.rolling.redis import RedisRolling
+
+LOG = Log("mentions", "0a1b2c3d")
+NOON = 1_763_812_800_000  # 2025-11-22 12:00 UTC, a whole hour: the first minute of most tests
+LATENESS = 30_000
+HOLD = 120_000
+
+# The shared line of every script, with the clock in a key beside the picture.
+CLOCK = "local now_us = tonumber(redis.call('GET', string.sub(KEYS[1], 1, -5) .. ':clock')) * 1000"
+
+
+class MemoryWorld:
+    """A Redis that is a `MemoryState`."""
+
+    def __init__(self):
+        self.now_ms = NOON
+        self.state = MemoryState()
+
+    def rolling(self, log=LOG, **options):
+        return MemoryRolling(log, lambda: self.now_ms, self.state, **options)
+
+    def advance(self, ms):
+        self.now_ms += ms
+
+    def snapshot(self):
+        return self.state.copy()
+
+    def restore(self, snapshot):
+        self.state.restore(snapshot)
+
+    def empty(self):
+        self.state.clear()
+
+    def dump(self):
+        return dump_memory(self.state)
+
+    def close(self):
+        pass
+
+
+class RedisWorld:
+    """A prefix of its own on a real server."""
+
+    def __init__(self, url):
+        self.url = url
+        self.prefix = f"{{t{secrets.token_hex(6)}}}"
+        self.client = redis.Redis.from_url(url)
+        self._opened = []
+        self._set_clock(NOON)
+
+    def rolling(self, log=LOG, **options):
+        self._opened.append(RedisRolling(self.url, log, prefix=self.prefix, clock=CLOCK, **options))
+        return self._opened[-1]
+
+    def _set_clock(self, now_ms):
+        self.now_ms = now_ms
+        self.client.set(f"{self.prefix}:clock", now_ms)
+
+    def advance(self, ms):
+        self._set_clock(self.now_ms + ms)
+
+    def snapshot(self):
+        return {key: self.client.dump(key) for key in self._keys()}
+
+    def restore(self, snapshot):
+        self.empty()
+        for key, value in snapshot.items():
+            self.client.restore(key, 0, value)
+
+    def empty(self):
+        _all(self.client, self._keys(), lambda pipe, key: pipe.delete(key))
+
+    def _keys(self):
+        clock = f"{self.prefix}:clock".encode()
+        return [key for key in self.client.scan_iter(f"{self.prefix}:*", count=1_000) if key != clock]
+
+    def dump(self):
+        return dump_redis(self.client, self.prefix)
+
+    def close(self):
+        self.empty()
+        self.client.delete(f"{self.prefix}:clock")
+        for rolling in self._opened:
+            rolling._client.close()
+        self.client.close()
+
+
+def dump_redis(client, prefix):
+    """Everything below a prefix: key without the prefix -> hash as dict, or list."""
+    found = {}
+    keys = list(client.scan_iter(f"{prefix}:*", count=1_000))
+    types = _all(client, keys, lambda pipe, key: pipe.type(key))
+    hashes = [key for key, kind in zip(keys, types, strict=True) if kind == b"hash"]
+    for key, fields in zip(hashes, _all(client, hashes, lambda pipe, key: pipe.hgetall(key)), strict=True):
+        found[_text(key).removeprefix(f"{prefix}:")] = {_text(k): _text(v) for k, v in fields.items()}
+    found["minutes"] = [_text(member) for member in client.zrange(f"{prefix}:minutes", 0, -1)]
+    notices = client.xrange(f"{prefix}:changes")
+    found["changes"] = [{_text(k): _text(v) for k, v in fields.items()} for _, fields in notices]
+    return _without_zeros({key: value for key, value in found.items() if value})
+
+
+def _all(client, keys, ask):
+    with client.pipeline(transaction=False) as pipe:
+        for key in keys:
+            ask(pipe, key)
+        return pipe.execute()
+
+
+def _text(stored):
+    return stored.decode("utf-8", "surrogatepass")
+
+
+def _without_zeros(found):
+    """An absent count and a zero mean the same."""
+    for name in ("trimmed", "expired"):
+        if found.get("ctl", {}).get(name) == "0":
+            del found["ctl"][name]
+    return found
+
+
+def dump_memory(state):
+    """The same of a `MemoryState`."""
+    ctl = state.ctl
+    found = {"ctl": {name: getattr(ctl, name) for name in ctl.__slots__}}
+    found["ctl"]["v"] = None if ctl.last_script_ms is None else 1
+    if ctl.incarnation is None:
+        found["ctl"]["partitions"] = None
+    for log, rows in state.cursors.items():
+        found[f"cursors:{log}"] = {
+            f"{name}:{partition}": value
+            for partition, row in rows.items()
+            for name, value in {
+                "next": row.next,
+                "wm": None if row.next is None else row.watermark,
+                "end": row.log_end,
+                "rep": row.reported_ms,
+                "alive": row.alive_ms,
+                "proof": None if row.proof is None else f"{row.proof[0]},{row.proof[1]}",
+                "seen": row.seen_ms,
+                "owner": row.owner,
+            }.items()
+        }
+    for start, minute in state.minutes.items():
+        sealed = minute.mark is not None
+        found[f"m:{start}"] = {
+            **minute.fields,
+            "models": ",".join(minute.models) if minute.models or sealed else None,
+            "mark": minute.mark,
+            "complete": int(minute.complete) if sealed else None,
+            "sealed_ms_at": minute.sealed_at_ms,
+        }
+    found["minutes"] = [str(start) for start in sorted(state.minutes)]
+    for kind, unit, history in (("hm", HOUR_MS, state.by_minute), ("hd", DAY_MS, state.by_hour)):
+        for brand, values in history.items():
+            for start, sums in values.items():
+                key = f"{kind}:{start - start % unit}:{brand}"
+                found.setdefault(key, {})[str(start)] = encode_sums(sums)
+    for shard in state.shards:
+        if shard.closed_ms >= 0:
+            found[f"shard:{shard.number}"] = {
+                "closed": shard.closed_ms,
+                "version": shard.version,
+                "detector": shard.detector,
+                **{f"numbers:{brand}": value for brand, value in shard.numbers.items()},
+                **{f"episode:{brand}": value for brand, value in shard.episodes.items()},
+            }
+    for name in ("brands", "networks"):
+        found[name] = {key: "" if first is None else first for key, first in getattr(state, name).items()}
+    found["outbox"] = dict(state.outbox)
+    found |= {f"now:{brand}": fields for brand, fields in state.now.items()}
+    texts = {
+        key: {name: str(value) for name, value in fields.items() if value is not None}
+        for key, fields in found.items()
+        if isinstance(fields, dict)
+    }
+    lists = {"minutes": found["minutes"], "changes": state.changes}
+    return _without_zeros({key: value for key, value in {**texts, **lists}.items() if value})
+
+
+def cells(*rows, model="m1:sk"):
+    """A delta of cells (minute, brand, n) with more by name: `network`, `late`, any measure."""
+    minutes, late, networks, brands, measures = [], [], [], [], []
+    for minute, brand, n, *more in rows:
+        said = dict(more[0]) if more else {}
+        minutes.append(minute)
+        brands.append(brand)
+        late.append(said.pop("late", False))
+        networks.append(said.pop("network", "x"))
+        measures.append([{"n": n, **said}.get(measure, 0) for measure in MEASURES])
+    return Delta(
+        np.array(minutes, np.int64),
+        np.array(late, bool),
+        networks,
+        brands,
+        np.array(measures, np.int64),
+        model,
+    )
+
+
+class Feeder:
+    """One worker's side of partitions: it remembers cursors, so that a test says only what it is about."""
+
+    def __init__(self, rolling, partitions=1, *, floor_ms=NOON):
+        self.rolling = rolling
+        self.next = dict.fromkeys(range(partitions), 0)
+        for partition in range(partitions):
+            rolling.create_cursor(partition, 0, 0, floor_ms)
+
+    def apply(self, *rows, partition=0, wm=0, model="m1:sk", **more):
+        """Count cells and move the cursor by one; `wm` is the watermark."""
+        start = self.next[partition]
+        delta = cells(*rows, model=model) if rows else None
+        answer = self.rolling.apply([Apply(partition, start, start + 1, wm, start + 1, delta, **more)])[0]
+        assert answer.applied
+        self.next[partition] = answer.cursor.next
+        return answer
+
+    def report(self, partition=0, wm=0, **more):
+        """Report without progress."""
+        at = self.next[partition]
+        return self.rolling.apply([Apply(partition, at, at, wm, at, None, **more)])[0]
+
+    def seal(self, partitions=None):
+        return self.rolling.seal(partitions or len(self.next), LATENESS, HOLD)
+
+
+def minute(number):
+    """Start of the minute `number` after noon."""
+    return NOON + number * MINUTE_MS
+
+
+def sums(**measures):
+    """Ten sums by name."""
+    return tuple(measures.get(measure, 0) for measure in MEASURES)
+
+
+def close_call(shard, sealed, **more):
+    """A close of `sealed` for the shard as it was read; every tally of the shard goes to history."""
+    return Close(
+        **{
+            "shard": shard.number,
+            "minute_ms": sealed.start_ms,
+            "expected_closed_ms": shard.closed_ms,
+            "expected_version": shard.version,
+            "mark": sealed.mark,
+            "detector": "d/1",
+            "sums": {},
+            "numbers": {},
+            "episodes": {},
+            "outbox": {},
+            **more,
+        }
+    )
+
+
+def close_up_to(rolling, start):
+    """Close the sealed minute `start` of every shard and nothing before it, as one whose past was empty."""
+    for number in range(SHARDS):
+        assert rolling.close(close_call(rolling.shard(number), rolling.next_sealed(start)))
+
+
+def close_everything(rolling, judged=lambda sealed: sealed.tallies):
+    """Close every sealed minute of every shard; `judged` gives the sums of a minute per brand."""
+    for number in range(SHARDS):
+        while (sealed := rolling.next_sealed((shard := rolling.shard(number)).closed_ms)) is not None:
+            own = {brand: tally for brand, tally in judged(sealed).items() if shard_of(brand) == number}
+            assert rolling.close(close_call(shard, sealed, sums=own))
