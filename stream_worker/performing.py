@@ -18,6 +18,7 @@ import structlog
 
 from stream_worker.core.layout import Head, StoredObject
 from stream_worker.core.operations import (
+    Applied,
     Apply,
     Commit,
     CreateCursor,
@@ -36,6 +37,7 @@ from stream_worker.core.operations import (
 )
 from stream_worker.core.partition import Partition, Phase
 from stream_worker.errors import StreamWorkerError, Unavailable
+from stream_worker.observability.logs import Repeats
 from stream_worker.ports import Archive, Background, DeadLetters, Rolling, Source
 from stream_worker.recording import Recorder
 
@@ -91,6 +93,7 @@ class Performer:
         self._letters, self._background = letters, background
         self._make, self._start, self._recorder = make, start, recorder
         self._epoch = 0
+        self._repeats = Repeats()
         self._redis_again_s = 0.0
         self._redis_pause_s = REDIS_PAUSE_FIRST_S
 
@@ -178,10 +181,16 @@ class Performer:
             self.now_ms = max(self.now_ms, answer.now_ms)
             held.on_redis.popleft()
             self._recorder.applied(call, answer)
+            self._say_refused(answer)
             if call.delta is not None and answer.applied:
                 self.changed_brands.update(call.delta.brands)
                 self.changed_minutes_ms.update(call.delta.minutes_ms.tolist())
             self.step(held, partial(held.machine.applied, answer))
+
+    def _say_refused(self, answer: Applied) -> None:
+        for what, cells in (("brands", answer.refused_brands), ("networks", answer.refused_networks)):
+            if cells and (quiet := self._repeats.kept_quiet(what)) is not None:
+                log.warning("limit reached", what=what, cells=cells, repeated=quiet)
 
     def _ask_one_by_one(self, waiting: list[Held]) -> None:
         for held in waiting:

@@ -23,7 +23,7 @@ from stream_worker.core.partition import Partition, Score
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.minutes import Minutes
 from stream_worker.observability.health import Health, HealthServer
-from stream_worker.observability.logs import configure
+from stream_worker.observability.logs import Repeats, configure
 from stream_worker.observability.metrics import Metrics
 from stream_worker.performing import Performer
 from stream_worker.recording import Recorder
@@ -140,7 +140,7 @@ def _join(
     ready = {
         "redis": rolling.ping,
         "archive": archive.probe,
-        "dead_letters": lambda: f"{ensure_topic(client, kafka.dead_letter_topic, kafka.topic)}",
+        "dead_letters": lambda: _letters_topic(settings),
     }
     if any(_when_there(name, ask, recorder, stop) is None for name, ask in ready.items()):
         return None
@@ -148,7 +148,7 @@ def _join(
     source = KafkaSource(
         client, kafka.topic, kafka.group,
         session_timeout_ms=in_ms(kafka.session_timeout), records_max=kafka.batch_records_max,
-        on_trouble=lambda message: log.warning("kafka troubled", error=message),
+        on_trouble=_say_kafka_trouble(),
     )  # fmt: skip
     background = _start_background(recorder)
     log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
@@ -183,6 +183,24 @@ def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], Part
         )  # fmt: skip
 
     return make
+
+
+def _letters_topic(settings: Settings) -> str:
+    kafka = settings.kafka
+    created = ensure_topic(client_properties(kafka), kafka.dead_letter_topic, kafka.topic)
+    return f"{kafka.dead_letter_topic} {'was created' if created else 'is there'}"
+
+
+def _say_kafka_trouble() -> Callable[[str], None]:
+    """Return what says the client's troubles, the same one not more than once in a while."""
+    repeats = Repeats()
+
+    def say(message: str) -> None:
+        quiet = repeats.kept_quiet(message)
+        if quiet is not None:
+            log.warning("kafka troubled", error=message, repeated=quiet)
+
+    return say
 
 
 def _start_background(recorder: Recorder) -> Background:
