@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import structlog
 
-from stream_worker import cli, wiring
+from stream_worker import cli, inspecting, wiring
 from stream_worker.errors import Misconfigured, Unavailable
 
 CHECKOUT = Path(__file__).parents[2]
@@ -192,11 +192,11 @@ def test_check_leaves_with_what_must_be_mended(stream_worker, monkeypatch, faili
     def check(settings, *, connect):
         assert connect
         return [
-            wiring.Check(name, name not in failing, f"{name} looked at", 1.25)
+            inspecting.Check(name, name not in failing, f"{name} looked at", 1.25)
             for name in ("model", "kafka", "redis")
         ]
 
-    monkeypatch.setattr(wiring, "check", check)
+    monkeypatch.setattr(inspecting, "check", check)
 
     ran = stream_worker("check", "--connect", "--json")
     assert ran.code == code
@@ -218,7 +218,9 @@ LETTER = {
 def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        wiring, "read_dead_letters", lambda settings, limit: asked.append(limit) or [LETTER], raising=False
+        inspecting,
+        "read_dead_letters",
+        lambda settings, limit: asked.append(limit) or [LETTER],
     )
 
     table = stream_worker("dead-letters", "list", "--limit", "5")
@@ -231,7 +233,7 @@ def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypa
 
 
 def test_no_dead_letters_are_no_output_and_a_message(stream_worker, monkeypatch):
-    monkeypatch.setattr(wiring, "read_dead_letters", lambda settings, limit: [], raising=False)
+    monkeypatch.setattr(inspecting, "read_dead_letters", lambda settings, limit: [])
 
     ran = stream_worker("dead-letters", "list")
 
@@ -260,9 +262,7 @@ def test_model_info_of_a_refused_model_leaves_with_78(stream_worker, monkeypatch
 
 def test_skip_asks_back_unless_told_not_to(stream_worker, monkeypatch):
     done = []
-    monkeypatch.setattr(
-        wiring, "skip", lambda *arguments: done.append(arguments[1:]) or "left out", raising=False
-    )
+    monkeypatch.setattr(inspecting, "skip", lambda *arguments: done.append(arguments[1:]) or "left out")
     arguments = ("skip", "--partition", "2", "--to-offset", "900", "--why", "poison")
 
     # When nobody is there to be asked
@@ -288,7 +288,7 @@ def test_errors_of_wiring_keep_their_exit_code(stream_worker, monkeypatch):
     def refuse(*arguments):
         raise Misconfigured("offset 900 lies behind the end 80; name a smaller one")
 
-    monkeypatch.setattr(wiring, "skip", refuse, raising=False)
+    monkeypatch.setattr(inspecting, "skip", refuse)
 
     ran = stream_worker("skip", "--partition", "2", "--to-offset", "900", "--why", "poison", "--yes")
 
