@@ -37,6 +37,10 @@ REASONS: Final = {
 }
 """Every reason a record can be rejected for, and what it means."""
 
+DEPTH_MAX: Final = 64
+"""Levels of arrays and objects inside the record's own object; a number of ours, since the stack's limit is
+another one in every process."""
+
 EVENT_TIME_MS_MIN: Final = 946_684_800_000  # the year 2000; a time in seconds lies far below
 EVENT_TIME_MS_MAX: Final = 253_402_300_799_999  # the year 9999; a time in micro- or nanoseconds lies above
 
@@ -45,6 +49,8 @@ _MS = dt.timedelta(milliseconds=1)
 _NETWORK = re.compile(NETWORK_PATTERN)
 _FIELD = re.compile(r"`\$\.([a-z_]+)`$")
 _MISSING = re.compile(r"missing required field `([a-z_]+)`")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ERROR_CHARS_MAX = 300
 
 _decoder = msgspec.json.Decoder(Mention)
@@ -138,10 +144,10 @@ def _decode_one(value: bytes | None, value_bytes_max: int) -> tuple[Mention, str
         raise _Bad("tombstone", "", "the record has no value")
     if len(value) > value_bytes_max:
         raise _Bad("too_large", "", f"{len(value)} bytes, the limit is {value_bytes_max}")
+    if _is_too_deep(value):
+        raise _Bad("too_deep", "", f"JSON is nested more than {DEPTH_MAX} levels deep")
     try:
         fields = _raw_decoder.decode(value)
-    except RecursionError:
-        raise _Bad("too_deep", "", "JSON is nested too deeply") from None
     except (msgspec.DecodeError, ValueError) as error:
         raise _Bad("not_json", "", _short(error)) from None
     try:
@@ -152,10 +158,17 @@ def _decode_one(value: bytes | None, value_bytes_max: int) -> tuple[Mention, str
         # Typed again from JSON, so that strictness is that of the fast path, not that of Python objects
         mention = _decoder.decode(msgspec.json.encode(known))
         return mention, msgspec.json.encode(extra).decode() if extra else None
-    except RecursionError:
-        raise _Bad("too_deep", "", "JSON is nested too deeply") from None
     except (msgspec.MsgspecError, ValueError, OverflowError) as error:
         raise _explain(error) from None
+
+
+def _is_too_deep(value: bytes) -> bool:
+    """Whether brackets outside of strings, or what should be such, open more than `DEPTH_MAX` levels."""
+    if value.count(b"[") + value.count(b"{") <= DEPTH_MAX:
+        return False
+    brackets = np.frombuffer(_STRING.sub(b"", value).translate(None, _NOT_BRACKETS), np.uint8)
+    steps = np.where((brackets == ord("[")) | (brackets == ord("{")), 1, -1)
+    return int(steps.cumsum().max(initial=0)) > 1 + DEPTH_MAX  # one is the record's own object
 
 
 def _explain(error: Exception) -> _Bad:
