@@ -106,9 +106,9 @@ def _prospect(recording: Recording, pace: Pace, start_ms: int) -> list[str]:
             f"WARNING: {ahead.ahead:,} mentions will lie more than {span(AHEAD_MS_MAX)} ahead of the clock:"
             " the worker rejects them; --rebase now gives each the time at which it is sent"
         )
-    if pace.rebase is None and recording.last_ms < start_ms - BACK_MS_MAX:
+    if ahead.last_ms < start_ms - BACK_MS_MAX:
         lines.append(
-            f"WARNING: these mentions lie {span(start_ms - recording.last_ms)} back: the worker counts them"
+            f"WARNING: these mentions lie {span(start_ms - ahead.last_ms)} back: the worker counts them"
             " in their own minutes, or archives them only where those have passed already, and pages nobody;"
             " add --rebase now to see them live"
         )

@@ -183,6 +183,6 @@ def _break(mention: Mention, dice: random.Random) -> bytes:
         b"\xff\xfe" + value,
         value.replace(b'"text":', b'"body":', 1),
         value.replace(b'"brand":"', b'"brand":"","was":"', 1),
-        value.replace(b'"lang":"en"', b'"reach":"many"', 1),
+        value.replace(b'"reach":', b'"reach":"many","was":', 1),
         value.replace(b'"event_time":"', b'"event_time":"yesterday, ', 1),
     ))  # fmt: skip

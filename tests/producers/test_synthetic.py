@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from producers.feeds import phrases
 from producers.feeds.due import epoch_ms
 from producers.feeds.synthetic import COPIES, DUPLICATES, LATE, Crisis, World, synthesise
+from stream_worker.core.columns import Records
+from stream_worker.core.decode import decode
+from stream_worker.core.layout import Limits
 from stream_worker.core.mentions import Mention
 
 START_MS = 1_767_258_000_000
@@ -125,6 +128,21 @@ def test_broken_records_come_only_when_asked_for_and_are_no_mentions():
     for due in broken:
         with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
             DECODER.decode(due.encoded())
+
+
+def test_the_worker_takes_every_mention_and_rejects_every_broken_record_whatever_is_wrong_with_it():
+    # Given
+    dues = take(5_000, broken=0.05)
+    times_ms = [START_MS + round(due.at_ms) for due in dues]
+
+    # When
+    columns, rejected = decode(Records(range(5_000), times_ms, [due.encoded() for due in dues]), Limits())
+
+    # Then
+    broken = [number for number, due in enumerate(dues) if isinstance(due.value, bytes)]
+    assert [verdict.offset for verdict in rejected] == broken
+    assert len(columns.texts) == 5_000 - len(broken)
+    assert len({verdict.reason for verdict in rejected}) >= 5
 
 
 @settings(deadline=None, max_examples=10)
