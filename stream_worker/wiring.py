@@ -222,7 +222,7 @@ def find_topic(settings: Settings) -> Topic:
     topic = describe_topic(admin, kafka.topic, kafka.bootstrap_servers)
     warning = refuse_unfit(topic, in_ms(settings.windows.horizon), kafka.broker_time)
     if warning:
-        log.warning("producers' clocks trusted", why=warning)
+        log.warning("clocks trusted", why=warning)
     return topic
 
 
