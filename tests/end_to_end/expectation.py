@@ -81,12 +81,12 @@ def counted_cells(expected, rows):
             continue
         mention, record = verdict.mention, verdict.record
         cell = cells[mention.minute_ms, mention.network, mention.brand]
-        cell.update(n=1, repeats=verdict.repeat, voices=verdict.voice)
+        cell.update(n=1, repeats=int(verdict.repeat), voices=int(verdict.voice))
         row = rows.get((record.partition, record.offset))
         if row is not None:
             cell[MEASURES[1 + row["label"]]] += 1
             cell["sum"] += row["sentiment_micro"] or 0
-            cell["neg_voices"] += verdict.voice and row["label"] == NEGATIVE
+            cell["neg_voices"] += int(verdict.voice and row["label"] == NEGATIVE)
     return cells
 
 

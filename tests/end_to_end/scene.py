@@ -27,7 +27,8 @@ class Scene:
 
     def applied(self):
         """How many offsets Redis has counted, over all partitions."""
-        return sum(int(it["next"]) for it in read_cursors(self.client, self.prefix, self.log).values())
+        cursors = read_cursors(self.client, self.prefix, self.log)
+        return sum(int(it.get("next", 0)) for it in cursors.values())
 
     def remember_frozen(self):
         """Keep the on-time fields of each minute that is sealed by now, once."""

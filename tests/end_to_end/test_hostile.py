@@ -6,13 +6,12 @@ workers       A · B joins · kill -9 A · C         freeze B, it wakes a zombie
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.end_to_end.log_dump import dump
 from tests.end_to_end.oracle import MINUTE_MS
-from tests.end_to_end.publishing import new_producer, publish, publish_in_transactions
+from tests.end_to_end.publishing import publish, publish_in_transactions, publishing_live
 from tests.end_to_end.scene import Scene, minute_after
 from tests.end_to_end.traffic import Phase, traffic
 from tests.end_to_end.workers import settings, staff, wait_until
@@ -53,15 +52,14 @@ def test_fifty_thousand_hostile_mentions_end_in_exactly_one_place(
         Phase(LIVE, live_ms, end_ms - 400),
     )
     planned = traffic(SEED, phases, lateness_ms=5_000, horizon_offsets=2_000, enormous=True)
-    publish(new_producer(kafka.bootstrap, compression_type="lz4"), topic, planned[: BACKLOG - 400])
+    publish(kafka.bootstrap, topic, planned[: BACKLOG - 400], compression="lz4")
     publish_in_transactions(kafka.bootstrap, topic, planned[BACKLOG - 400 : BACKLOG])
     scene.say(f"{BACKLOG} records are there")
 
     tree = settings(kafka, topic, redis_server, redis_prefix, archive)
-    with ThreadPoolExecutor(1) as beside, staff(tree, tmp_path) as start:
+    traffic_goes_on = publishing_live(kafka.bootstrap, topic, planned[BACKLOG:])
+    with traffic_goes_on as live, staff(tree, tmp_path) as start:
         # When workers come, die and freeze while the traffic goes on
-        producer = new_producer(kafka.bootstrap, compression_type="zstd")
-        live = beside.submit(publish, producer, topic, planned[BACKLOG:], paced=True)
         workers = _harm(scene, start, live)
         live.result(120)
         scene.say("traffic has ended")

@@ -80,9 +80,9 @@ def hours_of_archive(folder):
 
 
 def last_minute_end_ms(folder):
-    (newest,) = duckdb.sql(
+    ((newest,),) = duckdb.sql(
         f"SELECT epoch_ms(max(event_time)) FROM '{folder}/dt=*/hour=*/*.parquet'"
-    ).fetchone()
+    ).fetchall()
     return newest - newest % 60_000 + 60_000
 
 

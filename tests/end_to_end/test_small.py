@@ -9,7 +9,7 @@ from pyarrow import fs
 
 from tests.end_to_end.log_dump import dump
 from tests.end_to_end.oracle import MINUTE_MS
-from tests.end_to_end.publishing import new_producer, publish
+from tests.end_to_end.publishing import publish
 from tests.end_to_end.scene import Scene, minute_after
 from tests.end_to_end.traffic import Phase, traffic
 from tests.end_to_end.workers import settings, staff, wait_until
@@ -43,7 +43,7 @@ def test_two_thousand_hostile_mentions_on_the_embedded_servers(embedded_servers,
     end_ms = minute_after(int(time.time() * 1000)) - MINUTE_MS
     phases = (Phase(COUNT, end_ms - 20 * MINUTE_MS, end_ms - 1_000),)
     planned = traffic(SEED, phases, horizon_offsets=300)
-    publish(new_producer(kafka.bootstrap, compression_type="lz4"), topic, planned)
+    publish(kafka.bootstrap, topic, planned, compression="lz4")
     records, ends = dump(kafka.bootstrap, topic)
 
     # When one worker works it off and has nothing more to do
@@ -57,5 +57,5 @@ def test_two_thousand_hostile_mentions_on_the_embedded_servers(embedded_servers,
     # Then the recount agrees, and DuckDB reads the folder with no option
     told = scene.judge(records, ends)
     scene.say("compared:\n  " + "\n  ".join(told))
-    (read,) = duckdb.sql(f"SELECT count(*) FROM '{folder}/dt=*/hour=*/*.parquet'").fetchone()
+    ((read,),) = duckdb.sql(f"SELECT count(*) FROM '{folder}/dt=*/hour=*/*.parquet'").fetchall()
     assert f"{read} rows" in told[1]

@@ -51,7 +51,8 @@ OUT_OF_ORDER, LATE, VERY_LATE, EARLY, TOO_EARLY = 0.08, 0.012, 0.002, 0.004, 0.0
 class Phase:
     """A stretch of traffic: so many records with record times spread over [start, end).
 
-    With `ahead` some events run up to 4 minutes ahead of their record time; with `ancient` some are days old.
+    With `ahead` some events run up to 4 minutes ahead of their record time, though not past the end; with
+    `ancient` some are days old.
     """
 
     count: int
@@ -221,6 +222,7 @@ class _Talk:
 
     def _event_time_ms(self, phase, record_time_ms):
         rng, dice = self.rng, self.rng.random()
+        ahead_ms = phase.end_ms - record_time_ms if phase.ahead else 0
         for share, back_ms in (
             (OUT_OF_ORDER, lambda: rng.randrange(900, self.lateness_ms)),
             (LATE, lambda: rng.randrange(self.lateness_ms, 25 * MINUTE_MS)),
@@ -229,7 +231,7 @@ class _Talk:
                 lambda: rng.choice((3, 5, 60, 72, 40 * 24) if phase.ancient else (3,)) * 60 * MINUTE_MS,
             ),
             (TOO_EARLY, lambda: -rng.randrange(5 * MINUTE_MS + 1, 9 * MINUTE_MS)),
-            (EARLY, lambda: -rng.randrange(4 * MINUTE_MS) if phase.ahead else 0),
+            (EARLY, lambda: -rng.randrange(max(1, min(4 * MINUTE_MS, ahead_ms)))),
         ):
             if dice < share:
                 return record_time_ms - back_ms()
