@@ -1,0 +1,231 @@
+"""How fast one worker is, end to end, beside a raw read of the same topic in the same run.
+
+    make bench                    # or: python -m bench.throughput --mentions 500000 --scorer none model
+
+Fills a topic on the best Kafka that is here with mentions of about 400 bytes (4 partitions, 200 brands, 30
+minutes of event time), reads it once raw (consume + typed decode), then lets one worker read it until Redis
+and the archive are complete. Figures are per CPU-second of the measured process: broker and Redis run on
+the same cores.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from stream_worker.core.columns import Records
+from stream_worker.core.decode import decode
+from stream_worker.core.layout import Limits
+from tests.servers import kafka as kafka_servers
+from tests.servers import redis as redis_servers
+from tests.servers.choice import Absent
+
+PARTITIONS, BRANDS, EVENT_MINUTES = 4, 200, 30
+WORDS = [
+    "support",
+    "phone",
+    "battery",
+    "great",
+    "bad",
+    "awful",
+    "love",
+    "hate",
+    "service",
+    "again",
+    "today",
+    "never",
+    "waiting",
+    "queue",
+    "app",
+    "update",
+    "crash",
+    "price",
+    "coffee",
+    "bank",
+    "flight",
+    "delay",
+    "refund",
+    "team",
+    "works",
+    "broken",
+    "nice",
+    "best",
+    "worst",
+    "help",
+    "please",
+    "thanks",
+    "slow",
+    "fast",
+]
+TIMEOUT_S = 540
+
+
+def first_there(*places):
+    for place in places:
+        try:
+            return place()
+        except Absent:
+            continue
+    raise SystemExit("no server is here: see CONTRIBUTING.md")
+
+
+def fill(bootstrap: str, topic: str, mentions: int) -> None:
+    chance, begin_ms = random.Random(7), int(time.time() * 1000) - 2 * 3_600_000
+    producer = Producer(
+        {"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 50,
+         "queue.buffering.max.messages": 200_000, "log_level": 0}
+    )  # fmt: skip
+    for number in range(mentions):
+        event_ms = begin_ms + number * EVENT_MINUTES * 60_000 // mentions
+        brand = f"brand {chance.randrange(BRANDS)}"
+        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event_ms / 1000)) + f".{event_ms % 1000:03d}Z"
+        value = json.dumps(
+            {"id": f"post-{number}", "brand": brand, "network": chance.choice(["x", "reddit", "bluesky"]),
+             "author": f"author {chance.randrange(50_000)}", "text": " ".join(chance.choices(WORDS, k=18)),
+             "event_time": when, "url": f"https://example.org/posts/{number}", "lang": "en",
+             "reach": chance.randrange(10_000)}
+        ).encode()  # fmt: skip
+        while True:
+            try:
+                producer.produce(topic, value, brand.encode(), timestamp=event_ms + 300)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        if number % 1000 == 0:
+            producer.poll(0)
+    producer.flush()
+
+
+def read_raw(bootstrap: str, topic: str, mentions: int) -> float:
+    """Consume and decode the whole topic; returns mentions per CPU-second."""
+    consumer = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": f"raw-{topic}", "fetch.queue.backoff.ms": 5,
+         "enable.auto.commit": False, "queued.min.messages": 50_000, "log_level": 0}
+    )  # fmt: skip
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    begun_s, read = time.process_time(), 0
+    while read < mentions:
+        messages = consumer.consume(20_000, 0.2)
+        records = Records(
+            [message.offset() for message in messages],
+            [message.timestamp()[1] for message in messages],
+            [message.value() for message in messages],
+        )
+        read += len(decode(records, Limits())[0])
+    spent_s = time.process_time() - begun_s
+    consumer.close()
+    return mentions / spent_s
+
+
+def run_worker(bootstrap: str, topic: str, redis_url: str, mentions: int, scorer: str) -> dict[str, float]:
+    """Let one worker read the topic until both sinks are complete."""
+    prefix = f"{{bench-{scorer}}}"
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        archive, log = Path(folder, "archive"), Path(folder, "worker.log")
+        environment = {
+            **os.environ,
+            "STREAM_WORKER_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
+            "STREAM_WORKER_KAFKA__TOPIC": topic,
+            "STREAM_WORKER_KAFKA__GROUP": f"bench-{scorer}-{topic}",
+            "STREAM_WORKER_KAFKA__BATCH_RECORDS_MAX": "20000",
+            "STREAM_WORKER_REDIS__URL": redis_url,
+            "STREAM_WORKER_REDIS__PREFIX": prefix,
+            "STREAM_WORKER_ARCHIVE__URL": archive.as_uri(),
+            "STREAM_WORKER_ARCHIVE__SECONDS_MAX": "2",
+            "STREAM_WORKER_MODEL__SCORER": scorer,
+            "STREAM_WORKER_HTTP__PORT": "0",
+        }
+        with log.open("wb") as stderr:
+            begun_s = time.monotonic()
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "stream_worker", "run"], env=environment, stderr=stderr
+            )
+            try:
+                counted_s = _wait(lambda: _counted(redis_url, prefix) >= mentions, worker, log) - begun_s
+                archived_s = _wait(lambda: _archived(archive) >= mentions, worker, log) - begun_s
+                cpu_s, rss_bytes = _used(worker.pid)
+            finally:
+                worker.terminate()
+                worker.wait(30)
+    return {
+        "counted_s": counted_s, "archived_s": archived_s, "cpu_s": cpu_s, "rss_mb": rss_bytes / 1e6,
+        "mentions_per_cpu_s": mentions / cpu_s, "mentions_per_s": mentions / archived_s,
+    }  # fmt: skip
+
+
+def _wait(done, worker, log) -> float:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not done():
+        if worker.poll() is not None or time.monotonic() > deadline_s:
+            raise SystemExit(f"the worker did not finish:\n{log.read_text()[-2000:]}")
+        time.sleep(0.2)
+    return time.monotonic()
+
+
+def _counted(redis_url: str, prefix: str) -> int:
+    client = redis.Redis.from_url(redis_url, decode_responses=True)
+    log_name = client.hget(f"{prefix}:ctl", "incarnation")
+    cursors = client.hgetall(f"{prefix}:cursors:{log_name}") if log_name else {}
+    return sum(int(value) for field, value in cursors.items() if field.startswith("next:"))
+
+
+def _archived(archive: Path) -> int:
+    total = 0
+    for manifest in archive.glob("_manifests/*/*/*.json"):
+        total += sum(json.loads(manifest.read_bytes())["outcomes"].values())
+    return total
+
+
+def _used(pid: int) -> tuple[float, int]:
+    """CPU seconds and largest resident size of a living process (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = int(fields[11]) + int(fields[12])
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak_kb = int(status.split("VmHWM:")[1].split()[0])
+    return ticks / os.sysconf("SC_CLK_TCK"), peak_kb * 1024
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    arguments.add_argument("--mentions", type=int, default=500_000)
+    arguments.add_argument("--scorer", nargs="+", choices=("none", "model"), default=["none", "model"])
+    arguments.add_argument("--json", action="store_true")
+    asked = arguments.parse_args()
+    broker = first_there(kafka_servers.from_environment, kafka_servers.from_jars, kafka_servers.embedded)
+    store = first_there(redis_servers.from_environment, redis_servers.from_path, redis_servers.embedded)
+    try:
+        print(f"servers: {broker}; {store}", file=sys.stderr)
+        topic = broker.new_topic(partitions=PARTITIONS, prefix="bench")
+        fill(broker.bootstrap, topic, asked.mentions)
+        raw = read_raw(broker.bootstrap, topic, asked.mentions)
+        rows = {
+            scorer: run_worker(broker.bootstrap, topic, store.url, asked.mentions, scorer)
+            for scorer in asked.scorer
+        }
+    finally:
+        broker.close()
+        store.close()
+    if asked.json:
+        print(json.dumps({"mentions": asked.mentions, "raw_per_cpu_s": raw, "worker": rows}))
+        return
+    print(f"{asked.mentions:,} mentions; raw consume + typed decode: {raw:,.0f} per CPU-second")
+    for scorer, row in rows.items():
+        print(
+            f"worker, scorer {scorer:5}: {row['mentions_per_cpu_s']:>9,.0f} per CPU-second "
+            f"({row['mentions_per_cpu_s'] / raw:.2f} of raw), {row['mentions_per_s']:,.0f}/s on the clock, "
+            f"{row['rss_mb']:,.0f} MB at most"
+        )
+
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    main()
