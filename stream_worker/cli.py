@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from stream_worker.commands import check, config, dead_letters, model, reference, run, skip
+from stream_worker.commands import check, config, dead_letters, demo, model, reference, run, skip
 from stream_worker.errors import StreamWorkerError
 
 _DEBUG = "--debug"
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(check.check)
 app.command()(skip.skip)
+app.command()(demo.demo)
 app.add_typer(config.app, name="config")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(model.app, name="model")

@@ -1,0 +1,81 @@
+"""The rolling picture as anybody may read it: `{sw}:now:<brand>` and `{sw}:outbox`, and how it is shown."""
+
+import datetime as dt
+import json
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+PREFIX: Final = "{sw}"
+SHARE_WINDOW: Final = "5m"
+"""The window of share and net: the one that the detector looks at."""
+
+
+class Row(NamedTuple):
+    """One brand. Share is 0 … 1 and net -1 … 1, over the scored mentions; None without any."""
+
+    brand: str
+    mentions_1m: int
+    mentions_15m: int
+    negative_share: float | None
+    net: float | None
+    as_of_ms: int
+
+
+def read_rows(client: Any) -> list[Row]:
+    """Read every brand's rolling hash, the loudest first."""
+    brands = client.hkeys(f"{PREFIX}:brands")
+    pipe = client.pipeline(transaction=False)
+    for brand in brands:
+        pipe.hgetall(f"{PREFIX}:now:{brand}")
+    found = zip(brands, pipe.execute(), strict=True)
+    rows = [_row(brand, fields) for brand, fields in found if fields]
+    return sorted(rows, key=lambda row: (-row.mentions_15m, row.brand))
+
+
+def _row(brand: str, fields: dict[str, str]) -> Row:
+    def number(measure: str, window: str = SHARE_WINDOW) -> int:
+        return int(fields[f"{window}:{measure}"])
+
+    scored = number("n") - number("unscored")
+    return Row(
+        brand=brand,
+        mentions_1m=number("n", "1m"),
+        mentions_15m=number("n", "15m"),
+        negative_share=number("neg") / scored if scored else None,
+        net=number("sum") / 1e6 / scored if scored else None,
+        as_of_ms=int(fields["as_of_ms"]),
+    )
+
+
+def read_events(client: Any) -> dict[str, dict[str, Any]]:
+    """Read the outbox: message id → body (docs/alerts.md)."""
+    return {key: json.loads(body) for key, body in client.hgetall(f"{PREFIX}:outbox").items()}
+
+
+def told(event: dict[str, Any]) -> str:
+    """Say an event in one line."""
+    word = "ALERT" if event["kind"] == "opened" else "OVER"
+    return f"{word}  {event['brand']} {event['kind']} at {event['minute'][11:16]} UTC: {event['reason']}"
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Draw the rows as a table."""
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    drawn.add_column("BRAND", min_width=18)
+    for heading in ("1 MIN", "15 MIN", "NEGATIVE", "NET", "AS OF (UTC)"):
+        drawn.add_column(heading, justify="right")
+    for row in rows:
+        share = "" if row.negative_share is None else f"{row.negative_share:.0%}"
+        net = "" if row.net is None else f"{100 * row.net:+.0f}"
+        as_of = dt.datetime.fromtimestamp(row.as_of_ms / 1000, dt.UTC)
+        cells = (f"{row.mentions_1m:,}", f"{row.mentions_15m:,}", share, net, f"{as_of:%H:%M:%S}")
+        drawn.add_row(*(Text(_printable(cell)) for cell in (row.brand, *cells)))
+    return drawn
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
