@@ -130,7 +130,7 @@ class Partition:
             return self._reconcile()
         if self._chain_end is None:
             start = first_offset(self._head, self.number)
-            return [CreateCursor(start, 0, floor_ms(0, self._limits.lateness_ms))]
+            return [CreateCursor(start, 0, self._floor_ms(0))]
         self._cursor = None
         return [ListPlans()]
 
@@ -144,13 +144,14 @@ class Partition:
                 horizon_offsets=self._limits.horizon_offsets,
                 base=horizon_base(self._head, self.number),
             )
-            return [
-                CreateCursor(at.next, at.watermark_ms, floor_ms(at.watermark_ms, self._limits.lateness_ms))
-            ]
+            return [CreateCursor(at.next, at.watermark_ms, self._floor_ms(at.watermark_ms))]
         target = jump_target(plans, self._readable_from)
         assert target is not None, "what the log lost is closed before a cursor jumps"
-        floor = floor_ms(target.watermark_ms, self._limits.lateness_ms)
+        floor = self._floor_ms(target.watermark_ms)
         return [JumpCursor(self._cursor.next, target.next, target.watermark_ms, floor)]
+
+    def _floor_ms(self, watermark_ms: int) -> int:
+        return floor_ms(watermark_ms, self._limits.lateness_ms, self._limits.future_ms)
 
     def _reconcile(self) -> list[Operation]:
         """A4 to A6: close what the log has lost, jump over it, and seek."""

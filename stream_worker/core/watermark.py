@@ -29,10 +29,11 @@ def late(columns: Columns, watermark_before_ms: Int64) -> Bool:
     return watermark_before_ms >= window_starts_ms(columns.event_times_ms) + MINUTE_MS
 
 
-def floor_ms(watermark_ms: int, lateness_ms: int) -> int:
+def floor_ms(watermark_ms: int, lateness_ms: int, future_ms: int) -> int:
     """First minute that is held wholly when counting starts where the watermark is `watermark_ms`.
 
-    DESIGN §3.2: the first minute after that watermark + lateness + 5 minutes.
+    DESIGN §3.2: the first minute after that watermark + lateness + 5 minutes, or more where an event time may
+    lie further ahead of its record time: nothing read before can belong to it.
     """
-    after = watermark_ms + lateness_ms + 5 * MINUTE_MS
+    after = watermark_ms + lateness_ms + max(future_ms, 5 * MINUTE_MS)
     return after - after % MINUTE_MS + MINUTE_MS
