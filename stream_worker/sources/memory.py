@@ -85,7 +85,7 @@ class MemoryTopic:
             log.end = min(log.end, end)
 
     def read(self, partition: int, offset: int, records_max: int) -> tuple[Records, int]:
-        """Return the next records at or after `offset`, and the offset behind them: the end, if that is all."""
+        """Return the next records at or after `offset`, and the offset behind them (the end at last)."""
         with self._lock:
             log = self._logs[partition]
             low = bisect_left(log.offsets, offset)
