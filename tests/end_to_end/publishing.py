@@ -16,7 +16,7 @@ def publish(bootstrap, topic, planned, *, compression="none"):
 
 @contextmanager
 def publishing_live(bootstrap, topic, planned):
-    """Send each record when its record time has come, beside what the caller does; gives a future of the end."""
+    """Send each record when its record time has come, beside what the caller does; a future of the end."""
     given_up = threading.Event()
 
     def in_time():

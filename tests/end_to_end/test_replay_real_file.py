@@ -1,5 +1,6 @@
 """Files of posts, replayed as users do it, and recounted by DuckDB from the file, the archive and Redis."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -38,6 +39,13 @@ def replay(kafka, topic, file, *options):
     )
     assert done.returncode == 0, done.stderr.decode()
     return json.loads(done.stdout)
+
+
+def ending_just_now():
+    """Options that move the last mention into the last full minute, so that it can be closed at once."""
+    now = dt.datetime.now(dt.UTC)
+    last = now.replace(second=0, microsecond=0) - dt.timedelta(seconds=1)
+    return "--rebase", last.isoformat(), "--anchor", "last"
 
 
 def rows_in(folder):
@@ -123,8 +131,8 @@ def test_a_csv_of_posts_is_counted_alike_in_the_file_the_archive_and_redis(
     file = tmp_path / "posts.csv"
     duckdb.sql(CSV_OF_POSTS.format(file=file))
 
-    # When they are replayed with times that end now
-    folder = replayed(file, "--rebase", "now", closed=True)
+    # When they are replayed with times that end just now
+    folder = replayed(file, *ending_just_now(), closed=True)
 
     # Then each brand has as many distinct posts everywhere, and each hour in Redis as in the archive
     totals, hours = brands_and_hours(redis_server.client(), redis_prefix)
@@ -140,9 +148,9 @@ def test_a_csv_of_posts_is_counted_alike_in_the_file_the_archive_and_redis(
 def test_two_days_of_a_real_file_are_counted_alike_in_the_file_the_archive_and_redis(
     replayed, redis_server, redis_prefix
 ):
-    # When the last days of a real file are replayed with times that end now
+    # When the last days of a real file are replayed with times that end just now
     since = "2017-12-02T00:00:00+00:00"
-    folder = replayed(REAL_FILE, "--since", since, "--rebase", "now", closed=True)
+    folder = replayed(REAL_FILE, "--since", since, *ending_just_now(), closed=True)
 
     # Then the brand has as many distinct posts everywhere, and each hour in Redis as in the archive
     totals, hours = brands_and_hours(redis_server.client(), redis_prefix)
