@@ -16,7 +16,6 @@ from stream_worker.core.columns import (
     POSITIVE,
     UNCERTAIN,
     UNSCORED,
-    Bool,
     Columns,
     Flags,
     Int64,
@@ -78,9 +77,3 @@ def _codes(values: Sequence[str], rows: Int64) -> tuple[Int64, list[str]]:
     codes.default_factory = codes.__len__
     picked = [values[row] for row in rows.tolist()]
     return np.fromiter(map(codes.__getitem__, picked), np.int64, len(picked)), list(codes)
-
-
-def outcomes(duplicate: Bool) -> tuple[int, int]:
-    """Return how many rows are counted, and how many are duplicates."""
-    duplicates = int(np.count_nonzero(duplicate))
-    return len(duplicate) - duplicates, duplicates
