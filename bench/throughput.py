@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -30,46 +32,15 @@ from tests.servers import redis as redis_servers
 from tests.servers.choice import Absent
 
 PARTITIONS, BRANDS, EVENT_MINUTES = 4, 200, 30
-WORDS = [
-    "support",
-    "phone",
-    "battery",
-    "great",
-    "bad",
-    "awful",
-    "love",
-    "hate",
-    "service",
-    "again",
-    "today",
-    "never",
-    "waiting",
-    "queue",
-    "app",
-    "update",
-    "crash",
-    "price",
-    "coffee",
-    "bank",
-    "flight",
-    "delay",
-    "refund",
-    "team",
-    "works",
-    "broken",
-    "nice",
-    "best",
-    "worst",
-    "help",
-    "please",
-    "thanks",
-    "slow",
-    "fast",
-]
+WORDS = (
+    "support phone battery great bad awful love hate service again today never waiting queue app update",
+    "crash price coffee bank flight delay refund team works broken nice best worst help please thanks slow",
+)
+VOCABULARY = [word for line in WORDS for word in line.split()]
 TIMEOUT_S = 540
 
 
-def first_there(*places):
+def first_there(*places: Callable[[], Any]) -> Any:
     for place in places:
         try:
             return place()
@@ -90,7 +61,8 @@ def fill(bootstrap: str, topic: str, mentions: int) -> None:
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event_ms / 1000)) + f".{event_ms % 1000:03d}Z"
         value = json.dumps(
             {"id": f"post-{number}", "brand": brand, "network": chance.choice(["x", "reddit", "bluesky"]),
-             "author": f"author {chance.randrange(50_000)}", "text": " ".join(chance.choices(WORDS, k=18)),
+             "author": f"author {chance.randrange(50_000)}",
+             "text": " ".join(chance.choices(VOCABULARY, k=18)),
              "event_time": when, "url": f"https://example.org/posts/{number}", "lang": "en",
              "reach": chance.randrange(10_000)}
         ).encode()  # fmt: skip
@@ -126,7 +98,9 @@ def read_raw(bootstrap: str, topic: str, mentions: int) -> float:
     return mentions / spent_s
 
 
-def run_worker(bootstrap: str, topic: str, redis_url: str, mentions: int, scorer: str) -> dict[str, float]:
+def run_worker(
+    bootstrap: str, topic: str, redis_url: str, mentions: int, scorer: str, batch: int
+) -> dict[str, float]:
     """Let one worker read the topic until both sinks are complete."""
     prefix = f"{{bench-{scorer}}}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -136,7 +110,7 @@ def run_worker(bootstrap: str, topic: str, redis_url: str, mentions: int, scorer
             "STREAM_WORKER_KAFKA__BOOTSTRAP_SERVERS": bootstrap,
             "STREAM_WORKER_KAFKA__TOPIC": topic,
             "STREAM_WORKER_KAFKA__GROUP": f"bench-{scorer}-{topic}",
-            "STREAM_WORKER_KAFKA__BATCH_RECORDS_MAX": "20000",
+            "STREAM_WORKER_KAFKA__BATCH_RECORDS_MAX": str(batch),
             "STREAM_WORKER_REDIS__URL": redis_url,
             "STREAM_WORKER_REDIS__PREFIX": prefix,
             "STREAM_WORKER_ARCHIVE__URL": archive.as_uri(),
@@ -162,7 +136,7 @@ def run_worker(bootstrap: str, topic: str, redis_url: str, mentions: int, scorer
     }  # fmt: skip
 
 
-def _wait(done, worker, log) -> float:
+def _wait(done: Callable[[], bool], worker: subprocess.Popen[bytes], log: Path) -> float:
     deadline_s = time.monotonic() + TIMEOUT_S
     while not done():
         if worker.poll() is not None or time.monotonic() > deadline_s:
@@ -198,6 +172,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     arguments.add_argument("--mentions", type=int, default=500_000)
     arguments.add_argument("--scorer", nargs="+", choices=("none", "model"), default=["none", "model"])
+    arguments.add_argument("--batch", type=int, default=5_000, help="kafka.batch_records_max")
     arguments.add_argument("--json", action="store_true")
     asked = arguments.parse_args()
     broker = first_there(kafka_servers.from_environment, kafka_servers.from_jars, kafka_servers.embedded)
@@ -208,7 +183,7 @@ def main() -> None:
         fill(broker.bootstrap, topic, asked.mentions)
         raw = read_raw(broker.bootstrap, topic, asked.mentions)
         rows = {
-            scorer: run_worker(broker.bootstrap, topic, store.url, asked.mentions, scorer)
+            scorer: run_worker(broker.bootstrap, topic, store.url, asked.mentions, scorer, asked.batch)
             for scorer in asked.scorer
         }
     finally:
