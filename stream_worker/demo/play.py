@@ -6,6 +6,7 @@ Rules:
 3. The folder is removed unless it was asked for, or something did not go as it should.
 """
 
+import datetime as dt
 import math
 import shutil
 import signal
@@ -24,9 +25,9 @@ from rich.console import Console
 from stream_worker.demo.account import Account, Chunks, archived, counted, passed
 from stream_worker.demo.picture import read_events, read_rows, told
 from stream_worker.demo.processes import (
-    CRISIS_AFTER_S,
     CRISIS_BRAND,
     CRISIS_MINUTES,
+    LATENESS_S,
     TOPIC,
     Processes,
     Wanted,
@@ -151,7 +152,7 @@ def _settle(watch: _Watch, chunks: Chunks, delivered: int) -> None:
 
 
 def _tell_what_is_open(processes: Processes, wanted: Wanted, screen: Screen) -> None:
-    kafka, store, worker, producer, archive = processes
+    kafka, store, worker, producer, archive, crisis_s = processes
     lasts_s = math.inf if wanted.duration_ms is None else wanted.duration_ms / 1000
     lasts = f"for {lasts_s:g} s" if wanted.duration_ms else "until Ctrl-C"
     lines = [
@@ -161,10 +162,18 @@ def _tell_what_is_open(processes: Processes, wanted: Wanted, screen: Screen) -> 
         f"worker    pid {worker.pid}, log {worker.log}",
         f"producer  pid {producer.pid}, {wanted.rate:g} invented mentions a second {lasts}",
     ]
-    if lasts_s > CRISIS_AFTER_S:
-        lines.append(f"crisis    {CRISIS_BRAND}, from +{CRISIS_AFTER_S} s on for {CRISIS_MINUTES} minutes")
+    if time.time() + lasts_s > crisis_s:
+        judged_s = crisis_s + 60 + LATENESS_S
+        lines.append(
+            f"crisis    {CRISIS_BRAND}, from {_clock(crisis_s)} UTC on for {CRISIS_MINUTES} minutes;"
+            f" its first minute is judged at about {_clock(judged_s)}"
+        )
     for line in lines:
         screen.say(line)
+
+
+def _clock(time_s: int) -> str:
+    return f"{dt.datetime.fromtimestamp(time_s, dt.UTC):%H:%M:%S}"
 
 
 @contextmanager

@@ -8,6 +8,7 @@ Rules:
 
 import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +31,10 @@ TOPIC_CONFIG: Final = {
     "retention.ms": "-1",  # the embedded broker wants it said
     "message.timestamp.after.max.ms": "300000",  # no wrong clock of a producer moves time
 }
-CRISIS_BRAND: Final = "Brambleton Coffee"
-CRISIS_AFTER_S: Final = 20
+CRISIS_BRAND: Final = "Okelio"
+CALM_S: Final = 20
 CRISIS_MINUTES: Final = 5
+LATENESS_S: Final = 5
 BROKEN_SHARE: Final = 0.01
 
 _CODE = Path(__file__).parents[2]
@@ -56,6 +58,7 @@ class Processes(NamedTuple):
     worker: Child
     producer: Child
     archive: Path
+    crisis_s: int  # since 1970
 
 
 def require_servers() -> None:
@@ -81,9 +84,11 @@ def start_all(folder: Path, wanted: Wanted) -> Iterator[Processes]:
         archive = folder / "archive"
         worker = _program("worker", ("stream_worker", "run"), folder, _settings(kafka, redis, archive))
         started.append(worker.start())
-        producer = _program("producer", _publish(kafka.address, wanted), folder, {})
+        crisis_s = crisis_start(now_s := int(time.time()))
+        publish = _publish(kafka.address, wanted, crisis_s - now_s)
+        producer = _program("producer", publish, folder, {})
         started.append(producer.start())
-        yield Processes(kafka, redis, worker, producer, archive)
+        yield Processes(kafka, redis, worker, producer, archive, crisis_s)
     except KeyboardInterrupt:
         for child in started:
             child.kill()
@@ -91,6 +96,14 @@ def start_all(folder: Path, wanted: Wanted) -> Iterator[Processes]:
     finally:
         for child in reversed(started):
             child.stop()
+
+
+def crisis_start(now_s: int) -> int:
+    """The first whole minute that leaves some calm before it.
+
+    The detector learns by the minute: a crisis within the very first one would be all it knows of the brand.
+    """
+    return -(-(now_s + CALM_S) // 60) * 60
 
 
 def create_topic(bootstrap: str) -> None:
@@ -160,18 +173,18 @@ def _settings(kafka: Child, redis: Child, archive: Path) -> dict[str, str]:
         "redis__url": redis.address,
         "archive__url": open_archive(archive),
         "archive__seconds_max": "5",
-        "windows__lateness": "5s",
+        "windows__lateness": f"{LATENESS_S}s",
         "http__port": "0",
         "log__format": "json",
     }
     return {f"STREAM_WORKER_{name.upper()}": value for name, value in settings.items()}
 
 
-def _publish(bootstrap: str, wanted: Wanted) -> tuple[str, ...]:
+def _publish(bootstrap: str, wanted: Wanted, crisis_after_s: int) -> tuple[str, ...]:
     lasts = () if wanted.duration_ms is None else ("--duration", f"{wanted.duration_ms}ms")
     return (
         *("-c", "from producers.cli import main; main()", "synthetic"),
         *("--bootstrap-servers", bootstrap, "--topic", TOPIC, "--json", *lasts),
         *("--rate", f"{wanted.rate}", "--seed", f"{wanted.seed}", "--broken", f"{BROKEN_SHARE}"),
-        *("--crisis", f"{CRISIS_BRAND}@+{CRISIS_AFTER_S}s/{CRISIS_MINUTES}m"),
+        *("--crisis", f"{CRISIS_BRAND}@+{crisis_after_s}s/{CRISIS_MINUTES}m"),
     )
