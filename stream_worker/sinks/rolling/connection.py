@@ -44,6 +44,7 @@ def connect(url: str, socket_timeout_s: float) -> Any:
             socket_keepalive=True,
             health_check_interval=HEALTH_CHECK_S,
             retry=Retry(NoBackoff(), 0),
+            driver_info=None,  # no CLIENT SETINFO: a right more, and unknown before 7.2
         )
     except ValueError as error:
         raise Misconfigured(f"redis.url cannot be read: {error}") from None

@@ -114,7 +114,7 @@ def dump_redis(client, prefix):
     found["minutes"] = [_text(member) for member in client.zrange(f"{prefix}:minutes", 0, -1)]
     notices = client.xrange(f"{prefix}:changes")
     found["changes"] = [{_text(k): _text(v) for k, v in fields.items()} for _, fields in notices]
-    return _without_zeros({key: value for key, value in found.items() if value})
+    return _without_zeros(found)
 
 
 def _all(client, keys, ask):
@@ -129,11 +129,11 @@ def _text(stored):
 
 
 def _without_zeros(found):
-    """An absent count and a zero mean the same."""
+    """An absent count and a zero mean the same, and so do an absent key and an empty one."""
     for name in ("trimmed", "expired"):
         if found.get("ctl", {}).get(name) == "0":
             del found["ctl"][name]
-    return found
+    return {key: value for key, value in found.items() if value}
 
 
 def dump_memory(state):
@@ -192,7 +192,7 @@ def dump_memory(state):
         if isinstance(fields, dict)
     }
     lists = {"minutes": found["minutes"], "changes": state.changes}
-    return _without_zeros({key: value for key, value in {**texts, **lists}.items() if value})
+    return _without_zeros({**texts, **lists})
 
 
 def cells(*rows, model="m1:sk"):
