@@ -87,7 +87,7 @@ class Gathered:
             or end - self.start >= limits.span_max
             or self.rows >= limits.rows_max
             or self.bytes >= limits.bytes_max
-            or now_s - (self._since_s or now_s) >= limits.seconds_max
+            or self.age_s(now_s) >= limits.seconds_max
         )
         return end if due else None
 
