@@ -27,17 +27,17 @@ def lost_redis_start(plans: Sequence[Plan], *, log_start: int, horizon_offsets: 
     """Return where counting begins again when Redis was lost; `plans` is the whole chain, oldest first.
 
     The last boundary that is 24 h of event time older than the newest; the first one when the chain is
-    younger; and never one whose horizon the log no longer holds, while there is one whose it holds.
+    younger; never one whose horizon the log no longer holds, while there is one whose it holds; and never one
+    below records that were skipped: the archive will never have them.
     """
-    boundaries = [Cursor(plan.start, plan.watermark_start) for plan in plans]
+    behind_skips = max((at for at, plan in enumerate(plans, 1) if plan.kind == "skipped"), default=0)
+    boundaries = [Cursor(plan.start, plan.watermark_start) for plan in plans[behind_skips:]]
+    boundaries.append(Cursor(plans[-1].end, plans[-1].watermark_end))
     newest_ms = plans[-1].watermark_end
     old = [at for at in boundaries if at.watermark_ms <= newest_ms - DAY_MS]
     chosen = old[-1] if old else boundaries[0]
     held = [at for at in boundaries if log_start <= max(base, at.next - horizon_offsets)]
-    if chosen in held:
-        return chosen
-    later = [at for at in held if at.next > chosen.next]
-    return later[0] if later else boundaries[-1]
+    return next((at for at in held if at.next >= chosen.next), boundaries[-1])
 
 
 def jump_target(plans: Sequence[Plan], at_or_above: int) -> Cursor | None:
