@@ -136,10 +136,17 @@ def _version(program):
 
 
 def _answers(server):
-    """Whether a bucket can be made: the port opens about a second before that."""
+    """Whether an object can be read, one from before a restart too: the port opens a second before that."""
     import urllib.request
+
+    from pyarrow.fs import FileType
 
     with urllib.request.urlopen(f"{server.endpoint}/status", timeout=1):
         pass
-    server.filesystem().create_dir("ready")
-    return True
+    files = server.filesystem()
+    files.create_dir("ready")
+    if files.get_file_info("ready/once").type == FileType.NotFound:
+        with files.open_output_stream("ready/once") as stream:
+            stream.write(b"ready")
+    with files.open_input_stream("ready/once") as stream:
+        return stream.read() == b"ready"
