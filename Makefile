@@ -6,16 +6,19 @@ BIN := $(VENV)/bin
 PACKAGES := $(VENV)/.packages-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .servers/kafka/libs
-CODE := stream_worker producers models tests
+CODE := stream_worker producers models tests bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check format servers lock clean
+.PHONY: help setup demo test check format servers bench simulate lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(PROJECT) ## make .venv with the locked packages and this project in it
+
+demo: $(PROJECT) ## see it work: the main job on servers from wheels (ARGS="--duration 60s")
+	@$(BIN)/stream-worker demo $(ARGS)
 
 test: $(PROJECT) ## run the tests against the best servers that are here
 	$(BIN)/pytest $(ARGS)
@@ -33,6 +36,13 @@ format: $(PROJECT) ## rewrite the code the way `make check` wants it
 	$(BIN)/ruff format .
 
 servers: $(JARS)/.complete ## fetch Apache Kafka for the tests (needs Java 17+ and Maven; 43 MB)
+
+bench: $(PROJECT) ## measure one worker beside a raw read of the same topic (ARGS="--mentions 500000")
+	@$(BIN)/python -m bench.throughput $(ARGS)
+
+HISTORIES ?= 1000
+simulate: $(PROJECT) ## run the step machines through hostile histories (HISTORIES=1000)
+	$(BIN)/python -m tests.simulation --histories $(HISTORIES) $(ARGS)
 
 lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
