@@ -132,6 +132,22 @@ def test_ctrl_c_ends_it_in_order_with_an_account_and_without_a_trace(demo, tmp_p
     assert list(tmp_path.glob("stream-worker-*")) == []
 
 
+def test_ctrl_c_before_the_first_numbers_ends_it_at_once(demo, tmp_path):
+    # Given a demo that has begun, and shows nothing yet
+    process = demo("--json")
+    wait_until(lambda: len(pids(process)) == PROCESSES, "all processes are named", process)
+
+    # When it hears Ctrl-C
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=10)
+
+    # Then it leaves no account, no process and no folder
+    assert (process.returncode, out) == (130, ""), process.said.read_text()
+    assert "nothing to account for" in process.said.read_text()
+    assert [pid for pid in pids(process) if runs(pid)] == []
+    assert list(tmp_path.glob("stream-worker-*")) == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child's life to its parent's")
 def test_kill_9_of_the_demo_takes_everything_with_it(demo):
     # Given a demo of which all has started

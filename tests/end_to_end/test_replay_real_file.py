@@ -145,16 +145,16 @@ def test_a_csv_of_posts_is_counted_alike_in_the_file_the_archive_and_redis(
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the real file of posts may not be shipped, and is not here"
 )
-def test_two_days_of_a_real_file_are_counted_alike_in_the_file_the_archive_and_redis(
+def test_a_day_of_a_real_file_is_counted_alike_in_the_file_the_archive_and_redis(
     replayed, redis_server, redis_prefix
 ):
-    # When the last days of a real file are replayed with times that end just now
-    since = "2017-12-02T00:00:00+00:00"
+    # When the last day of a real file is replayed with times that end just now
+    since = "2017-12-03T00:00:00+00:00"
     folder = replayed(REAL_FILE, "--since", since, *ending_just_now(), closed=True)
 
     # Then the brand has as many distinct posts everywhere, and each hour in Redis as in the archive
     totals, hours = brands_and_hours(redis_server.client(), redis_prefix)
-    assert sum(totals.values()) > 500
+    assert sum(totals.values()) > 100
     assert brands_of_file(REAL_FILE, f"created_at >= '{since}'") == brands_of_archive(folder) == totals
     assert hours == hours_of_archive(folder)
 
@@ -163,13 +163,16 @@ def test_two_days_of_a_real_file_are_counted_alike_in_the_file_the_archive_and_r
 @pytest.mark.skipif(
     not REAL_FILE.exists(), reason="the real file of posts may not be shipped, and is not here"
 )
-def test_years_of_a_real_file_with_their_own_times_are_in_the_archive_by_day(replayed):
-    # When all of it is replayed with its own times, 2013 to 2017, long past what Redis keeps
-    folder = replayed(REAL_FILE, closed=False)
+def test_weeks_of_a_real_file_with_their_own_times_are_in_the_archive_by_day(replayed):
+    # When weeks of 2017 are replayed with their own times, long past what Redis keeps
+    since = "2017-11-20T00:00:00+00:00"
+    folder = replayed(REAL_FILE, "--since", since, closed=False)
 
     # Then each day of the archive has the posts of that day in the file
-    day = "strftime({} AT TIME ZONE 'UTC', '%Y-%m-%d')"
+    day = "strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d')"
     rows = f"'{folder}/dt=*/hour=*/*.parquet'"
-    of_file = f"SELECT {day.format('created_at')}, count(*) FROM '{REAL_FILE}' GROUP BY 1"
+    of_file = f"SELECT {day}, count(*) FROM '{REAL_FILE}' WHERE created_at >= '{since}' GROUP BY 1"
     of_archive = f"SELECT CAST(dt AS VARCHAR), count(*) FROM {rows} GROUP BY 1"
-    assert dict(duckdb.sql(of_file).fetchall()) == dict(duckdb.sql(of_archive).fetchall())
+    found = dict(duckdb.sql(of_archive).fetchall())
+    assert len(found) == 14
+    assert found == dict(duckdb.sql(of_file).fetchall())
