@@ -28,6 +28,7 @@ from stream_worker.core.operations import (
     ListPlans,
     LookUp,
     Operation,
+    Phase,
     ReadCursor,
     Seek,
     SendLetters,
@@ -35,7 +36,7 @@ from stream_worker.core.operations import (
     TopicFacts,
     WriteRows,
 )
-from stream_worker.core.partition import Partition, Phase
+from stream_worker.core.partition import Partition
 from stream_worker.errors import StreamWorkerError, Unavailable
 from stream_worker.observability.logs import Repeats
 from stream_worker.ports import Archive, Background, DeadLetters, Rolling, Source

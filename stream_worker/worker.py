@@ -13,8 +13,7 @@ from functools import partial
 
 import structlog
 
-from stream_worker.core.operations import TopicFacts
-from stream_worker.core.partition import Phase
+from stream_worker.core.operations import Phase, TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.minutes import Minutes
 from stream_worker.performing import Held, Performer

@@ -36,6 +36,11 @@ class Records(NamedTuple):
     values: Sequence[bytes | None]
 
 
+def slice_records(records: Records, low: int, high: int) -> Records:
+    """Return the records [low, high) of a batch."""
+    return Records(records.offsets[low:high], records.record_times_ms[low:high], records.values[low:high])
+
+
 class Rejected(NamedTuple):
     """A record that cannot be used: where it is, why, and its unchanged bytes."""
 

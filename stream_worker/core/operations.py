@@ -7,6 +7,7 @@ Rules:
 """
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
 from stream_worker.core.columns import Columns, Flags, Rejected, Scores
@@ -14,6 +15,13 @@ from stream_worker.core.deltas import Delta
 from stream_worker.core.layout import Head, Manifest, Plan
 
 # Values
+
+
+class Phase(Enum):
+    """Where a partition stands."""
+
+    ASSIGNING = "assigning"
+    READING = "reading"
 
 
 class TopicFacts(NamedTuple):

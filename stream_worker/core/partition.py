@@ -17,13 +17,12 @@ The steps of a micro-batch:
 """
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 
 import numpy as np
 
 from stream_worker.core.archiving import Archiving
 from stream_worker.core.assignment import first_offset, horizon_base, jump_target, lost_redis_start
-from stream_worker.core.columns import Columns, Flags, Records, Rejected, Scores
+from stream_worker.core.columns import Columns, Flags, Records, Rejected, Scores, slice_records
 from stream_worker.core.counting import Batch, Counting, Redis
 from stream_worker.core.decode import decode
 from stream_worker.core.gather import CutLimits, part_from
@@ -40,6 +39,7 @@ from stream_worker.core.operations import (
     LookUp,
     Operation,
     Part,
+    Phase,
     ReadCursor,
     Seek,
     StartLog,
@@ -48,13 +48,6 @@ from stream_worker.core.watermark import floor_ms, late, watermarks_ms
 from stream_worker.errors import Unreadable
 
 Score = Callable[[Sequence[str]], Scores]
-
-
-class Phase(Enum):
-    """Where a partition stands."""
-
-    ASSIGNING = "assigning"
-    READING = "reading"
 
 
 class Partition:
@@ -188,8 +181,8 @@ class Partition:
         assert not self.waits
         refill = int(np.searchsorted(records.offsets, self._live_from))
         if refill:
-            self._refill(_slice(records, 0, refill))
-            records = _slice(records, refill, len(records.offsets))
+            self._refill(slice_records(records, 0, refill))
+            records = slice_records(records, refill, len(records.offsets))
         if not len(records.offsets):
             return []
         columns, rejected = decode(records, self._limits)
@@ -305,7 +298,3 @@ class Partition:
         """Read again what was forgotten; what is counted already is skipped by its cursor."""
         self._cursor = self.counting.cursor
         return self._seek()
-
-
-def _slice(records: Records, low: int, high: int) -> Records:
-    return Records(records.offsets[low:high], records.record_times_ms[low:high], records.values[low:high])
