@@ -2,7 +2,7 @@
 
 Rules:
 1. It ends when the producer has ended, or at Ctrl-C; then the worker may finish, for `SETTLE_S` at most.
-2. A second Ctrl-C kills everything at once, without an account.
+2. A second Ctrl-C, or one before the first numbers, kills everything at once, without an account.
 3. The folder is removed unless it was asked for, or something did not go as it should.
 """
 
@@ -86,6 +86,9 @@ def _perform(processes: Processes, wanted: Wanted, screen: Screen, stop: threadi
         while processes.producer.is_running and not stop.is_set():
             watch.look(f"{passed(watch.client):,} records read; Ctrl-C ends the demo and takes the account")
             stop.wait(EACH_S)
+        if stop.is_set() and not watch.is_live:
+            screen.say("stopped before the first numbers: there is nothing to account for")
+            raise KeyboardInterrupt
         processes.producer.stop()
         delivered, not_delivered = published(processes.producer)
         screen.say(f"the producer has stopped; the broker confirmed {delivered:,} records")
@@ -112,6 +115,11 @@ class _Watch:
         self._processes = processes
         self.screen = screen
         self._told: set[str] = set()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether any number was seen yet."""
+        return "live" in self._told
 
     def look(self, status: str) -> None:
         """Show the picture, and tell what is new. Raises Unavailable when a part has ended."""

@@ -10,6 +10,7 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from stream_worker.demo.picture import Row, table
@@ -37,8 +38,13 @@ class Screen:
 
     def say(self, line: str, *, timed: bool = True) -> None:
         """Print a line of the story, with the seconds since the start."""
-        at = f"{time.monotonic() - self._began_s:6.1f} s  " if timed else " " * 10
-        self._console.print(at + line, markup=False, highlight=False, emoji=False, soft_wrap=True)
+        at = f"{time.monotonic() - self._began_s:6.1f} s" if timed else " " * 8
+        if self._live is None:
+            self._console.print(f"{at}  {line}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+            return
+        wrapped = Table.grid(padding=(0, 2))  # a long line goes on below itself
+        wrapped.add_row(Text(at, no_wrap=True), Text(line, overflow="fold"))
+        self._console.print(wrapped)
 
     def show(self, rows: Sequence[Row], status: str) -> None:
         """Show the table, if it is time to."""
