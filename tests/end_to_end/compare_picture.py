@@ -10,6 +10,7 @@ HISTORY_OF_MINUTES_MS = 48 * HOUR_MS
 HISTORY_OF_HOURS_MS = 35 * DAY_MS
 LABELS = ("neg", "neu", "pos", "uncertain", "unscored")
 SHARDS = 16
+WINDOWS = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "24h": 1440}
 
 
 def compare_picture(expected, rows, picture):
@@ -19,7 +20,11 @@ def compare_picture(expected, rows, picture):
     yield from _cursors(expected, picture)
     yield from _closing(expected, picture, closed_ms)
     yield from _minutes(cells, log_late_counts(expected), picture, closed_ms)
+    yield from _notes(picture)
     yield from _history(cells, picture, closed_ms)
+    old = sum(cell["n"] for (minute_ms, *_), cell in cells.items() if minute_ms < picture.floor_ms)
+    if picture.expired != old:
+        yield Difference("mentions below the floor", "ctl", old, picture.expired)
     missing = {brand for _, _, brand in cells} - picture.brands
     if missing:
         yield Difference("admitted brands", "brands", "every brand", f"without {sorted(missing)}")
@@ -67,6 +72,40 @@ def _minutes(cells, log_late, picture, closed_ms):
             yield Difference("labels add up to n", f"{cell}", both["n"], both)
         if found.get("late_n", 0) < log_late[cell]:
             yield Difference("late is counted late", f"{cell}", f"{log_late[cell]} or more", found)
+
+
+def _notes(picture):
+    """What stands beside the cells of a minute: its totals, its model, its seal."""
+    totals = defaultdict(Counter)
+    for (minute_ms, *_), sums in picture.cells.items():
+        totals[minute_ms].update(mentions=sums.get("n", 0), late_mentions=sums.get("late_n", 0))
+    for minute_ms, notes in picture.notes.items():
+        found = {name: int(notes.get(name, 0)) for name in ("mentions", "late_mentions")}
+        if found != {name: totals[minute_ms][name] for name in found}:
+            yield Difference("minutes' totals", f"{minute_ms}", dict(totals[minute_ms]), found)
+        of_models = [int(it) for name, it in notes.items() if name.startswith("model:")]
+        if sum(of_models) != found["mentions"] or len(of_models) > 1:
+            yield Difference("minutes' models", f"{minute_ms}", found["mentions"], notes)
+        if minute_ms < picture.sealed_ms and (not notes.get("mark") or notes.get("complete") != "1"):
+            yield Difference("sealed and complete", f"{minute_ms}", "a mark, complete = 1", notes)
+
+
+def compare_now(expected, rows, picture):
+    """The rolling windows of a brand, once all is quiet, are its last so many minutes up to the newest."""
+    sums = defaultdict(Counter)
+    for (minute_ms, _, brand), cell in counted_cells(expected, rows).items():
+        sums[minute_ms, brand].update(cell)
+    for brand in sorted(picture.brands | picture.now.keys()):
+        found = picture.now.get(brand, {})
+        for window, minutes in WINDOWS.items():
+            end_ms = int(found.get("newest", 0)) + MINUTE_MS
+            within = [
+                it for at, it in sums.items() if at[1] == brand and 0 < end_ms - at[0] <= minutes * MINUTE_MS
+            ]
+            wanted = {name: sum(it[name] for it in within) for name in MEASURES}
+            told = {name: int(found.get(f"{window}:{name}", -1)) for name in MEASURES}
+            if told != wanted:
+                yield Difference("rolling windows", f"{brand!r} {window}", wanted, told)
 
 
 def _history(cells, picture, closed_ms):

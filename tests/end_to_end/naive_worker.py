@@ -172,7 +172,9 @@ def _fill(picture, counted):
     for (minute_ms, network, brand), sums in cells.items():
         if minute_ms >= newest_ms - 2 * HOUR_MS:
             picture.cells[minute_ms, network, brand] = dict(sums)
-            picture.notes[minute_ms] = {}
+            notes = picture.notes.setdefault(minute_ms, {"mark": "m", "complete": "1"})
+            for name, total in (("n", "mentions"), ("late_n", "late_mentions"), ("n", f"model:{MODEL}")):
+                notes[total] = str(int(notes.get(total, 0)) + sums[name])
         for name, it in sums.items():
             history[minute_ms, brand][name.removeprefix("late_")] += it
     hours = defaultdict(Counter)
@@ -181,8 +183,10 @@ def _fill(picture, counted):
     for unit_ms, from_, into in ((HOUR_MS, history, picture.minutes), (DAY_MS, hours, picture.hours)):
         for (at, brand), sums in from_.items():
             into.setdefault((at - at % unit_ms, brand), {})[at] = tuple(sums[name] for name in MEASURES)
+    oldest_ms = newest_ms - 35 * DAY_MS
+    picture.expired = sum(it["n"] + it["late_n"] for (at, *_), it in cells.items() if at < oldest_ms)
     picture.brands = {brand for _, _, brand in cells}
-    picture.sealed_ms, picture.floor_ms = newest_ms, 0
+    picture.sealed_ms, picture.floor_ms = newest_ms, oldest_ms
     picture.closed_ms = dict.fromkeys(range(16), newest_ms)
 
 

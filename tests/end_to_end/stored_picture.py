@@ -17,8 +17,10 @@ class Picture:
     cursors: dict = field(default_factory=dict)  # partition -> {"next": …, "wm": …}
     brands: set = field(default_factory=set)
     closed_ms: dict = field(default_factory=dict)  # shard -> minutes that start before this are closed
+    now: dict = field(default_factory=dict)  # brand -> the fields of its rolling hash
     sealed_ms: int | None = None
     floor_ms: int | None = None
+    expired: int = 0
 
 
 def read_picture(client, prefix, log):
@@ -30,11 +32,15 @@ def read_picture(client, prefix, log):
             minute_ms = int(rest)
             cells, picture.notes[minute_ms] = split_minute(client.hgetall(key))
             picture.cells |= {(minute_ms, *cell): sums for cell, sums in cells.items()}
+        elif kind == "now":
+            fields = client.hgetall(key).items()
+            picture.now[rest] = {name.decode(): value.decode() for name, value in fields}
     picture.minutes, picture.hours = (read_history(client, prefix, kind) for kind in ("hm", "hd"))
     picture.closed_ms = read_closed(client, prefix)
     picture.cursors = read_cursors(client, prefix, log)
     control = client.hgetall(f"{prefix}:ctl")
     picture.sealed_ms, picture.floor_ms = (int(control.get(name, -1)) for name in (b"sealed", b"floor"))
+    picture.expired = int(control.get(b"expired", 0))
     picture.brands = {brand.decode() for brand in client.hkeys(f"{prefix}:brands")}
     return picture
 

@@ -205,6 +205,11 @@ def _move(history, by):
     history[key] = history[key] | {at: (first + by, *rest)}
 
 
+def _note(picture, **changes):
+    minute_ms = next(it for it, notes in picture.notes.items() if notes["mentions"] != "0")
+    picture.notes[minute_ms] = picture.notes[minute_ms] | changes
+
+
 def _cell(picture, measure, by):
     cell = next(it for it in picture.cells if picture.cells[it].get(measure))
     picture.cells[cell] = picture.cells[cell] | {measure: picture.cells[cell][measure] + by}
@@ -253,17 +258,22 @@ TAMPERED = {
     "history of hours": ("hours' history", lambda w: _move(w[2].hours, -1)),
     "a cursor": ("cursors", lambda w: w[2].cursors.update({0: {"next": "1", "wm": "1"}})),
     "a shard is behind": ("all minutes are closed", lambda w: w[2].closed_ms.update({3: NOON_MS})),
+    "a minute's total": ("minutes' totals", lambda w: _note(w[2], mentions="0")),
+    "a second model": ("minutes' models", lambda w: _note(w[2], **{"model:other": "1"})),
+    "an incomplete minute": ("sealed and complete", lambda w: _note(w[2], complete="0")),
+    "expired ones": ("mentions below the floor", lambda w: setattr(w[2], "expired", 99)),
     "a brand is not admitted": ("admitted brands", lambda w: w[2].brands.discard("Acme")),
 }
+
+
+COPIED = ("cells", "notes", "minutes", "hours", "cursors", "closed_ms")
 
 
 @pytest.mark.parametrize("what", TAMPERED)
 def test_what_is_tampered_with_is_named(world, what):
     expected, files, picture, letters = world
     check, tamper = TAMPERED[what]
-    copies = {
-        name: dict(getattr(picture, name)) for name in ("cells", "minutes", "hours", "cursors", "closed_ms")
-    }
+    copies = {name: dict(getattr(picture, name)) for name in COPIED}
     copied = [expected, dict(files), replace(picture, brands=set(picture.brands), **copies), list(letters)]
 
     tamper(copied)
