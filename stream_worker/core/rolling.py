@@ -120,13 +120,9 @@ def draw_needs(newest_ms: int) -> Needs:
     return Needs(minutes, list(hours))
 
 
-def decode_many(values: Sequence[str | None]) -> Int64:
-    """Read k history values at once, (k, 10); an absent one is zeros. Raises ValueError."""
-    if not values:
-        return np.zeros((0, len(MEASURES)), np.int64)
-    zeros = encode_sums(ZEROS)
-    text = ",".join(zeros if value is None else value for value in values)
-    return np.fromstring(text, dtype=np.int64, sep=",").reshape(len(values), len(MEASURES))
+def decode_many(values: Sequence[str]) -> Int64:
+    """Read history values at once, each of one or several sums; (sums, 10). Raises ValueError."""
+    return np.fromstring(",".join(values), dtype=np.int64, sep=",").reshape(-1, len(MEASURES))
 
 
 def window_sums(newest_ms: int, starts: Sequence[int], sums: Int64) -> dict[str, Int64]:

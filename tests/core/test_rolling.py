@@ -13,7 +13,6 @@ from stream_worker.core.deltas import MEASURES, Delta
 from stream_worker.core.rolling import (
     SHARDS,
     WINDOWS,
-    ZEROS,
     add_sums,
     decode_many,
     decode_sums,
@@ -60,12 +59,12 @@ def test_what_is_not_ten_integers_is_refused(broken):
         decode_sums(broken)
 
 
-@given(st.lists(st.none() | tens, max_size=5))
-def test_many_values_are_read_at_once_and_absent_ones_are_zeros(values):
-    texts = [None if sums is None else encode_sums(sums) for sums in values]
-    expected = [list(sums or ZEROS) for sums in values]
+@given(st.lists(tens, min_size=1, max_size=5))
+def test_many_values_are_read_at_once(values):
+    texts = [encode_sums(sums) for sums in values]
 
-    assert decode_many(texts).tolist() == expected
+    assert decode_many(texts).tolist() == [list(sums) for sums in values]
+    assert decode_many([",".join(texts)]).tolist() == [list(sums) for sums in values]
 
 
 def test_many_values_with_a_broken_one_are_refused():

@@ -3,8 +3,8 @@
 Rules:
 1. A view: it is overwritten, never read back, and nothing judges, counts or compares it.
 2. A minute is worth its history (what was closed, and every late one) and, while its shard has not closed
-   it, its on-time fields. Both are read in one transaction, or a close in between would count twice.
-3. A transaction stays small, about `FIELDS_MAX` fields, whatever is asked for: Redis serves nobody meanwhile.
+   it, its on-time fields. Both are read by one script, or a close in between would count twice.
+3. A script reads about `FIELDS_MAX` fields, whatever is asked for: Redis serves nobody meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,10 @@ import numpy as np
 
 from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS, Int64
 from stream_worker.core.deltas import MEASURES
-from stream_worker.core.rolling import (
-    SHARDS,
-    WINDOWS,
-    Needs,
-    decode_many,
-    draw_needs,
-    raw,
-    shard_of,
-    window_sums,
-)
+from stream_worker.core.rolling import WINDOWS, decode_many, draw_needs, raw, shard_of, to_json, window_sums
+from stream_worker.sinks.rolling.scripts import Scripts
 
-FIELDS_MAX: Final = 20_000
+FIELDS_MAX: Final = 10_000
 VIEW_TTL_S: Final = 2 * 86_400
 
 
@@ -46,57 +38,35 @@ def read_look(reply: Sequence[Any]) -> Look | None:
     return None if newest == "" else Look(now_ms, int(newest), int(sealed), models, list(map(int, closed)))
 
 
-def draw(client: Any, prefix: str, look: Look, brands: Sequence[str]) -> None:
-    """Overwrite `now:<brand>` of these brands."""
+def draw(client: Any, scripts: Scripts, prefix: str, look: Look, brands: Sequence[str]) -> None:
+    """Overwrite `now:<brand>` of these brands. Raises ValueError when history is not ten integers."""
     if not brands:
         return
     needs = draw_needs(look.newest_ms)
     first = max(min(look.closed_ms[shard_of(brand)] for brand in brands), look.newest_ms + MINUTE_MS - DAY_MS)
-    unclosed: list[str] = client.zrangebyscore(f"{prefix}:minutes", first, look.newest_ms)
+    unclosed = list(map(int, client.zrangebyscore(f"{prefix}:minutes", first, look.newest_ms)))
     networks = [*client.hkeys(f"{prefix}:networks"), ""]
     fields_of_a_brand = len(unclosed) * len(networks) * len(MEASURES) + len(needs.minutes) + len(needs.hours)
     step = max(1, FIELDS_MAX // fields_of_a_brand)
+    starts = [*needs.minutes, *needs.hours, *unclosed]
     for at in range(0, len(brands), step):
         some = brands[at : at + step]
-        sums = _read(client, prefix, needs, list(map(int, unclosed)), networks, some)
-        starts = [*needs.minutes, *needs.hours, *map(int, unclosed)]
-        _write(client, prefix, look, some, window_sums(look.newest_ms, starts, sums))
+        asked = {
+            "hours": _by(needs.minutes, HOUR_MS),
+            "days": _by(needs.hours, DAY_MS),
+            "unclosed": list(map(str, unclosed)),
+            "networks": networks,
+            "brands": [(brand, shard_of(brand)) for brand in some],
+        }
+        sums = decode_many(scripts.call("draw", to_json(asked)))
+        per_brand = sums.reshape(len(some), len(starts), len(MEASURES))
+        _write(client, prefix, look, some, window_sums(look.newest_ms, starts, per_brand))
 
 
-def _read(
-    client: Any,
-    prefix: str,
-    needs: Needs,
-    unclosed: Sequence[int],
-    networks: Sequence[str],
-    brands: Sequence[str],
-) -> Int64:
-    """Read history and what is not closed in one transaction; (brands, minutes + hours + unclosed, 10)."""
-    by_hour = {hour: list(of) for hour, of in groupby(needs.minutes, lambda ms: ms - ms % HOUR_MS)}
-    by_day = {day: list(of) for day, of in groupby(needs.hours, lambda ms: ms - ms % DAY_MS)}
-    fields = [raw(f"{m}:{network}:{brand}") for brand in brands for network in networks for m in MEASURES]
-    pipe = client.pipeline(transaction=True)
-    for shard in range(SHARDS):
-        pipe.hget(f"{prefix}:shard:{shard}", "closed")
-    for minute in unclosed:
-        pipe.hmget(f"{prefix}:m:{minute}", fields)
-    for brand in brands:
-        for hour, of in by_hour.items():
-            pipe.hmget(raw(f"{prefix}:hm:{hour}:{brand}"), of)
-        for day, of in by_day.items():
-            pipe.hmget(raw(f"{prefix}:hd:{day}:{brand}"), of)
-    replies = pipe.execute()
-
-    closed = np.array([int(replies[shard_of(brand)] or -1) for brand in brands])
-    shape = (len(brands), len(networks), len(MEASURES))
-    open_sums = np.zeros((len(brands), len(unclosed), len(MEASURES)), np.int64)
-    for i, minute in enumerate(unclosed):
-        values = np.array([int(value or 0) for value in replies[SHARDS + i]], np.int64)
-        open_sums[:, i] = values.reshape(shape).sum(axis=1)
-        open_sums[closed > minute, i] = 0
-    history = [value for reply in replies[SHARDS + len(unclosed) :] for value in reply]
-    closed_sums = decode_many(history).reshape(len(brands), -1, len(MEASURES))
-    return np.concatenate([closed_sums, open_sums], axis=1)
+def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
+    """Group starts by the hour or day whose key holds them."""
+    grouped = groupby(starts, lambda start: start - start % unit_ms)
+    return [(str(key), list(map(str, of))) for key, of in grouped]
 
 
 def _write(client: Any, prefix: str, look: Look, brands: Sequence[str], sums: Mapping[str, Int64]) -> None:

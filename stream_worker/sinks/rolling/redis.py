@@ -6,7 +6,8 @@ Rules:
 3. Every error leaves as one of ours (`connection.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from stream_worker.core.columns import MINUTE_MS
@@ -192,15 +193,13 @@ class RedisRolling:
             for hour in hours_ms:
                 pipe.hgetall(raw(f"{self._prefix}:hm:{hour}:{brand}"))
             closed, *hours = pipe.execute()
-        try:
+        with self._history_read():
             return {
                 int(minute): decode_sums(value)
                 for hour in hours
                 for minute, value in sorted(hour.items())
                 if int(minute) < int(closed or -1)
             }
-        except ValueError as error:
-            raise Unreadable(f"history of a brand in Redis at {self._address} is broken: {error}") from None
 
     # ------------------------------------------------------------ for readers
 
@@ -222,13 +221,20 @@ class RedisRolling:
             admitted = list(self.brands())
             full = len(admitted) >= self._limits[0]
             brands = [*admitted, ""] if full else admitted  # "": what came after the limit
-        with translated(self._address):
-            draw(self._client, self._prefix, look, brands)
+        with translated(self._address), self._history_read():
+            draw(self._client, self._scripts, self._prefix, look, brands)
 
     def ping(self) -> str:
         """Name and version of the server, and what of its settings can lose counts."""
         with translated(self._address):
             return describe(self._client.info(), self._address)
+
+    @contextmanager
+    def _history_read(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise Unreadable(f"Redis at {self._address} holds history that is broken: {error}") from None
 
     def _call(self, name: str, *args: str | int | bytes) -> Any:
         with translated(self._address):

@@ -13,7 +13,18 @@ from typing import Any, Final
 
 import redis
 
-NAMES: Final = ("create_cursor", "jump", "apply", "seal", "find_sealed", "close", "look", "lease", "notify")
+NAMES: Final = (
+    "create_cursor",
+    "jump",
+    "apply",
+    "seal",
+    "find_sealed",
+    "close",
+    "look",
+    "draw",
+    "lease",
+    "notify",
+)
 
 
 class Scripts:
