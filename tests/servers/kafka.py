@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from stream_worker.embedded.children import LOOPBACK, Child, free_port
 from stream_worker.embedded.kafka import start_kafka
@@ -31,8 +31,6 @@ PROPERTIES = {
     "controller.listener.names": "CONTROLLER",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
-    "broker.heartbeat.interval.ms": "300",
-    "broker.session.timeout.ms": "3000",  # how long a killed one keeps the next from registering
     "controlled.shutdown.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -46,6 +44,8 @@ PROPERTIES = {
     "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
 }
+# A killed broker keeps the next from registering for this long; on a busy machine a longer one is safer.
+QUICK_TO_RETURN = {"broker.heartbeat.interval.ms": "300", "broker.session.timeout.ms": "3000"}
 JVM = ("-Xms64m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 LOG4J = """\
 Configuration:
@@ -82,6 +82,7 @@ class KafkaServer:
         topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=settings)
         admin = self.admin()  # held until the answer is here: a dropped client takes it along
         admin.create_topics([topic], operation_timeout=20)[name].result(30)
+        _wait_for_leaders(admin, name, partitions)
         return name
 
     def close(self):
@@ -112,7 +113,7 @@ def from_docker():
     return server
 
 
-def from_jars():
+def from_jars(**more_properties):
     """Apache Kafka itself: the jars that `make servers` puts into the checkout, and a Java to run them."""
     java, version = _java(), _jars_version()
     port, controller_port = free_port(), free_port()
@@ -132,7 +133,7 @@ def from_jars():
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
         "log.dirs": str(child.folder / "data"),
     }
-    lines = (f"{key}={value}\n" for key, value in (PROPERTIES | own).items())
+    lines = (f"{key}={value}\n" for key, value in (PROPERTIES | own | more_properties).items())
     (child.folder / "server.properties").write_text("".join(lines))
     (child.folder / "log4j2.yaml").write_text(LOG4J)
     _format([*command, "kafka.tools.StorageTool"], child)
@@ -154,7 +155,10 @@ SHARED = (
     Place("local install", from_jars),
     Place("embedded", embedded, real=False),
 )
-PRIVATE = (Place("local install", from_jars), Place("embedded", embedded, real=False))
+PRIVATE = (
+    Place("local install", lambda: from_jars(**QUICK_TO_RETURN)),
+    Place("embedded", embedded, real=False),
+)
 
 
 @cache
@@ -173,6 +177,22 @@ def _jars_version():
     for jar in JARS.glob("kafka_2.13-*.jar"):
         return jar.stem.rpartition("-")[2]
     raise Absent("no jars in .servers/kafka/libs (make servers puts them there)")
+
+
+def _wait_for_leaders(admin, topic, partitions):
+    """A new partition may answer "not leader" for a moment."""
+    wanted = {TopicPartition(topic, it): OffsetSpec.latest() for it in range(partitions)}
+    deadline_s = time.monotonic() + 20
+    while True:
+        try:
+            for answer in admin.list_offsets(wanted, request_timeout=5).values():
+                answer.result()
+        except KafkaException:
+            if time.monotonic() > deadline_s:
+                raise
+        else:
+            return
+        time.sleep(0.02)
 
 
 def _format(storage_tool, child):
