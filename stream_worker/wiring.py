@@ -148,6 +148,7 @@ def _join(
     source = KafkaSource(
         client, kafka.topic, kafka.group,
         session_timeout_ms=in_ms(kafka.session_timeout), records_max=kafka.batch_records_max,
+        partitions=topic.partitions,
         on_trouble=_say_kafka_trouble(),
     )  # fmt: skip
     background = _start_background(recorder)

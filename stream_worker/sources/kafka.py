@@ -37,11 +37,12 @@ CONSUMER_PROPERTIES: dict[str, Any] = {
     "partition.assignment.strategy": "cooperative-sticky",
     # A fast consumer empties the queue and would wait a second before the next fetch (docs: speed)
     "fetch.queue.backoff.ms": 5,
-    # A bound on memory: per partition at most 16 MiB or one record wait to be taken
     "queued.min.messages": 50_000,
-    "queued.max.messages.kbytes": 16_384,
 }
-"""What the delivery protocol rests on, and the bounds on the client's queues."""
+"""What the delivery protocol rests on."""
+
+QUEUES_KBYTES, QUEUE_KBYTES_MIN = 65_536, 512
+"""Records that wait to be taken: 64 MiB over all partitions of the topic, and at least 512 KiB of each."""
 
 OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001 - its public name
 
@@ -57,6 +58,7 @@ class KafkaSource:
         *,
         session_timeout_ms: int,
         records_max: int,
+        partitions: int,
         on_trouble: Callable[[str], None],
     ) -> None:
         self._topic, self._group, self._records_max = topic, group, records_max
@@ -67,6 +69,8 @@ class KafkaSource:
         self._consumer = Consumer(
             {
                 **CONSUMER_PROPERTIES, **client,
+                # The client's bound holds for each partition, so all of them share ours
+                "queued.max.messages.kbytes": max(QUEUE_KBYTES_MIN, QUEUES_KBYTES // max(1, partitions)),
                 "group.id": group, "session.timeout.ms": session_timeout_ms,
                 "heartbeat.interval.ms": max(100, session_timeout_ms // 10),
                 "error_cb": self._note, "on_commit": self._committed,
