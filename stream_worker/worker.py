@@ -16,6 +16,7 @@ import structlog
 from stream_worker.core.operations import Phase, TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.minutes import Minutes
+from stream_worker.observability.logs import Repeats
 from stream_worker.performing import Held, Performer
 from stream_worker.ports import Background, Poll, Source
 from stream_worker.recording import Recorder
@@ -49,6 +50,7 @@ class Worker:
         self._background, self._recorder = background, recorder
         self._topic = topic
         self._alignment_ms, self._memory_max_bytes = alignment_ms, memory_max_bytes
+        self._repeats = Repeats()
         self._next_second_s = self._draw_again_s = self._ask_topic_at_s = 0.0
         self._asked_at_ms = 0
 
@@ -122,7 +124,7 @@ class Worker:
                 with self._recorder.stage("draw"):
                     self._draw(now_s)
             except Unavailable as error:
-                log.warning("minutes postponed", error=str(error))
+                self._say_postponed(error)
         self._align()
         self._describe(now_s)
 
@@ -211,7 +213,11 @@ class Worker:
             while self._minutes.close_one() and time.monotonic() - now_s < CLOSING_S:
                 pass
         except Unavailable as error:
-            log.warning("minutes postponed", error=str(error))
+            self._say_postponed(error)
+
+    def _say_postponed(self, error: Unavailable) -> None:
+        if (quiet := self._repeats.kept_quiet(str(error))) is not None:
+            log.warning("minutes postponed", error=str(error), repeated=quiet)
 
     def _running(self) -> list[Held]:
         held = self._performer.held.values()
