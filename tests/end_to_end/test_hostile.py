@@ -46,7 +46,7 @@ def test_fifty_thousand_hostile_mentions_end_in_exactly_one_place(
     scene = Scene(kafka, topic, client, redis_prefix, s3.filesystem(), root)
     now_ms = int(time.time() * 1000)
     live_ms = now_ms + 25_000
-    end_ms = minute_after(live_ms + 40_000)
+    end_ms = minute_after(live_ms + 25_000)
     phases = (
         Phase(BACKLOG, now_ms - 38 * MINUTE_MS, now_ms, ahead=True, ancient=True),
         Phase(LIVE, live_ms, end_ms - 400),
