@@ -1,0 +1,78 @@
+"""Histories: which faults a seed brings, and how one history ends."""
+
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.simulation.faults import Profile, Violation
+from tests.simulation.world import World
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a history ended. `wrong` is None when all was right."""
+
+    seed: int
+    wrong: str | None = None
+    trace: str = ""
+    bites: Counter = field(default_factory=Counter)
+
+
+EVENTS = {  # name of a method of `World` -> weight; a turn of some loop has 40
+    "kill_one": 1.2,
+    "start": 2.5,
+    "rebalance": 1.5,
+    "leave": 0.6,
+    "deafen": 1.5,
+    "snapshot": 1.5,
+    "roll_back": 0.7,
+    "empty_redis": 0.25,
+    "reset_offsets": 1.0,
+    "outage": 0.6,
+    "upgrade": 0.6,
+}
+SELDOM = {  # these blur what can be recounted, or replace it: few histories have them
+    "retain": 0.8,
+    "skip": 0.4,
+    "recreate_topic": 0.3,
+    "add_partition": 0.3,
+}
+
+
+def profile_of(seed):
+    """Draw what the history is made of: a random share of all faults, so that rare ones meet undisturbed."""
+    rng = Random(f"profile {seed}")
+    events = {name: weight for name, weight in EVENTS.items() if rng.random() < 0.7}
+    events |= {name: weight for name, weight in SELDOM.items() if rng.random() < 0.12}
+    return Profile(
+        partitions=rng.choice((3, 3, 4)),
+        workers=rng.choice((1, 2, 3)),
+        lateness_ms=rng.choice((5_000, 5_000, 30_000)),
+        horizon_ms=rng.choice((20_000, 120_000, 3_600_000)),
+        rows_max=rng.choice((3, 6, 15)),
+        span_max=rng.choice((4, 12, 30)),
+        memory_max_bytes=rng.choice((1 << 20, 1 << 20, 600)),
+        max_brands=rng.choice((10_000, 10_000, 2)),
+        increments_max=rng.choice((5_000, 5_000, 12)),
+        alignment_ms=rng.choice((240_000, 30_000)),
+        start=rng.choice(("earliest", "earliest", "latest")),
+        backlog=rng.choice((0, 6, 15)),
+        quiet_minutes=rng.choice((0, 0, 0, 0, 35)),
+        request=rng.choice((0.002, 0.01, 0.03)),
+        events=events,
+    )
+
+
+def live(seed, profile=None):
+    """Live through the history of a seed."""
+    outcome = Outcome(seed)
+    world = World(profile or profile_of(seed), seed)
+    try:
+        world.run()
+    except Violation as violation:
+        outcome.wrong, outcome.trace = str(violation), traceback.format_exc()
+    except Exception as crash:  # noqa: BLE001 - a bug of the worker, or of the simulator
+        outcome.wrong, outcome.trace = f"crash: {crash!r}", traceback.format_exc()
+    outcome.bites = world.bites
+    return outcome

@@ -1,0 +1,97 @@
+"""What a close must say: recomputed from the frozen sums that the oracle knows (DESIGN 3.5)."""
+
+import json
+from zlib import crc32
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+OPEN_AT, CLOSE_BELOW, CLOSE_AFTER = 10, 3, 30
+
+
+def check_close(oracle, call):
+    """A close was accepted: its minute is the next one of its shard, and it says what was frozen."""
+    seen, minute, k = oracle.seen, call.minute_ms, call.shard
+    due = min((m for m in seen.marks if m >= seen.closed[k]), default=None)
+    oracle.check(minute == due, "closed out of order", k, minute, due, seen.closed[k])
+    oracle.check(call.mark == seen.marks[minute], "closed by the mark of another seal", k, minute)
+    frozen = _frozen(seen, minute, k)
+    expected = dict(frozen)
+    if seen.complete[minute]:
+        for brand, first in seen.first.items():
+            if first <= minute and _shard(brand) == k and brand:
+                expected.setdefault(brand, [0] * 10)
+    found = {brand: list(sums) for brand, sums in call.sums.items()}
+    oracle.check(found == expected, "a close adds the frozen sums", k, minute, found, expected)
+    seen.closed[k] = minute + MINUTE_MS
+    if len(seen.models[minute]) > 1:
+        oracle.bite("minute of two models")
+        oracle.check(not call.outbox and not call.episodes, "judged a minute of two models", minute)
+        return
+    events = {}
+    for brand, sums in expected.items():
+        if brand:
+            _judge(oracle, call, brand, sums, events)
+    sent = {key: json.loads(body) for key, body in call.outbox.items()}
+    told = {(it["brand"], it["kind"], it["minute"]) for it in sent.values()}
+    oracle.check(told == set(events), "what is told", minute, told, set(events))
+    for key, body in sent.items():
+        oracle.check(seen.outbox.setdefault(key, body) == body, "one body per message", key)
+        oracle.check(json.loads(oracle.state.outbox[key]) == body, "outbox", key)
+        oracle.bite(f"episode {body['kind']}")
+
+
+def _frozen(seen, minute, k):
+    sums = {}
+    for (_, brand, late), cell in seen.cells.get(minute, {}).items():
+        if not late and _shard(brand) == k:
+            into = sums.setdefault(brand, [0] * 10)
+            for i, value in enumerate(cell):
+                into[i] += value
+    return sums
+
+
+def _judge(oracle, call, brand, sums, events):
+    """Feed one brand's minute to the detector's rule, and move its episode."""
+    seen, minute, negative = oracle.seen, call.minute_ms, sums[9]
+    last, learned, fed = seen.fed.get(brand, (-1, 0, 0))
+    episode = seen.episodes.get(brand)
+    frozen = episode is not None and minute - episode[0] < DAY_MS
+    learned += negative if seen.complete[minute] and not frozen else 0
+    gap = (minute - last) // MINUTE_MS - 1 if last >= 0 else 0
+    seen.fed[brand] = minute, learned, fed + 1
+    expected = f"{minute},{learned},{fed + 1},{gap}"
+    oracle.check(call.numbers[brand] == expected, "numbers", brand, call.numbers[brand], expected)
+    kind = _move(seen, brand, minute, 12 if negative >= 2 else 5 * negative)
+    if kind:
+        events[brand, kind, _instant(minute)] = True
+
+
+def _move(seen, brand, minute, score):
+    """Return what is told of a brand's episode in this minute, if anything."""
+    episode = seen.episodes.get(brand)
+    if episode is not None and episode[2] is not None:
+        if minute < episode[0] + HOUR_MS:
+            return None
+        episode = seen.episodes[brand] = None
+    if episode is None:
+        if score >= OPEN_AT:
+            seen.episodes[brand] = [minute, 0, None]
+        return "opened" if score >= OPEN_AT else None
+    episode[1] = episode[1] + 1 if score < CLOSE_BELOW else 0
+    if episode[1] < CLOSE_AFTER:
+        return None
+    episode[2] = minute
+    if minute + MINUTE_MS >= episode[0] + HOUR_MS:
+        seen.episodes[brand] = None
+    return "resolved"
+
+
+def _shard(brand):
+    return crc32(brand.encode()) % 16
+
+
+def _instant(time_ms):
+    from datetime import UTC, datetime
+
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,56 @@
+"""What a seal must say: nothing was still to come, as far as anybody could know (DESIGN 3.5)."""
+
+MINUTE_MS = 60_000
+
+
+def check_seal(oracle, log, answer, before, after, max_hold_ms):
+    """Sealed has moved."""
+    state, seen = oracle.state, oracle.seen
+    oracle.check(after > before, "sealed goes back", before, after)
+    oracle.check(state.ctl.incarnation == log, "sealed by another log", log)
+    oracle.check(len(answer.held) < state.ctl.partitions, "sealed while all are held")
+    for minute in sorted(m for m in state.minutes if before <= m < after):
+        _take_mark(oracle, minute)
+    for minute, cells in seen.cells.items():
+        on_time = before <= minute < after and any(not late for _, _, late in cells)
+        oracle.check(not on_time or minute in seen.marks, "a minute with mentions is no hole", minute)
+    seen.sealed = after
+    sealed = [minute for minute in seen.marks if before <= minute < after]
+    for partition in range(state.ctl.partitions):
+        held = partition in answer.held
+        if held:
+            silent_ms = answer.now_ms - seen.alive_ms.get((log, partition), 0)
+            oracle.check(silent_ms > max_hold_ms, "a living partition is held", log, partition, silent_ms)
+        for minute in sealed:
+            passed = _has_passed(oracle, log, partition, minute + MINUTE_MS)
+            what = (log, partition, minute)
+            oracle.check(passed or not seen.complete[minute], "sealed as complete too early", what)
+            oracle.check(passed or held, "sealed before all had passed", what)
+    if not answer.held:
+        for minute in sealed:
+            below = minute < (state.ctl.floor or 0)
+            oracle.check(seen.complete[minute] or below, "sealed incomplete for no reason", minute)
+
+
+def _take_mark(oracle, minute):
+    stored = oracle.state.minutes[minute]
+    if stored.mark is None:  # in a hole, with late mentions only
+        return
+    oracle.check(stored.mark not in oracle.marks, "a mark names one seal", minute)
+    oracle.marks.add(stored.mark)
+    oracle.bite("sealed again", minute in oracle.sealed_once)
+    oracle.bite("sealed incomplete", not stored.complete)
+    oracle.sealed_once.add(minute)
+    oracle.seen.marks[minute], oracle.seen.complete[minute] = stored.mark, stored.complete
+
+
+def _has_passed(oracle, log, partition, end_ms):
+    """By its watermark, or because nothing came before that time and the lateness were over."""
+    cursor = oracle.seen.next.get((log, partition))
+    if cursor is None:
+        return False
+    recount = oracle.oracle.recount(log, partition)
+    if recount.watermarks(cursor)[1] >= end_ms:
+        return True
+    coming = recount.log.between(cursor, recount.log.end)
+    return not coming or coming[0].appended_ms >= end_ms + oracle.world.profile.lateness_ms
