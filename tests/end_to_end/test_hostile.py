@@ -1,8 +1,9 @@
 """The proof: hostile traffic over real servers, workers killed and frozen, everything recounted.
 
-record time   T-38 min ................ T         T+25 s ....... a minute's end
-traffic       30,000 records, all at once        20,000 records, each at its time
-workers       A · B joins · kill -9 A · C         freeze B, it wakes a zombie · kill -9 C · D
+record time   T-38 min ................ T         T+25 s ............. a minute's end
+traffic       30,000 records, all at once         20,000 records, each at its time
+harm          A · B joins · kill -9 A · C ·       freeze Redis · kill -9 C · D
+              freeze B, it wakes a zombie
 """
 
 import time
@@ -19,6 +20,7 @@ from tests.end_to_end.workers import settings, staff, wait_until
 SEED = 20_261_122
 BACKLOG, LIVE = 30_000, 20_000
 FROZEN_S = 7  # more than twice the session's time-out
+REDIS_FROZEN_S = 3.5  # past the workers' time-out for Redis, more than once
 
 
 def bucket_of(s3):
@@ -56,11 +58,12 @@ def test_fifty_thousand_hostile_mentions_end_in_exactly_one_place(
     publish_in_transactions(kafka.bootstrap, topic, planned[BACKLOG - 400 : BACKLOG])
     scene.say(f"{BACKLOG} records are there")
 
-    tree = settings(kafka, topic, redis_server, redis_prefix, archive)
+    small = {"kafka__batch_records_max": "1000", "redis__socket_timeout": "1s"}
+    tree = settings(kafka, topic, redis_server, redis_prefix, archive, **small)
     traffic_goes_on = publishing_live(kafka.bootstrap, topic, planned[BACKLOG:])
     with traffic_goes_on as live, staff(tree, tmp_path) as start:
         # When workers come, die and freeze while the traffic goes on
-        workers = _harm(scene, start, live)
+        workers = _harm(scene, start, redis_server, live)
         live.result(120)
         scene.say("traffic has ended")
         records, ends = dump(kafka.bootstrap, topic)
@@ -80,8 +83,8 @@ def test_fifty_thousand_hostile_mentions_end_in_exactly_one_place(
     scene.say("compared:\n  " + "\n  ".join(told))
 
 
-def _harm(scene, start, live):
-    """Kill and freeze by progress and by time; returns the workers that are left."""
+def _harm(scene, start, redis_server, live):
+    """Kill and freeze by progress; returns the workers that are left."""
     a = start("A")
     wait_until(lambda: scene.applied() > 0, "A counts", 60, [a])
     scene.say("A counts; B joins")
@@ -90,18 +93,29 @@ def _harm(scene, start, live):
     a.kill()
     scene.say(f"kill -9 A at {scene.applied()} of {BACKLOG}; C comes")
     c = start("C")
-    wait_until(lambda: scene.applied() > BACKLOG + LIVE // 10, "live traffic is counted", 90, [b, c])
-    scene.remember_frozen()
-    b.freeze()
+    wait_until(lambda: scene.applied() > BACKLOG // 2, "half of the backlog is counted", 60, [b, c])
+    b.freeze()  # in the middle of its work: what it has read it will count once more when it wakes
     scene.say(f"B frozen at {scene.applied()}")
     time.sleep(FROZEN_S)
     b.thaw()
     scene.say(f"B wakes, a zombie, at {scene.applied()}")
-    wait_until(
-        lambda: scene.applied() > BACKLOG + LIVE // 2, "half of the live traffic is counted", 90, [b, c]
-    )
+    wait_until(lambda: scene.applied() > BACKLOG + LIVE // 10, "live traffic is counted", 90, [b, c])
+    scene.remember_frozen()
+    _freeze(scene, redis_server)
+    wait_until(lambda: scene.applied() > BACKLOG + LIVE // 2, "half of it is counted", 90, [b, c])
     scene.remember_frozen()
     c.kill()
     d = start("D")
     scene.say(f"kill -9 C at {scene.applied()}; D comes; traffic goes on: {live.running()}")
     return [b, d]
+
+
+def _freeze(scene, redis_server):
+    """Let calls of the workers time out that are done all the same once Redis wakes."""
+    if redis_server.child is None:
+        scene.say("Redis is not ours to freeze")
+        return
+    redis_server.child.freeze()
+    time.sleep(REDIS_FROZEN_S)
+    redis_server.child.thaw()
+    scene.say(f"Redis was frozen for {REDIS_FROZEN_S} s")
