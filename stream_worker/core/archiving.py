@@ -8,6 +8,8 @@ Rules:
    and it is read again.
 """
 
+import msgspec
+
 from stream_worker.core.columns import Rejected
 from stream_worker.core.gather import Chunk, CutLimits, Gathered
 from stream_worker.core.layout import Limits, Manifest, Outcomes, Plan, StoredObject
@@ -127,6 +129,14 @@ class Archiving:
 
     def rows_written(self, objects: list[StoredObject]) -> list[Operation]:
         """The rows of the chunk are stored: its manifest is next."""
+        assert self.chunk is not None
+        outcomes = self.chunk.outcomes
+        # Somebody who still had what the log has lost since may have written these objects before us
+        saved = sum(stored.rows for stored in objects) - outcomes.counted - outcomes.duplicate
+        if outcomes.lost and saved > 0:
+            self.chunk.outcomes = msgspec.structs.replace(
+                outcomes, counted=outcomes.counted + saved, lost=outcomes.lost - saved
+            )
         return self._write_manifest(objects)
 
     def manifest_written(self) -> list[Operation]:
