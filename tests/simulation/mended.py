@@ -9,6 +9,8 @@ right, that test passes, and the mend goes.
    next ones, or the end, are taken. `MendedSource` reads them again.
 3. `Minutes` keeps the admitted brands while the sealed time stays the same, also over a Redis that went back
    and was sealed again to the same minute. `forget_brands` has them read each turn.
+4. Redis lost or gone back: the first cursor decides which log the group is on. A request of the log that was
+   deleted may come late and decide wrongly; then nobody ever seals again. `choose_log` decides anew.
 """
 
 from stream_worker.core.partition import Phase
@@ -56,3 +58,11 @@ class _Fresh(dict):
 def forget_brands(process):
     """Have the brands read anew before the next minute is judged."""
     process.minutes._brands_at_ms = -1
+
+
+def choose_log(state, topics, log):
+    """Put the group on `log` if it is newer than the one that is stored."""
+    names = [topic.log.name for topic in topics]
+    stored = state.ctl.incarnation
+    if log in state.cursors and stored in names and names.index(stored) < names.index(log):
+        state.ctl.incarnation, state.ctl.partitions = log, 0

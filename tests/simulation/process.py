@@ -1,6 +1,7 @@
 """A process of a simulated world: the shipped loop, step machines and minutes over simulated servers."""
 
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import NamedTuple
 from zlib import crc32
 
@@ -178,6 +179,7 @@ class Operator:
     def __init__(self, world):
         self.world = world
         self.dead, self.frozen = False, 0
+        self.source = SimpleNamespace(deaf_polls=0)
 
     def die_if_killed(self):
         """The command was frozen, not killed."""
