@@ -34,7 +34,7 @@ def seal(
 def _take_minimum(
     ctl: Control, rows: dict[int, CursorRow], answer: Sealed, lateness_ms: int, max_hold_ms: int
 ) -> tuple[float, float]:
-    """Return the minimum of the effective watermarks of partitions that are not held, and of those that are."""
+    """Return the minimum of the effective watermarks of partitions not held, and of those that are."""
     target = held_low = NEVER
     for partition in range(ctl.partitions):
         row = rows.setdefault(partition, CursorRow())

@@ -31,7 +31,7 @@ class Control:
 
 @dataclass(slots=True)
 class CursorRow:
-    """The fields of one partition in the hash `cursors:<topic>.<inc>`. `next` None: only seen, never created."""
+    """One partition in the hash `cursors:<topic>.<inc>`. `next` None: only seen, never created."""
 
     next: int | None = None
     watermark: int = 0
