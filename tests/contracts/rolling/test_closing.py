@@ -241,3 +241,23 @@ def test_brands_of_any_spelling_can_be_closed(world):
     close_everything(feeder.rolling)
 
     assert [feeder.rolling.history(brand, [NOON]) for brand in brands] == [{NOON: sums(n=1)}] * len(brands)
+
+
+def test_an_hour_that_was_forgotten_does_not_come_back_in_part(world):
+    # Given an hour of minutes that went when the first minute 48 h later was closed
+    feeder = Feeder(world.rolling())
+    later = NOON + 48 * HOUR_MS
+    feeder.apply((minute(30), "acme", 1), (later, "acme", 1), wm=later + 60_000)
+    while feeder.seal().sealed_ms <= later:
+        pass
+    for start in (minute(30), later):
+        shard, sealed = read(feeder.rolling, start)
+        assert feeder.rolling.close(close_call(shard, sealed, sums={"acme": sums(n=1)}))
+
+    # When a late mention of its last half comes, less than 48 h old
+    feeder.apply((minute(30), "acme", 4))
+
+    # Then the hour has it, the minutes do not
+    dump = world.dump()
+    assert f"hm:{NOON}:acme" not in dump
+    assert dump[f"hd:{NOON - NOON % DAY_MS}:acme"] == {str(NOON): "5,0,0,0,0,0,0,0,0,0"}

@@ -7,7 +7,7 @@ from stream_worker.core.deltas import MEASURES
 from stream_worker.core.fold import increments
 from stream_worker.core.operations import Apply
 from stream_worker.core.rolling import decode_sums
-from tests.contracts.rolling.worlds import LATENESS, NOON, Feeder, cells, close_up_to, minute, sums
+from tests.contracts.rolling.worlds import NOON, Feeder, cells, close_up_to, minute, sums
 
 EVERY = {measure: i + 2 for i, measure in enumerate(MEASURES[1:])}
 
@@ -291,11 +291,3 @@ def test_a_late_mention_of_a_minute_that_was_trimmed_goes_to_history_only(world)
     assert f"m:{NOON}" not in dump
     assert dump[f"m:{minute(11)}"]["late_n:x:acme"] == "1"
     assert decode_sums(dump[on(NOON, "acme")][str(NOON)]) == sums(n=1)
-
-
-def test_lateness_is_no_part_of_counting(world):
-    """The watermark travels with the cursor; only `late` and `sealed` file a cell."""
-    feeder = Feeder(world.rolling())
-    feeder.apply((NOON, "acme", 1), wm=minute(5) + LATENESS)
-
-    assert world.dump()[f"m:{NOON}"]["n:x:acme"] == "1"

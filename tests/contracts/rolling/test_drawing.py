@@ -101,6 +101,22 @@ def test_a_close_changes_nothing_that_is_shown(world):
     assert closed[1]["sealed"] == str(minute(5))
 
 
+def test_shards_that_are_closed_to_different_minutes_are_drawn_together(world):
+    # Given two brands of two shards, of which one has closed the minute
+    feeder = Feeder(world.rolling())
+    feeder.apply((NOON, "acme", 2), (NOON, "beta", 3), wm=minute(1))
+    feeder.seal()
+    assert shard_of("acme") != shard_of("beta")
+    shard, sealed = feeder.rolling.shard(shard_of("acme")), feeder.rolling.next_sealed(-1)
+    assert feeder.rolling.close(close_call(shard, sealed, sums={"acme": sealed.tallies["acme"]}))
+
+    # When both are drawn in one go
+    feeder.rolling.draw(["acme", "beta"])
+
+    # Then neither is counted twice or left out
+    assert [drawn(world, brand)[0]["5m"][0] for brand in ("acme", "beta")] == [2, 3]
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_windows_equal_a_plain_sum_over_everything_that_was_counted(world, seed):
     # Given two days of mentions at random, late and not, sealed and closed by and by

@@ -283,3 +283,12 @@ def close_everything(rolling, judged=lambda sealed: sealed.tallies):
         while (sealed := rolling.next_sealed((shard := rolling.shard(number)).closed_ms)) is not None:
             own = {brand: tally for brand, tally in judged(sealed).items() if shard_of(brand) == number}
             assert rolling.close(close_call(shard, sealed, sums=own))
+
+
+def marked(world):
+    """The sealed minutes that have a mark, as numbers after noon, and whether each is complete."""
+    return {
+        (int(key[2:]) - NOON) // MINUTE_MS: fields["complete"] == "1"
+        for key, fields in world.dump().items()
+        if key.startswith("m:") and "mark" in fields
+    }
