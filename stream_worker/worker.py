@@ -51,13 +51,14 @@ class Worker:
         self._topic = topic
         self._alignment_ms, self._memory_max_bytes = alignment_ms, memory_max_bytes
         self._repeats = Repeats()
+        self._closing = False
         self._next_second_s = self._draw_again_s = self._ask_topic_at_s = 0.0
         self._asked_at_ms = 0
 
     def run(self, stop: threading.Event) -> None:
         """Work until told to stop, or until the topic is another log; then leave in order."""
         while not stop.is_set() and not self.log_replaced:
-            self.turn(POLL_S)
+            self.turn(0.0 if self._closing else POLL_S)
         self._leave()
 
     @property
@@ -207,11 +208,14 @@ class Worker:
 
     def _close_minutes(self, now_s: float) -> None:
         """Judge and close sealed minutes, for a bounded time per turn."""
+        self._closing = False
         if self._performer.redis_away:
             return
         try:
-            while self._minutes.close_one() and time.monotonic() - now_s < CLOSING_S:
-                pass
+            while self._minutes.close_one():
+                if time.monotonic() - now_s > CLOSING_S:
+                    self._closing = True  # more wait: do not wait for records meanwhile
+                    break
         except Unavailable as error:
             self._say_postponed(error)
 
