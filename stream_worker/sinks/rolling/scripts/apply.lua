@@ -46,25 +46,27 @@ end
 -- What to add to the hash of each minute. One HMGET and one HSET of many fields cost half of as many HINCRBY.
 local additions = {} -- minute -> {fields = list, values = field -> integer}
 
-local function add(minute, field, value)
-  if value == 0 then return end
-  local addition = additions[minute]
-  if not addition then
-    addition = {fields = {}, values = {}}
-    additions[minute] = addition
+local function add(addition, field, value)
+  local values = addition.values
+  local before = values[field]
+  if before then
+    values[field] = before + value
+  else
+    values[field] = value
+    addition.fields[#addition.fields + 1] = field
   end
-  local before = addition.values[field]
-  if not before then table.insert(addition.fields, field) end
-  addition.values[field] = (before or 0) + value
 end
 
 local function read_totals(minute, addition)
   local fields, values = addition.fields, addition.values
   for from = 1, #fields, 1000 do
-    local chunk = {unpack(fields, from, math.min(from + 999, #fields))}
-    for i, stored in ipairs(read('HMGET', minute_key(minute), unpack(chunk))) do
-      if stored and not tonumber(stored) then broken(minute_key(minute) .. ' holds what is no integer') end
-      values[chunk[i]] = values[chunk[i]] + (stored or 0)
+    local last = math.min(from + 999, #fields)
+    for i, stored in ipairs(read('HMGET', minute_key(minute), unpack(fields, from, last))) do
+      if stored then
+        local field = fields[from + i - 1]
+        if not tonumber(stored) then broken(minute_key(minute) .. ' holds what is no integer') end
+        values[field] = values[field] + stored
+      end
     end
   end
 end
@@ -74,8 +76,9 @@ local function write_totals(minute, addition)
   for from = 1, #fields, 1000 do
     local chunk = {}
     for i = from, math.min(from + 999, #fields) do
-      table.insert(chunk, fields[i])
-      table.insert(chunk, int(values[fields[i]]))
+      local field = fields[i]
+      chunk[#chunk + 1] = field
+      chunk[#chunk + 1] = int(values[field])
     end
     redis.call('HSET', key, unpack(chunk))
   end
@@ -90,10 +93,18 @@ local newest, expired = tonumber(c[4] or -1), 0
 read('ZCARD', minutes)
 
 local function count(minute, late, network, brand, sums)
+  local addition = additions[minute]
+  if not addition then
+    addition = {fields = {}, values = {}}
+    additions[minute] = addition
+  end
   local prefix, suffix = late and 'late_' or '', ':' .. network .. ':' .. brand
-  for j = 1, 10 do add(minute, prefix .. MEASURES[j] .. suffix, sums[j]) end
-  add(minute, prefix .. 'mentions', sums[1])
-  if not late then add(minute, 'model:' .. model, sums[1]) end
+  for j = 1, 10 do
+    if sums[j] ~= 0 then add(addition, prefix .. MEASURES[j] .. suffix, sums[j]) end
+  end
+  if sums[1] == 0 then return end
+  add(addition, prefix .. 'mentions', sums[1])
+  if not late then add(addition, 'model:' .. model, sums[1]) end
 end
 
 if ARGV[11] ~= '' then
