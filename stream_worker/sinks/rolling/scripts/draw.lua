@@ -1,6 +1,6 @@
 -- Read what the windows of some brands are made of, at once: a close in between would count a minute twice.
--- ARGV: JSON {hours: [[hour, its minutes]], days: [[day, its hours]], unclosed: [minute], networks: [network],
---       brands: [[brand, shard]]}; starts are decimal strings.
+-- ARGV: JSON {hours: [[hour, its minutes]], days: [[day, its hours]], unclosed: [minute],
+--       networks: [network], brands: [[brand, shard]]}; starts are decimal strings.
 -- Reply: per brand its sums as one text, ten numbers for each minute, each hour and each unclosed minute.
 local MEASURES = {'n', 'neg', 'neu', 'pos', 'uncertain', 'unscored', 'sum', 'repeats', 'voices', 'neg_voices'}
 local NOTHING = '0,0,0,0,0,0,0,0,0,0'
