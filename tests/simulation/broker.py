@@ -130,11 +130,11 @@ class SimulatedSource:
         return revoked, assigned
 
     def _fetch(self, partition, fetch, poll):
-        log, rng = self._topic.partitions[partition], self._world.rng
+        log, rng, profile = self._topic.partitions[partition], self._world.rng, self._world.profile
         if fetch.position < log.start:
             poll.out_of_range.append(partition)
             return
-        records = log.read(fetch.position, rng.choice((1, 2, 3, 5, 9)))
+        records = log.read(fetch.position, rng.choice(profile.fetch))
         if records:
             poll.records[partition] = Records(
                 [record.offset for record in records],
@@ -143,7 +143,7 @@ class SimulatedSource:
             )
             fetch.position, fetch.end_said = records[-1].offset + 1, False
         at_end = not log.read(fetch.position, 1)
-        if at_end and not fetch.end_said and (not records or rng.random() < 0.5):
+        if at_end and not fetch.end_said and (not records or rng.random() < profile.end_with_records):
             poll.ends[partition] = fetch.position = log.end
             fetch.end_said = True
         elif at_end and fetch.position < log.end and not records:  # a marker after the end that was told

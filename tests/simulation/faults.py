@@ -45,7 +45,8 @@ class Profile:
     start: str = "earliest"
     backlog: int = 6  # records per partition before the first start
     quiet_minutes: int = 0  # after the end of all input: time for episodes to end
-    two_models: bool = False
+    fetch: tuple = (1, 2, 3, 5, 9)  # records a poll may bring of a partition
+    end_with_records: float = 0.5  # chance that a poll brings the last records and the end at once
     request: float = 0.0  # share of requests that a fault hits
     events: dict = field(default_factory=dict)  # name of a method of `World` -> weight
 
@@ -89,6 +90,8 @@ class Wire:
         if world.is_down(server):
             world.bites[f"{server} was away"] += 1
             raise Unavailable(f"{server} is down")
+        if world.planned.get(what):
+            return getattr(self, f"_{world.planned[what].pop(0)}")(effect)
         if not world.hostile or world.rng.random() >= world.profile.request * RARE.get(what, 1):
             return effect()
         kind = world.rng.choices(self._kinds, self._weights)[0]

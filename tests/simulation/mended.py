@@ -11,11 +11,15 @@ right, that test passes, and the mend goes.
    and was sealed again to the same minute. `forget_brands` has them read each turn.
 4. Redis lost or gone back: the first cursor decides which log the group is on. A request of the log that was
    deleted may come late and decide wrongly; then nobody ever seals again. `choose_log` decides anew.
+5. A skip that died before its manifest is passed over by the next skip to another offset, and stays without
+   one. `finish_first` has it finished.
 """
 
 from stream_worker.core.partition import Phase
 from stream_worker.ports import Poll
 from tests.simulation.broker import SimulatedSource
+
+MENDS = frozenset({"polls", "brands", "log", "skips"})
 
 
 class MendedSource(SimulatedSource):
@@ -66,3 +70,10 @@ def choose_log(state, topics, log):
     stored = state.ctl.incarnation
     if log in state.cursors and stored in names and names.index(stored) < names.index(log):
         state.ctl.incarnation, state.ctl.partitions = log, 0
+
+
+def finish_first(archive, partition, to_offset):
+    """Where to skip to: a skip that was begun is finished before another one."""
+    chain = archive.find_chain(partition, -1)
+    begun = chain.last is not None and chain.last.kind == "skipped" and not chain.done
+    return chain.last.end if begun else to_offset

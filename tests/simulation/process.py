@@ -21,7 +21,7 @@ from stream_worker.worker import Worker
 from tests.simulation.background import SimulatedBackground
 from tests.simulation.broker import SimulatedLetters, SimulatedSource
 from tests.simulation.faults import Killed, Wire
-from tests.simulation.mended import MendedSource, forget_brands
+from tests.simulation.mended import MendedSource, finish_first, forget_brands
 from tests.simulation.rolling import SimulatedRolling
 from tests.simulation.store import SimulatedArchive, SimulatedObjects
 
@@ -101,7 +101,7 @@ class Process:
         self.dead, self.frozen = False, 0
         wire = Wire(world, self)
         profile, log, owner = world.profile, topic.log, f"w{number}"
-        self.source = (MendedSource if world.mended else SimulatedSource)(world, self, wire, topic)
+        self.source = (MendedSource if "polls" in world.mends else SimulatedSource)(world, self, wire, topic)
         self.background = SimulatedBackground()
         rolling = SimulatedRolling(world, wire, log, owner)
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)
@@ -143,7 +143,7 @@ class Process:
 
     def turn(self):
         """One turn of the loop; it may end in the middle."""
-        if self.world.mended:
+        if "brands" in self.world.mends:
             forget_brands(self)
         try:
             self.worker.turn(0.0)
@@ -190,6 +190,8 @@ class Operator:
         rolling = SimulatedRolling(world, wire, log, "operator")
         limits = limits_of(world.profile)
         try:
+            if "skips" in world.mends:
+                to_offset = finish_first(archive, partition, to_offset)
             skip(archive, rolling, limits, partition=partition, to_offset=to_offset, why="because")
         except (Misconfigured, Unavailable, Killed):
             return

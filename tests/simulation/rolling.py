@@ -65,7 +65,7 @@ class SimulatedRolling:
 
     def _run(self, name, *args):
         """Run a script on the server, under the eyes of the oracle."""
-        if self._world.mended and name == "seal":
+        if "log" in self._world.mends and name == "seal":
             choose_log(self._twin.state, self._world.broker.topics, self._log.name)
         oracle = self._world.oracle.rolling
         look = oracle.look(self._log.name, name, args)
