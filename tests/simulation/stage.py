@@ -58,7 +58,7 @@ class Stage:
         """The next requests of this name meet these faults."""
         self.world.planned.setdefault(what, []).extend(kinds)
 
-    def run(self, *processes, seconds=5, step_ms=1_000):
+    def run(self, *processes, seconds=12, step_ms=1_000):
         """Let processes turn and work for some time."""
         for _ in range(max(1, seconds * 1_000 // step_ms)):
             self.world.now_ms += step_ms
