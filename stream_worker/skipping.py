@@ -51,6 +51,7 @@ def skip(
     archive.create_manifest(partition, plan, Manifest(objects=[], outcomes=lost, late=0, partial=False))
     cursor = rolling.cursor(partition)
     if cursor is not None and cursor.next < plan.end:
-        floor = floor_ms(plan.watermark_end, limits.lateness_ms, limits.future_ms)
+        reached_ms = max(plan.watermark_end, cursor.watermark_ms)  # some of it may be counted already
+        floor = floor_ms(reached_ms, limits.lateness_ms, limits.future_ms)
         rolling.jump(partition, cursor.next, plan.end, plan.watermark_end, floor)
     return f"partition {partition}: left out [{plan.start}, {plan.end}): {plan.why}"

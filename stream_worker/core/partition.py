@@ -74,6 +74,7 @@ class Partition:
         self._chain_end: Plan | None = None  # the newest plan, finished or not
         self._cursor: Cursor | None = None
         self._readable_from = 0  # records below it are lost or skipped: Redis jumps over them
+        self._skips_known = False  # whether a plan that was skipped before the newest one would be known
         self._closing_gap = False
 
     @property
@@ -131,16 +132,16 @@ class Partition:
         """A3, A5: the whole chain: where to count again after Redis was lost, or to jump to."""
         assert self._head is not None
         if self._cursor is None:
-            at = lost_redis_start(
-                plans,
-                log_start=self._log.log_start,
-                horizon_offsets=self._limits.horizon_offsets,
-                base=horizon_base(self._head, self.number),
-            )
+            base, horizon = horizon_base(self._head, self.number), self._limits.horizon_offsets
+            at = lost_redis_start(plans, log_start=self._log.log_start, horizon_offsets=horizon, base=base)
             return [CreateCursor(at.next, at.watermark_ms, self._floor_ms(at.watermark_ms))]
+        self._skips_known = True
+        self._readable_from = max([self._readable_from, *(p.end for p in plans if p.kind == "skipped")])
+        if self._cursor.next >= self._readable_from:
+            return self._reconcile()
         target = jump_target(plans, self._readable_from)
         assert target is not None, "what the log lost is closed before a cursor jumps"
-        floor = self._floor_ms(target.watermark_ms)
+        floor = self._floor_ms(max(target.watermark_ms, self._cursor.watermark_ms))
         return [JumpCursor(self._cursor.next, target.next, target.watermark_ms, floor)]
 
     def _floor_ms(self, watermark_ms: int) -> int:
@@ -152,7 +153,8 @@ class Partition:
         self._closing_gap = self.archiving.in_gap
         if self._closing_gap:
             return self.archiving.advance(0.0)
-        if self._cursor.next < self._readable_from:
+        older = self._chain_end is not None and self._cursor.next < self._chain_end.start
+        if self._cursor.next < self._readable_from or (older and not self._skips_known):
             return [ListPlans()]
         self.counting.begin(self._cursor)
         return self._seek()
@@ -166,7 +168,8 @@ class Partition:
         else:
             self.watermark_ms = self._cursor.watermark_ms
         self._live_from = max(min(needed, self._cursor.next), log_start)
-        self.position = max(log_start, self._live_from - self._limits.horizon_offsets)
+        known_end = max(self._log.log_end, self.position)  # a log that was cut off tells it by its end
+        self.position = max(log_start, min(self._live_from - self._limits.horizon_offsets, known_end))
         self.at_end = False
         self._horizon.clear()
         self.archiving.read_again()
@@ -225,14 +228,11 @@ class Partition:
         """B4, B5: hand the batch to both sinks, each from its own cursor on."""
         gathered = self.archiving.gathered
         if gathered is not None:
+            letters = [letter for letter in rejected if letter.offset >= gathered.position]
             self.archiving.add(
-                part_from(part, gathered.position),
-                [letter for letter in rejected if letter.offset >= gathered.position],
-                position=self.position,
-                watermark_ms=self.watermark_ms,
-                value_bytes=value_bytes,
-                now_s=now_s,
-            )
+                part_from(part, gathered.position), letters, position=self.position,
+                watermark_ms=self.watermark_ms, value_bytes=value_bytes, now_s=now_s,
+            )  # fmt: skip
         calls = self.counting.add(Batch(part, self.position, self.watermark_ms))
         return [*calls, *self.archiving.advance(now_s)]
 
