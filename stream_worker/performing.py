@@ -5,18 +5,17 @@ Rules:
 2. Redis is asked from the loop's thread, all partitions in one round trip. While it is away, partitions that
    wait for it are paused; what was read of them is read again.
 3. The store, the broker's questions and dead letters are asked by the background thread.
-4. A partition whose stored state is unreadable stops with one clear line; the others go on.
+4. What a poll brought is not taken after a seek that followed it: it is from somewhere else.
+5. A partition whose stored state is unreadable stops with one clear line; the others go on.
 """
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 
-from stream_worker.core.layout import Head, StoredObject
+from stream_worker.core.layout import Head
 from stream_worker.core.operations import (
     Applied,
     Apply,
@@ -38,6 +37,7 @@ from stream_worker.core.operations import (
 )
 from stream_worker.core.partition import Partition
 from stream_worker.errors import StreamWorkerError, Unavailable
+from stream_worker.holding import Held, tell
 from stream_worker.observability.logs import Repeats
 from stream_worker.ports import Archive, Background, DeadLetters, Rolling, Source
 from stream_worker.recording import Recorder
@@ -47,26 +47,6 @@ REDIS_PAUSE_FIRST_S = 0.2
 REDIS_PAUSE_MAX_S = 5.0
 
 log = structlog.get_logger()
-
-OnRedis = Apply | ReadCursor | CreateCursor | JumpCursor
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A partition that is ours, and what it waits for."""
-
-    machine: Partition
-    epoch: int
-    on_redis: deque[OnRedis] = field(default_factory=deque)
-    ahead: bool = False  # paused: too far ahead of the slowest partition
-    interrupted: bool = False  # paused: Redis is away
-    stopped: bool = False
-
-    @property
-    def takes_records(self) -> bool:
-        """Whether records may be handed to the machine now."""
-        reading = self.machine.phase is Phase.READING and not self.machine.waits
-        return reading and not self.stopped and not self.interrupted
 
 
 class Performer:
@@ -88,6 +68,7 @@ class Performer:
         self.now_ms = 0  # Redis TIME of the last answer; 0 before the first
         self.redis_away = False
         self.topic: TopicFacts | None = None
+        self._topic_asked = False
         self.changed_brands: set[str] = set()
         self.changed_minutes_ms: set[int] = set()
         self._source, self._rolling, self._archive = source, rolling, archive
@@ -118,8 +99,7 @@ class Performer:
         for operation in operations:
             match operation:
                 case Seek(offset):
-                    self._source.seek(partition, offset)
-                    held.ahead = held.interrupted = False
+                    self._seek(held, offset)
                 case Commit(offset):
                     self._source.commit(partition, offset)
                 case Apply() | ReadCursor() | CreateCursor() | JumpCursor():
@@ -134,15 +114,31 @@ class Performer:
         except StreamWorkerError as error:
             self._stop(held, error)
 
+    def polling(self) -> None:
+        """A poll follows: what it brings is from behind all seeks so far."""
+        for held in self.held.values():
+            held.sought = False
+
+    def taker(self, partition: int) -> Held | None:
+        """Return the partition if it takes what was polled; what has to wait for Redis is read again."""
+        held = self.held.get(partition)
+        if held is None or held.takes_records:
+            return held
+        if held.machine.waits and not held.stopped:
+            self._interrupt(held)
+        return None
+
     def ask_topic(self) -> None:
         """Ask again, in the background, which incarnation the topic is and how many partitions it has."""
-        self._background.submit(TOPIC, 0, "topic", self._source.topic)
+        if not self._topic_asked:
+            self._topic_asked = True
+            self._background.submit(TOPIC, 0, "topic", self._source.topic, lookup=True)
 
     def take_completions(self, now_s: float) -> None:
         """Hand the answers of the background thread to their machines."""
         for done in self._background.completions():
             if done.partition == TOPIC:
-                self.topic = done.result  # type: ignore[assignment]
+                self.topic, self._topic_asked = done.result, False  # type: ignore[assignment]
                 continue
             held = self.held.get(done.partition)
             if held is None or held.epoch != done.epoch:
@@ -150,7 +146,7 @@ class Performer:
             if done.error is not None:
                 self._stop(held, done.error)
                 continue
-            self.step(held, partial(_answer, held.machine, done.name, done.result, now_s))
+            self.step(held, partial(tell, held.machine, done.name, done.result, now_s))
 
     def ask_redis(self, now_s: float) -> None:
         """Ask Redis all that is queued, again and again until nothing is, or it is away."""
@@ -217,9 +213,7 @@ class Performer:
         self._redis_again_s = now_s + self._redis_pause_s
         self._redis_pause_s = min(2 * self._redis_pause_s, REDIS_PAUSE_MAX_S)
         for held in waiting:
-            if not held.interrupted:
-                self._source.pause(held.machine.number)
-                held.interrupted = True
+            self._interrupt(held)
 
     def _redis_is_back(self) -> None:
         if self.redis_away:
@@ -228,8 +222,18 @@ class Performer:
         self._recorder.dependency("redis", up=True)
         for held in self.held.values():
             if held.interrupted and not held.stopped and held.machine.phase is Phase.READING:
-                self._source.seek(held.machine.number, held.machine.position)
-                held.interrupted = held.ahead = False
+                held.machine.at_end = False  # to be seen again
+                self._seek(held, held.machine.position)
+
+    def _interrupt(self, held: Held) -> None:
+        """Pause a partition until Redis is back; what was read of it meanwhile is read again."""
+        if not held.interrupted:
+            self._source.pause(held.machine.number)
+            held.interrupted = True
+
+    def _seek(self, held: Held, offset: int) -> None:
+        self._source.seek(held.machine.number, offset)
+        held.ahead, held.interrupted, held.sought = False, False, True
 
     def _ask_background(self, held: Held, operation: Operation) -> None:
         partition, archive = held.machine.number, self._archive
@@ -266,25 +270,3 @@ class Performer:
         held.on_redis.clear()
         self._source.pause(held.machine.number)
         self._background.cancel(held.machine.number, held.epoch)
-
-
-def _answer(machine: Partition, name: str, result: Any, now_s: float) -> list[Operation]:  # noqa: PLR0911 - a table
-    """Give an answer to the method that takes it (core/operations.py)."""
-    match name:
-        case "position":
-            return machine.assigned(result)
-        case "chain":
-            return machine.chain_is(result)
-        case "head":
-            return machine.head_is(result)
-        case "plans":
-            return machine.plans_are(result)
-        case "plan":
-            return machine.plan_is(result, now_s)
-        case "letters":
-            return machine.letters_sent()
-        case "rows":
-            objects: list[StoredObject] = result
-            return machine.rows_written(objects)
-        case _:
-            return machine.manifest_written(now_s)

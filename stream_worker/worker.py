@@ -15,9 +15,10 @@ import structlog
 
 from stream_worker.core.operations import Phase, TopicFacts
 from stream_worker.errors import Unavailable
+from stream_worker.holding import Held
 from stream_worker.minutes import Minutes
 from stream_worker.observability.logs import Repeats
-from stream_worker.performing import Held, Performer
+from stream_worker.performing import Performer
 from stream_worker.ports import Background, Poll, Source
 from stream_worker.recording import Recorder
 
@@ -69,20 +70,19 @@ class Worker:
 
     def turn(self, timeout_s: float) -> None:
         """One turn of the loop, top to bottom like the diagram."""
+        self._performer.polling()
         with self._recorder.stage("poll"):
             poll = self._source.poll(timeout_s)
         now_s = time.monotonic()
         self._take_assignment(poll)
         self._performer.take_completions(now_s)
         for partition, records in poll.records.items():  # decode, flags, score, fold, gather
-            held = self._performer.held.get(partition)
-            if held is not None and held.takes_records:
+            if (held := self._performer.taker(partition)) is not None:
                 with self._recorder.stage("partition"):
                     self._performer.step(held, partial(held.machine.records, records, now_s))
         self._performer.ask_redis(now_s)
         for partition, end in poll.ends.items():
-            held = self._performer.held.get(partition)
-            if held is not None and held.takes_records:
+            if (held := self._performer.taker(partition)) is not None:
                 self._performer.step(held, partial(held.machine.end_seen, end, now_s))
         self._performer.ask_redis(now_s)
         if now_s >= self._next_second_s:
@@ -132,7 +132,7 @@ class Worker:
     def _report(self) -> None:
         """Report every partition; one proved idle with the time before its end was asked for."""
         ends = self._source.answered_ends()
-        idle = [held for held in self._running() if held.machine.caught_up]
+        idle = [held for held in self._running() if held.machine.caught_up and not held.ahead]
         proved = {
             held.machine.number
             for held in idle
@@ -183,9 +183,8 @@ class Worker:
         if now_s < self._draw_again_s:
             return
         begun_s = time.monotonic()
-        brands, minutes_ms = self._performer.changed_brands, self._performer.changed_minutes_ms
+        self._minutes.draw(self._performer.changed_brands, self._performer.changed_minutes_ms)
         self._performer.changed_brands, self._performer.changed_minutes_ms = set(), set()
-        self._minutes.draw(brands, minutes_ms)
         ended_s = time.monotonic()
         self._draw_again_s = ended_s + (ended_s - begun_s) / DRAW_SHARE_MAX - EACH_S
 
@@ -227,13 +226,17 @@ class Worker:
         held = self._performer.held.values()
         return [one for one in held if one.machine.phase is Phase.READING and not one.stopped]
 
+    def _archives(self) -> bool:
+        """Whether a chunk is on its way to the store."""
+        return any(held.machine.archiving.on_its_way for held in self._running())
+
     def _leave(self) -> None:
         """Archive what was gathered if there is time, and leave the group."""
         deadline_s = time.monotonic() + FLUSH_S
         for held in self._running():
             self._source.pause(held.machine.number)
             self._performer.step(held, partial(held.machine.tick, time.monotonic(), flush=True))
-        while self._background.busy() and time.monotonic() < deadline_s:
+        while self._archives() and time.monotonic() < deadline_s:
             self._background.wait_idle(0.05)
             self._performer.take_completions(time.monotonic())
         self._background.close(1.0)
