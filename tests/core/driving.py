@@ -18,13 +18,14 @@ from stream_worker.core.operations import (
     JumpCursor,
     ListPlans,
     LookUp,
+    Phase,
     ReadCursor,
     Seek,
     SendLetters,
     StartLog,
     WriteRows,
 )
-from stream_worker.core.partition import Partition, Phase
+from stream_worker.core.partition import Partition
 from stream_worker.sinks.memory_rolling import MemoryRolling
 from stream_worker.sinks.memory_state import MemoryState
 from stream_worker.sources.memory import MemoryTopic
