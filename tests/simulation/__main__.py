@@ -5,7 +5,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.simulation.histories import live
+from tests.simulation.histories import MUST_BITE, live
 
 
 def main():
@@ -30,8 +30,11 @@ def main():
     took_s = time.monotonic() - begun
     for what, times in sorted(bites.items()):
         print(f"{times:9d}  {what}")
+    idle = [what for what in MUST_BITE if not bites[what]] if len(seeds) >= 200 else []
+    if idle:
+        print(f"never happened: {', '.join(idle)}", file=sys.stderr)
     print(f"{len(seeds)} histories, {len(wrong)} wrong, {len(seeds) / took_s:.1f} a second")
-    return 1 if wrong else 0
+    return 1 if wrong or idle else 0
 
 
 if __name__ == "__main__":

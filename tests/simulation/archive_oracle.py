@@ -30,6 +30,16 @@ class ArchiveOracle:
         begins = self._oracle.recount(log, partition).begins
         return {begins, *(plan["start"] for plan in plans), *(plan["end"] for plan in plans)}
 
+    def check_lost_start(self, log, partition, start):
+        """A new cursor stands at the last boundary that is a day older than the chain, or before it."""
+        plans = self._plans.get((log, partition), ())
+        if not plans or not self._oracle.recount(log, partition).whole:
+            return
+        newest_ms = plans[-1]["watermark_end"] - self._world.profile.day_ms
+        old = [plan["start"] for plan in plans if plan["watermark_start"] <= newest_ms]
+        latest = max(old, default=plans[0]["start"])
+        self.check(start <= latest, "counted again from too late", log, partition, start, latest)
+
     def end(self, log, partition):
         """Where the finished part of a chain ends."""
         plans = self._plans.get((log, partition))
@@ -159,6 +169,9 @@ class ArchiveOracle:
         self.check(len(sent) == len(rejected) or lost, "letters before the manifest", key, rejected)
         self.check(outcomes.get("rejected", 0) == len(rejected) or lost, "rejected", key, outcomes, rejected)
         self._check_lost(recount, start, end, lost, rows)
+        judged = {verdict.offset: verdict for verdict in recount.between(start, end)}
+        exact = all(_same_flags(row, judged[row.offset]) for row in rows)
+        self.check(exact or manifest["partial"], "flags without their horizon, and not said so", key)
         self._world.bites["rejected"] += len(rejected)
         self._world.bites["manifest with lost offsets"] += bool(lost)
         self._world.bites["partial manifest"] += manifest["partial"]
@@ -227,6 +240,11 @@ class ArchiveOracle:
 
 def _flags(row):
     return row.offset, row.id, row.duplicate, row.repeat, row.voice, row.late
+
+
+def _same_flags(row, verdict):
+    said = (verdict.duplicate, verdict.repeat, verdict.voice)
+    return (row.duplicate, row.repeat, row.voice) == said
 
 
 def _log_of(name):

@@ -83,6 +83,7 @@ class _Fetch:
     position: int | None = None
     paused: bool = True
     end_said: bool = False
+    stalled_until_ms: int = 0
 
 
 class SimulatedSource:
@@ -114,9 +115,17 @@ class SimulatedSource:
         if self._world.is_down("broker") or self._topic is not self._world.broker.topic:
             return poll
         for partition, fetch in self.fetches.items():
-            if not fetch.paused and fetch.position is not None:
+            if not fetch.paused and fetch.position is not None and not self._stalls(fetch):
                 self._fetch(partition, fetch, poll)
         return poll
+
+    def _stalls(self, fetch):
+        """A fetch may take long; the broker answers questions meanwhile."""
+        world = self._world
+        if world.hostile and world.rng.random() < world.profile.stall:
+            world.bites["fetch stalled"] += 1
+            fetch.stalled_until_ms = world.now_ms + world.rng.randint(1_000, 30_000)
+        return world.hostile and world.now_ms < fetch.stalled_until_ms
 
     def _take_events(self):
         if self.deaf_polls:

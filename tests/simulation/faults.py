@@ -41,12 +41,14 @@ class Profile:
     seconds_max: float = 8.0
     memory_max_bytes: int = 1 << 20
     max_brands: int = 10_000
+    day_ms: int = 86_400_000  # how much is counted again when Redis was lost
     increments_max: int = 5_000
     start: str = "earliest"
     backlog: int = 6  # records per partition before the first start
     quiet_minutes: int = 0  # after the end of all input: time for episodes to end
     fetch: tuple = (1, 2, 3, 5, 9)  # records a poll may bring of a partition
     end_with_records: float = 0.5  # chance that a poll brings the last records and the end at once
+    stall: float = 0.0  # share of polls after which a fetch takes long
     request: float = 0.0  # share of requests that a fault hits
     events: dict = field(default_factory=dict)  # name of a method of `World` -> weight
 
@@ -67,7 +69,7 @@ RARE = {  # requests that few histories make often: a fault hits them more often
     "create_cursor": 8,
     "jump": 10,
     "create head": 8,
-    "create plan": 3,
+    "create plan": 8,
     "create manifest": 3,
     "create rows": 2,
     "send letter": 3,

@@ -8,6 +8,42 @@ from random import Random
 from tests.simulation.faults import Profile, Violation
 from tests.simulation.world import World
 
+REQUESTS = (
+    *(
+        "apply",
+        "cursor",
+        "create_cursor",
+        "jump",
+        "seal",
+        "close",
+        "shard",
+        "brands",
+        "next_sealed",
+        "history",
+    ),
+    *("create head", "create plan", "create rows", "create manifest", "list plans", "read plan"),
+    *("read head", "read manifest", "read rows", "send letter", "position", "starts", "topic"),
+)
+
+MUST_BITE = (
+    *("kill between steps", "kill_before", "kill_after", "late_and_kill", "freeze_before", "freeze_after"),
+    *("lost_request", "lost_answer", "late_request", "late request arrived", "repeated_request"),
+    *("torn pipeline", "zombie", "rebalance", "everybody slept", "the group returned", "fetch stalled"),
+    *("redis was away", "store was away", "broker was away", "letters was away"),
+    *("redis rolled back", "redis found behind", "redis emptied", "no cursor found", "sealed again"),
+    *("cursor created after a loss", "CAS miss", "adopted plan", "adopted head", "object was there"),
+    *("rows of another model", "minute of two models", "offsets reset forward", "offsets reset back"),
+    *("topic recreated", "worker saw another log", "partition added", "skipped on the record"),
+    *("retention ate what was not archived", "manifest with lost offsets", "partial manifest"),
+    *("cursor jumped", "said: partition out of range", "said: rows forgotten", "offset without a record"),
+    *("duplicate", "repeat", "rejected", "expired", "brand refused"),
+    *("late by its own watermark", "late after the seal", "sealed incomplete", "partition held"),
+    *("proof of idleness", "pause of a partition that is ahead", "close refused"),
+    *("episode opened", "episode resolved"),
+    *(f"fault at {what}" for what in REQUESTS),
+)
+"""What must have happened in any two hundred histories, or they show less than they say."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -30,6 +66,7 @@ EVENTS = {  # name of a method of `World` -> weight; a turn of some loop has 40
     "empty_redis": 0.25,
     "reset_offsets": 1.0,
     "outage": 0.6,
+    "sleep": 0.3,
     "upgrade": 0.6,
 }
 SELDOM = {  # these blur what can be recounted, or replace it: few histories have them
@@ -59,7 +96,9 @@ def profile_of(seed):
         start=rng.choice(("earliest", "earliest", "latest")),
         backlog=rng.choice((0, 6, 15)),
         quiet_minutes=rng.choice((0, 0, 0, 0, 35)),
-        request=rng.choice((0.002, 0.01, 0.03)),
+        request=rng.choice((0.002, 0.01, 0.03, 0.06)),
+        stall=rng.choice((0.0, 0.03, 0.1)),
+        day_ms=rng.choice((86_400_000, 120_000)),
         events=events,
     )
 

@@ -21,7 +21,7 @@ from stream_worker.worker import Worker
 from tests.simulation.background import SimulatedBackground
 from tests.simulation.broker import SimulatedLetters, SimulatedSource
 from tests.simulation.faults import Killed, Wire
-from tests.simulation.mended import MendedSource, finish_first, forget_brands
+from tests.simulation.mended import finish_first, forget_brands
 from tests.simulation.rolling import SimulatedRolling
 from tests.simulation.store import SimulatedArchive, SimulatedObjects
 
@@ -101,7 +101,7 @@ class Process:
         self.dead, self.frozen = False, 0
         wire = Wire(world, self)
         profile, log, owner = world.profile, topic.log, f"w{number}"
-        self.source = (MendedSource if "polls" in world.mends else SimulatedSource)(world, self, wire, topic)
+        self.source = SimulatedSource(world, self, wire, topic)
         self.background = SimulatedBackground()
         rolling = SimulatedRolling(world, wire, log, owner)
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)

@@ -68,10 +68,20 @@ class SimulatedRolling:
         if "log" in self._world.mends and name == "seal":
             choose_log(self._twin.state, self._world.broker.topics, self._log.name)
         oracle = self._world.oracle.rolling
+        oracle.script_runs()
         look = oracle.look(self._log.name, name, args)
         answer = self._twin.apply(args)[0] if name == "apply_one" else getattr(self._twin, name)(*args)
         getattr(oracle, name)(self._log.name, look, answer, *args)
         return answer
+
+    def _read(self, name, *args):
+        """Ask by a script that changes nothing the oracle keeps an account of, but that it ran."""
+
+        def effect():
+            self._world.oracle.rolling.script_runs()
+            return getattr(self._twin, name)(*args)
+
+        return self._wire.ask("redis", name, effect)
 
     def cursor(self, partition):
         return self._wire.ask("redis", "cursor", lambda: self._twin.cursor(partition))
@@ -83,13 +93,13 @@ class SimulatedRolling:
         return self._wire.ask("redis", "shard", lambda: self._twin.shard(number))
 
     def next_sealed(self, after_ms):
-        return self._wire.ask("redis", "next_sealed", lambda: self._twin.next_sealed(after_ms))
+        return self._read("next_sealed", after_ms)
 
     def history(self, brand, hours_ms):
         return self._wire.ask("redis", "history", lambda: self._twin.history(brand, hours_ms))
 
     def lease(self, name, owner, ttl_ms):
-        return self._wire.ask("redis", "lease", lambda: self._twin.lease(name, owner, ttl_ms))
+        return self._read("lease", name, owner, ttl_ms)
 
     def notify(self, kind, minutes_ms, brands):
         """Nothing judges or counts by notices; they are tested elsewhere."""

@@ -7,10 +7,11 @@ import copy
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from stream_worker.sinks.memory_state import Minute
 from tests.simulation.judgements import check_close
 from tests.simulation.picture import check_history, check_log
 from tests.simulation.process import score_of
-from tests.simulation.seals import check_seal
+from tests.simulation.seals import check_held, check_seal
 
 MINUTE_MS = 60_000
 MEASURES = ("n", "neg", "neu", "pos", "uncertain", "unscored", "sum", "repeats", "voices", "neg_voices")
@@ -23,7 +24,9 @@ class Seen:
     next: dict = field(default_factory=dict)  # (log, partition) -> cursor
     alive_ms: dict = field(default_factory=dict)  # (log, partition) -> last progress, proof or pause
     jumped: list = field(default_factory=list)  # (log, partition, from, to)
-    began: dict = field(default_factory=dict)  # (log, partition) -> where its cursor was created
+    first_seen_ms: dict = field(default_factory=dict)  # (log, partition) -> first seal that knew of it
+    script_ms: int = 0
+    returned_ms: int = 0  # the group was away until then
     cells: dict = field(default_factory=lambda: defaultdict(dict))  # minute -> (network, brand, late) -> sums
     models: dict = field(default_factory=lambda: defaultdict(set))
     first: dict = field(default_factory=dict)  # brand -> its first on-time minute
@@ -66,6 +69,14 @@ class RollingOracle:
         if times:
             self.world.bites[what] += times
 
+    def script_runs(self):
+        """Any script notes that the group returns after 30 s without one."""
+        now_ms = self.world.now_ms + 1  # the clock of Redis moves with every script
+        if self.seen.script_ms and now_ms - self.seen.script_ms > 30_000:
+            self.seen.returned_ms = now_ms
+            self.bite("the group returned")
+        self.seen.script_ms = now_ms
+
     def look(self, log, name, args):
         """What is stored before a script runs: the cursor it is about, sealed, floor."""
         partition = args[0].partition if name == "apply_one" else args[0]
@@ -85,7 +96,9 @@ class RollingOracle:
         for verdict in recount.between(recount.begins, start):
             held_wholly = verdict.mention and verdict.mention.minute_ms >= self.state.ctl.floor
             self.check(not held_wholly or not recount.whole, "floor below what is not counted", key, start)
-        self.seen.next[key] = self.seen.began[key] = start
+        self._check_floor(watermark_ms)
+        self.oracle.archive.check_lost_start(log, partition, start)
+        self.seen.next[key] = start
         if self.seen.sealed is None:
             self.seen.sealed = self.state.ctl.sealed
 
@@ -96,9 +109,15 @@ class RollingOracle:
         self.bite("cursor jumped")
         self.check(to > expected, "a jump goes forward", log, partition, expected, to)
         self._check_boundary(log, partition, to, watermark_ms)
+        self._check_floor(watermark_ms)
         self.seen.next[log, partition] = to
         self.seen.jumped.append((log, partition, expected, to))
         self.seen.alive_ms[log, partition] = self.world.now_ms
+
+    def _check_floor(self, watermark_ms):
+        """The first minute behind all that an event time may have reached before that watermark."""
+        least_ms = watermark_ms + self.world.profile.lateness_ms + 5 * MINUTE_MS
+        self.check(self.state.ctl.floor > least_ms, "floor", self.state.ctl.floor, watermark_ms)
 
     def _check_boundary(self, log, partition, offset, watermark_ms):
         boundaries = self.oracle.archive.boundaries(log, partition)
@@ -206,7 +225,7 @@ class RollingOracle:
             for measure, value in zip(MEASURES, sums, strict=True)
             if value
         }
-        stored = self.state.minutes[minute]
+        stored = self.state.minutes.get(minute, Minute())
         fields = {name: value for name, value in stored.fields.items() if value and name.count(":") > 1}
         wrong = {k: (expected.get(k), fields.get(k)) for k in expected.keys() | fields.keys()
                  if expected.get(k) != fields.get(k)}  # fmt: skip
@@ -232,8 +251,10 @@ class RollingOracle:
 
     def seal(self, log, look, answer, partition_count, lateness_ms, max_hold_ms):
         self.bite("partition held", len(answer.held))
+        if self.state.ctl.incarnation == log:
+            check_held(self, log, answer, max_hold_ms)
         if (self.state.ctl.sealed or 0) != look[1]:
-            check_seal(self, log, answer, look[1], self.state.ctl.sealed, max_hold_ms)
+            check_seal(self, log, answer, look[1], self.state.ctl.sealed)
 
     def close(self, log, look, answer, call):
         if not answer:

@@ -3,7 +3,18 @@
 MINUTE_MS = 60_000
 
 
-def check_seal(oracle, log, answer, before, after, max_hold_ms):
+def check_held(oracle, log, answer, max_hold_ms):
+    """Held is who gave no sign of life for too long, and nobody else."""
+    seen = oracle.seen
+    for partition in range(oracle.state.ctl.partitions):
+        key = log, partition
+        since = seen.first_seen_ms.setdefault(key, answer.now_ms)
+        silent_ms = answer.now_ms - max(since, seen.returned_ms, seen.alive_ms.get(key, 0))
+        held = partition in answer.held
+        oracle.check(held == (silent_ms > max_hold_ms), "held", key, held, silent_ms)
+
+
+def check_seal(oracle, log, answer, before, after):
     """Sealed has moved."""
     state, seen = oracle.state, oracle.seen
     oracle.check(after > before, "sealed goes back", before, after)
@@ -18,9 +29,6 @@ def check_seal(oracle, log, answer, before, after, max_hold_ms):
     sealed = [minute for minute in seen.marks if before <= minute < after]
     for partition in range(state.ctl.partitions):
         held = partition in answer.held
-        if held:
-            silent_ms = answer.now_ms - seen.alive_ms.get((log, partition), 0)
-            oracle.check(silent_ms > max_hold_ms, "a living partition is held", log, partition, silent_ms)
         for minute in sealed:
             passed = _has_passed(oracle, log, partition, minute + MINUTE_MS)
             what = (log, partition, minute)

@@ -12,6 +12,7 @@ from random import Random
 from unittest.mock import patch
 
 from stream_worker import minutes, performing, worker
+from stream_worker.core import assignment
 from stream_worker.errors import Unavailable
 from tests.simulation.broker import Broker, Topic
 from tests.simulation.faults import Said, Violation
@@ -56,6 +57,7 @@ class World:
         said = Said(self.bites)
         with ExitStack() as stack:
             stack.enter_context(patch.object(worker, "time", self))
+            stack.enter_context(patch.object(assignment, "DAY_MS", self.profile.day_ms))
             for module in (worker, performing, minutes):
                 stack.enter_context(patch.object(module, "log", said))
             yield
@@ -108,9 +110,9 @@ class World:
         self.rebalance()
         end_ms = self.streams.newest_ms + (1 + self.profile.quiet_minutes) * 60_000
         for _ in range(ROUNDS_MAX):
-            self.now_ms += 7_000
+            self.now_ms += 12_000
             for process in self._running():
-                for _ in range(3):
+                for _ in range(2):
                     process.turn()
                     for _ in range(2 * process.background.busy()):
                         process.work()
@@ -242,11 +244,16 @@ class World:
         """An operator leaves records out, on the record; the command may die anywhere."""
         partition = self.rng.randrange(len(self.broker.topic.partitions))
         log = self.broker.topic.partitions[partition]
-        Operator(self).skip(partition, self.rng.randint(log.start, log.end))
+        Operator(self).skip(partition, self.rng.randint(max(log.start, log.end - 9), log.end))
 
     def outage(self):
         server = self.rng.choice(("redis", "store", "broker", "letters"))
         self._down_until_ms[server] = self.now_ms + self.rng.randint(500, 25_000)
+
+    def sleep(self):
+        """Nobody runs for a while: the group was away."""
+        self.now_ms += self.rng.randint(20_000, 120_000)
+        self.bites["everybody slept"] += 1
 
     def is_down(self, server):
         return self.now_ms < self._down_until_ms.get(server, 0)
