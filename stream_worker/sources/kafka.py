@@ -3,7 +3,8 @@
 Rules:
 1. Kafka's committed offset is a hint. A partition is paused from its assignment until the first `seek`.
 2. Assignments and losses come back in the result of `poll`; nothing happens inside a callback.
-3. The broker's `auto.offset.reset` never decides: a position out of the log is reported.
+3. The broker's `auto.offset.reset` never decides: a position out of the log is reported. The client then
+   stops fetching for good and refuses to seek, so the partition is assigned to it anew at the next seek.
 4. `position`, `starts` and `topic` wait for the broker and may be called from another thread; all else
    belongs to the loop's thread and does not wait.
 """
@@ -13,6 +14,7 @@ from concurrent.futures import Future
 from typing import Any, Literal
 
 from confluent_kafka import (
+    OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -26,8 +28,6 @@ from stream_worker.core.operations import LogPosition, TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.ports import Poll
 from stream_worker.sources.topic import ANSWER_TIMEOUT_S, describe
-
-OFFSET_BEGINNING, OFFSET_INVALID = 0, -1
 
 CONSUMER_PROPERTIES: dict[str, Any] = {
     "enable.auto.commit": False,
@@ -79,6 +79,7 @@ class KafkaSource:
         self._revoked: list[int] = []
         self._assigned: list[int] = []
         self._to_seek: dict[int, int] = {}
+        self._stranded: set[int] = set()  # out of the log: the client fetches and seeks no more
         self._ends: dict[TopicPartition, Future[Any]] | None = None
         self.commits_failed = 0
         self._consumer.subscribe(
@@ -107,8 +108,11 @@ class KafkaSource:
             if ends:
                 ends.pop(partition, None)  # the end was seen before this record
         revoked, self._revoked, assigned, self._assigned = self._revoked, [], self._assigned, []
-        for partition in self._to_seek.keys() & taken.keys():
-            del taken[partition]  # from before a seek that is still to be made
+        for partition in self._to_seek:  # what comes from before a seek that is still to be made
+            taken.pop(partition, None)
+            ends.pop(partition, None)
+        self._stranded.update(out_of_range)
+        out_of_range = [partition for partition in out_of_range if partition not in self._to_seek]
         records = {partition: Records(*columns) for partition, columns in taken.items()}
         return Poll(revoked, assigned, records, ends, out_of_range)
 
@@ -186,7 +190,7 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for at in partitions:
-            at.offset = OFFSET_BEGINNING  # never read: paused until we seek
+            at.offset = OFFSET_BEGINNING  # never read: paused until we seek; 0 may be out of the log
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
         self._assigned += [at.partition for at in partitions]
@@ -195,6 +199,7 @@ class KafkaSource:
         consumer.incremental_unassign(partitions)
         for at in partitions:
             self._to_seek.pop(at.partition, None)
+            self._stranded.discard(at.partition)
             if at.partition in self._assigned:
                 self._assigned.remove(at.partition)
             else:
@@ -204,7 +209,12 @@ class KafkaSource:
         for partition, offset in list(self._to_seek.items()):
             at = TopicPartition(self._topic, partition, offset)
             try:
-                self._consumer.seek(at)
+                if partition in self._stranded:
+                    self._consumer.incremental_unassign([at])
+                    self._consumer.incremental_assign([at])
+                    self._stranded.remove(partition)
+                else:
+                    self._consumer.seek(at)
                 self._consumer.resume([at])
             except KafkaException as failure:
                 if failure.args[0].code() != KafkaError._STATE:  # noqa: SLF001 - its public name
