@@ -30,7 +30,7 @@ def main():
     took_s = time.monotonic() - begun
     for what, times in sorted(bites.items()):
         print(f"{times:9d}  {what}")
-    idle = [what for what in MUST_BITE if not bites[what]] if len(seeds) >= 200 else []
+    idle = [what for what in MUST_BITE if not bites[what]] if len(seeds) >= 300 else []
     if idle:
         print(f"never happened: {', '.join(idle)}", file=sys.stderr)
     print(f"{len(seeds)} histories, {len(wrong)} wrong, {len(seeds) / took_s:.1f} a second")

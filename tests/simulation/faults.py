@@ -45,6 +45,7 @@ class Profile:
     increments_max: int = 5_000
     start: str = "earliest"
     backlog: int = 6  # records per partition before the first start
+    past_hours: int = 0  # over which the backlog is spread
     quiet_minutes: int = 0  # after the end of all input: time for episodes to end
     fetch: tuple = (1, 2, 3, 5, 9)  # records a poll may bring of a partition
     end_with_records: float = 0.5  # chance that a poll brings the last records and the end at once
@@ -65,16 +66,21 @@ KINDS = {
     "freeze_after": 1,
 }
 
-RARE = {  # requests that few histories make often: a fault hits them more often
+RARE = {  # requests that few histories make often: a fault hits them so many times as often
     "create_cursor": 8,
-    "jump": 10,
+    "jump": 60,
+    "history": 4,
     "create head": 8,
-    "create plan": 8,
-    "create manifest": 3,
-    "create rows": 2,
-    "send letter": 3,
+    "create plan": 15,
+    "create manifest": 6,
+    "create rows": 4,
+    "read plan": 3,
+    "read manifest": 3,
+    "read rows": 40,
+    "send letter": 8,
     "seal": 2,
 }
+SHARE_MAX = 0.4
 
 
 class Wire:
@@ -94,7 +100,8 @@ class Wire:
             raise Unavailable(f"{server} is down")
         if world.planned.get(what):
             return getattr(self, f"_{world.planned[what].pop(0)}")(effect)
-        if not world.hostile or world.rng.random() >= world.profile.request * RARE.get(what, 1):
+        share = min(SHARE_MAX, world.profile.request * RARE.get(what, 1))
+        if not world.hostile or world.rng.random() >= share:
             return effect()
         kind = world.rng.choices(self._kinds, self._weights)[0]
         world.bites[kind] += 1

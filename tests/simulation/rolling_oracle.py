@@ -185,6 +185,7 @@ class RollingOracle:
                 continue
             self.bite("late by its own watermark", verdict.late)
             self.bite("late after the seal", not verdict.late and minute < sealed)
+            self.bite("late, and its minute is in history only", minute < self.state.ctl.trimmed)
             self._add(verdict, model, late=verdict.late or minute < sealed)
             touched.add(minute)
         for minute in blurred:

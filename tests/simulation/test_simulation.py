@@ -6,7 +6,7 @@ import pytest
 
 from tests.simulation.histories import MUST_BITE, live
 
-HISTORIES = 200
+HISTORIES = 300
 
 
 @pytest.mark.timeout(600)

@@ -24,6 +24,7 @@ from tests.simulation.store import Store
 from tests.simulation.streams import Streams
 
 BEGIN_MS = 1_763_812_800_000  # 2025-11-22 12:00 UTC
+HOUR_MS = 3_600_000
 NESTED_MAX = 2
 ROUNDS_MAX = 600
 
@@ -75,8 +76,11 @@ class World:
     def run(self):
         """Live through the history. Raises Violation."""
         with self.clock():
+            self.now_ms -= self.profile.past_hours * HOUR_MS
             for _ in range(self.profile.backlog):
                 self.streams.produce_everywhere()
+                self.now_ms += self.profile.past_hours * HOUR_MS // self.profile.backlog
+            self.now_ms = max(self.now_ms, BEGIN_MS)
             for _ in range(self.profile.workers):
                 self.start()
             self.redis.snapshot()
@@ -248,7 +252,8 @@ class World:
 
     def outage(self):
         server = self.rng.choice(("redis", "store", "broker", "letters"))
-        self._down_until_ms[server] = self.now_ms + self.rng.randint(500, 25_000)
+        longest_ms = 90_000 if server == "letters" else 25_000  # letters are seldom sent
+        self._down_until_ms[server] = self.now_ms + self.rng.randint(500, longest_ms)
 
     def sleep(self):
         """Nobody runs for a while: the group was away."""
