@@ -10,7 +10,8 @@ from confluent_kafka.admin import AdminClient
 from models.registry import Description, describe
 from stream_worker import skipping
 from stream_worker.errors import Misconfigured, StreamWorkerError
-from stream_worker.settings import Settings, client_properties
+from stream_worker.kafka_settings import client_properties
+from stream_worker.settings import Settings
 from stream_worker.sinks.dead_letters import read_letters
 from stream_worker.sources.topic import Topic, log_end
 from stream_worker.sources.topic import describe as describe_topic

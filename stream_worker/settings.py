@@ -1,27 +1,17 @@
 """Every setting: one frozen tree, one group per adapter, with its default, its limits and its meaning.
 
 Rules:
-1. This file is the only list. config/default.toml, docs/configuration.md and the JSON Schema are made
-   from it; a test fails when they differ.
+1. This file (with kafka_settings.py) is the only list. config/default.toml, docs/configuration.md and the JSON
+   Schema are made from it; a test fails when they differ.
 2. Environment over file over default; see configuration.py, the only place that reads either.
 3. The defaults run against localhost. A secret is a type, so that nothing prints it by accident.
 """
 
-import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -29,38 +19,10 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from stream_worker.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
+from stream_worker.kafka_settings import Kafka
+from stream_worker.setting import Duration, Group, Size, setting
 
 ENV_PREFIX: Final = "STREAM_WORKER_"
-
-Duration = Annotated[
-    dt.timedelta,
-    BeforeValidator(parse_duration),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["200ms", "30s", "5m"]}),
-]
-Size = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN, "examples": ["64KiB", "16MiB"]}),
-]
-
-PROTOCOL_PROPERTIES: Final = frozenset(
-    {
-        "auto.commit.enable", "auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store",
-        "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
-        "partition.assignment.strategy", "enable.idempotence", "acks", "message.timeout.ms",
-    }
-)  # fmt: skip
-"""librdkafka properties that the delivery protocol rests on."""
-
-
-def setting(default: Any, meaning: str, **limits: Any) -> Any:
-    """Return a field with its default and limits as people write them; defaults are checked like values."""
-    parsed: dict[str, Any] = {
-        key: parse_duration(limit) if key in ("ge", "le") and isinstance(limit, str) else limit
-        for key, limit in limits.items()
-    }
-    return Field(default=default, description=meaning, validate_default=True, **parsed)
 
 
 def _absolute(url: str) -> str:
@@ -72,71 +34,7 @@ def _absolute(url: str) -> str:
     return Path(rest).absolute().resolve().as_uri()
 
 
-def _no_protocol_property(extra: dict[str, str]) -> dict[str, str]:
-    typed = {key.replace("_", ".") for key in Kafka.model_fields}
-    for key in extra:
-        if key in PROTOCOL_PROPERTIES:
-            raise ValueError(f"must not have {key}: the guarantee rests on it; take it out")
-        if key in typed:
-            raise ValueError(f"must not have {key}: set kafka.{key.replace('.', '_')} instead")
-    return extra
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Kafka(_Group):
-    """Where the mentions come from."""
-
-    bootstrap_servers: str = setting("localhost:9092", "Brokers, host:port, comma-separated.", min_length=1)
-    topic: str = setting("mentions", "The topic of the mentions.", min_length=1, max_length=249)
-    group: str = setting(
-        "stream-worker", "The consumer group; all workers of one system share it.", min_length=1
-    )
-    dead_letter_topic: str = setting(
-        "mentions.dead-letters",
-        "Where rejected records go; created if missing.",
-        min_length=1,
-        max_length=249,
-    )
-    start: Literal["earliest", "latest"] = setting(
-        "earliest", "Where the very first start begins; afterwards the archive decides."
-    )
-    session_timeout: Duration = setting(
-        "45s", "A worker silent for this long loses its partitions.", ge="1s", le="30m"
-    )
-    broker_time: Literal["require", "warn", "ignore"] = setting(
-        "warn", "What to do when the topic lets producers set record times more than 5 minutes ahead."
-    )
-    batch_records_max: int = setting(5_000, "Records of one poll at most.", ge=1, le=20_000)
-    security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = setting(
-        "plaintext", "How the brokers are spoken to."
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = setting(
-        None, "How the worker says who it is, with a sasl protocol."
-    )
-    sasl_username: str | None = setting(None, "User, with a sasl protocol.")
-    sasl_password: SecretStr | None = setting(None, "Password, with a sasl protocol.")
-    ssl_ca_location: str | None = setting(None, "File of the authorities to trust; the system's if absent.")
-    ssl_certificate_location: str | None = setting(None, "File of the worker's own certificate, PEM.")
-    ssl_key_location: str | None = setting(None, "File of its private key, PEM.")
-    ssl_key_password: SecretStr | None = setting(None, "Password of that key.")
-    extra: Annotated[dict[str, str], AfterValidator(_no_protocol_property)] = setting(
-        {}, "Any other librdkafka property, but those the guarantee rests on."
-    )
-
-    @model_validator(mode="after")
-    def _sasl_is_whole(self) -> Self:
-        named = (self.sasl_mechanism, self.sasl_username, self.sasl_password)
-        if self.security_protocol.startswith("sasl") and None in named:
-            raise ValueError(
-                f"security_protocol {self.security_protocol} needs sasl_mechanism, _username and _password"
-            )
-        return self
-
-
-class Redis(_Group):
+class Redis(Group):
     """The rolling picture and its cursors."""
 
     url: SecretStr = setting("redis://localhost:6379/0", "redis://, rediss:// or unix:// address.")
@@ -149,7 +47,7 @@ class Redis(_Group):
     )
 
 
-class Archive(_Group):
+class Archive(Group):
     """Every scored mention, as Parquet, in a folder or a bucket."""
 
     url: Annotated[str, AfterValidator(_absolute)] = setting(
@@ -175,7 +73,7 @@ class Archive(_Group):
         return self
 
 
-class Windows(_Group):
+class Windows(Group):
     """Time: what is late, what is a duplicate, and how long a slow partition is waited for.
 
     The first five stand in every plan of the archive, since verdicts depend on them.
@@ -198,7 +96,7 @@ class Windows(_Group):
     )
 
 
-class Model(_Group):
+class Model(Group):
     """Which model scores."""
 
     scorer: Literal["model", "none"] = setting("model", "`none` leaves every mention unscored.")
@@ -208,14 +106,14 @@ class Model(_Group):
     )
 
 
-class Http(_Group):
+class Http(Group):
     """Probes and metrics."""
 
     host: str = setting("127.0.0.1", "Address to listen at; 0.0.0.0 for all, in a container.", min_length=1)
     port: int = setting(8081, "Port of /livez, /readyz and /metrics; 0 takes any free one.", ge=0, le=65_535)
 
 
-class Log(_Group):
+class Log(Group):
     """What the worker says, on stderr."""
 
     format: Literal["auto", "json", "console"] = setting(
@@ -254,31 +152,3 @@ class Settings(BaseSettings):
         names = env_settings.env_vars
         env_settings.env_vars = {name: names[name] for name in names if not name.endswith("_file")}
         return env_settings, init_settings
-
-
-def client_properties(kafka: Kafka) -> dict[str, str]:
-    """Return the librdkafka properties of any client: brokers, security and the extra ones.
-
-    The library is told to be quiet: it would write to stderr by itself, many lines a second while a broker
-    is away. What went wrong reaches us through errors and callbacks.
-    """
-    typed = {
-        "bootstrap.servers": kafka.bootstrap_servers,
-        "security.protocol": kafka.security_protocol,
-        "sasl.mechanism": kafka.sasl_mechanism,
-        "sasl.username": kafka.sasl_username,
-        "sasl.password": _revealed(kafka.sasl_password),
-        "ssl.ca.location": kafka.ssl_ca_location,
-        "ssl.certificate.location": kafka.ssl_certificate_location,
-        "ssl.key.location": kafka.ssl_key_location,
-        "ssl.key.password": _revealed(kafka.ssl_key_password),
-    }
-    return {
-        "log_level": "0",
-        **kafka.extra,
-        **{key: value for key, value in typed.items() if value is not None},
-    }
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()

@@ -21,13 +21,14 @@ from stream_worker.core.layout import Limits, Log
 from stream_worker.core.operations import TopicFacts
 from stream_worker.core.partition import Partition, Score
 from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.kafka_settings import client_properties
 from stream_worker.minutes import Minutes
 from stream_worker.observability.health import Health, HealthServer
 from stream_worker.observability.logs import Repeats, configure
 from stream_worker.observability.metrics import Metrics
 from stream_worker.performing import Performer
 from stream_worker.recording import Recorder
-from stream_worker.settings import Settings, client_properties
+from stream_worker.settings import Settings
 from stream_worker.sinks.archive import ObjectArchive
 from stream_worker.sinks.background import Background
 from stream_worker.sinks.dead_letters import KafkaDeadLetters, ensure_topic

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_worker import units
 from stream_worker.configuration import LEAVES, load
 from stream_worker.errors import Misconfigured
-from stream_worker.settings import PROTOCOL_PROPERTIES, client_properties
+from stream_worker.kafka_settings import PROTOCOL_PROPERTIES, client_properties
 
 SECRET = "hunter2-planted"
 
