@@ -1,7 +1,7 @@
 """Every setting: one frozen tree, one group per adapter, with its default, its limits and its meaning.
 
 Rules:
-1. This file (with kafka_settings.py) is the only list. config/default.toml, docs/configuration.md and the JSON
+1. This file and kafka_settings.py are the only list. config/default.toml, docs/configuration.md and the JSON
    Schema are made from it; a test fails when they differ.
 2. Environment over file over default; see configuration.py, the only place that reads either.
 3. The defaults run against localhost. A secret is a type, so that nothing prints it by accident.
