@@ -21,7 +21,7 @@ demo: $(PROJECT) ## see it work: the main job on servers from wheels (ARGS="--du
 	@$(BIN)/stream-worker demo $(ARGS)
 
 test: $(PROJECT) ## run the tests against the best servers that are here
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(CORES) --maxschedchunk 4 $(ARGS)
 
 check: $(PROJECT) ## format, lint, types, layers, spelling, docs
 	$(BIN)/ruff format --check .
@@ -40,6 +40,7 @@ servers: $(JARS)/.complete ## fetch Apache Kafka for the tests (needs Java 17+ a
 bench: $(PROJECT) ## measure one worker beside a raw read of the same topic (ARGS="--mentions 500000")
 	@$(BIN)/python -m bench.throughput $(ARGS)
 
+CORES ?= 2
 HISTORIES ?= 1000
 simulate: $(PROJECT) ## run the step machines through hostile histories (HISTORIES=1000)
 	$(BIN)/python -m tests.simulation --histories $(HISTORIES) $(ARGS)

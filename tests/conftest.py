@@ -10,10 +10,30 @@ from tests.servers import s3 as s3_places
 from tests.servers.choice import choose
 
 _STARTED = pytest.StashKey()
+LONGEST = ("test_hostile", "test_simulation", "test_replay_real_file", "test_demo")
 
 
 def pytest_configure(config):
     config.stash[_STARTED] = {}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Begin with the longest, so that no core waits for the other at the end; the rest stays in random order."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
+
+
+def pytest_sessionfinish(session):
+    """Tell the process that prints the summary which servers this one used (with `-n`)."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["servers"] = {
+            what: str(server) for what, server in session.config.stash[_STARTED].items()
+        }
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    node.config.stash[_STARTED].update(getattr(node, "workeroutput", {}).get("servers", {}))
 
 
 def pytest_terminal_summary(terminalreporter, config):
