@@ -19,7 +19,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """Begin with the longest, so that no core waits for the other at the end; the rest stays in random order."""
+    """Begin with the longest, so that no core waits at the end; the rest stays in random order."""
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
 
 
