@@ -113,6 +113,17 @@ class Http(Group):
     port: int = setting(8081, "Port of /livez, /readyz and /metrics; 0 takes any free one.", ge=0, le=65_535)
 
 
+class Api(Group):
+    """REST, live feed and page: `stream-worker serve`."""
+
+    host: str = setting("127.0.0.1", "Address to listen at; it has no log-in of its own.", min_length=1)
+    port: int = setting(8080, "Port of page and API; 0 takes any free one.", ge=0, le=65_535)
+    hosts: str = setting(
+        "", "Names it may be asked by besides localhost, comma-separated; needed behind a proxy on loopback."
+    )
+    clients_max: int = setting(100, "Live feeds at once; further ones must wait.", ge=1, le=10_000)
+
+
 class Log(Group):
     """What the worker says, on stderr."""
 
@@ -136,6 +147,7 @@ class Settings(BaseSettings):
     windows: Windows = Field(default_factory=Windows)
     model: Model = Field(default_factory=Model)
     http: Http = Field(default_factory=Http)
+    api: Api = Field(default_factory=Api)
     log: Log = Field(default_factory=Log)
 
     @classmethod
