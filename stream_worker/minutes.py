@@ -3,7 +3,8 @@
 Rules:
 1. Any worker may do any of this: the scripts compare what was read (DESIGN §3.5). A lease only spares the
    work of doing it twice.
-2. A minute is judged from its frozen fields, after the brands were read behind the seal that froze them.
+2. A minute is judged from its frozen fields and the brands that were read behind the seal that froze them.
+   They are kept by that seal's mark: Redis may go back and be sealed to the same minute again.
 3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
 """
 
@@ -44,14 +45,14 @@ class Minutes:
         self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
         self._shards: dict[int, Shard] = {}
         self._brands: Mapping[str, int | None] = {}
-        self._brands_at_ms = -1
+        self._brands_behind = ""  # the mark of the sealed minute that they were read behind
         self._leads = False
         self._drawn_ms = 0
 
-    def seal(self, partition_count: int) -> Sealed:
-        """Seal what may be sealed. Raises Unavailable."""
+    def seal(self, partition_count: int, older_log: str = "") -> Sealed:
+        """Seal what may be sealed; `older_log` as in `ports.Rolling`. Raises Unavailable."""
         before_ms = self.sealed.sealed_ms
-        self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms)
+        self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
         self._leads = self._rolling.lease("minutes", self._owner, LEASE_MS)
         if self._leads and self.sealed.sealed_ms != before_ms:
             self._rolling.notify("sealed", [self.sealed.sealed_ms], [])
@@ -66,12 +67,12 @@ class Minutes:
         for number in range(SHARDS):
             if number not in self._shards:
                 self._shards[number] = self._rolling.shard(number)
-        if self._brands_at_ms != self.sealed.sealed_ms:
-            self._brands, self._brands_at_ms = self._rolling.brands(), self.sealed.sealed_ms
         first_ms = min(shard.closed_ms for shard in self._shards.values())
         minute = self._rolling.next_sealed(first_ms)
         if minute is None or minute.start_ms >= self.sealed.sealed_ms:
             return False
+        if self._brands_behind != minute.mark:
+            self._brands, self._brands_behind = self._rolling.brands(), minute.mark
         for shard in list(self._shards.values()):
             if shard.closed_ms <= minute.start_ms:
                 self._close(shard, minute)

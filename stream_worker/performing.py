@@ -68,6 +68,7 @@ class Performer:
         self.now_ms = 0  # Redis TIME of the last answer; 0 before the first
         self.redis_away = False
         self.topic: TopicFacts | None = None
+        self.asked_behind = ""  # the log that Redis had named before the question for `topic` was asked
         self._topic_asked = False
         self.changed_brands: set[str] = set()
         self.changed_minutes_ms: set[int] = set()
@@ -128,17 +129,21 @@ class Performer:
             self._interrupt(held)
         return None
 
-    def ask_topic(self) -> None:
-        """Ask again, in the background, which incarnation the topic is and how many partitions it has."""
+    def ask_topic(self, behind: str = "") -> None:
+        """Ask again, in the background, which incarnation the topic is and how many partitions it has.
+
+        `behind`: another log that Redis names. If the answer is our log, that one is older.
+        """
         if not self._topic_asked:
             self._topic_asked = True
-            self._background.submit(TOPIC, 0, "topic", self._source.topic, lookup=True)
+            ask = self._source.topic
+            self._background.submit(TOPIC, 0, "topic", lambda: (ask(), behind), lookup=True)
 
     def take_completions(self, now_s: float) -> None:
         """Hand the answers of the background thread to their machines."""
         for done in self._background.completions():
             if done.partition == TOPIC:
-                self.topic, self._topic_asked = done.result, False  # type: ignore[assignment]
+                (self.topic, self.asked_behind), self._topic_asked = done.result, False  # type: ignore[misc]
                 continue
             held = self.held.get(done.partition)
             if held is None or held.epoch != done.epoch:

@@ -109,6 +109,7 @@ class Sealed:
     incomplete: int  # minutes sealed incomplete by this call
     now_ms: int
     idle: list[int] = field(default_factory=list)  # at their end by a proof: no reason to pause others
+    other_log: str = ""  # the log that the group is on, if it is not ours: nothing was sealed
 
 
 class Rolling(Protocol):
@@ -124,7 +125,9 @@ class Rolling(Protocol):
     def apply(self, calls: Sequence[Apply]) -> list[Applied]:
         """Apply in order, in one round trip."""
 
-    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int) -> Sealed: ...
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
+        """Seal what may be sealed; `older_log`: one that is known to be older; the group is taken from it."""
+
     def brands(self) -> Mapping[str, int | None]:
         """Admitted brands and the start of their first on-time minute, ms; None: only late ones so far."""
 

@@ -3,11 +3,12 @@
 Rules:
 1. The archive decides first: a plan of kind `skipped` with its reason, and its manifest. Then the cursor in
    Redis jumps, by compare-and-set, and the floor rises. A worker that finds the plan does the same.
-2. Each step is safe to repeat: after a crash, the same command finishes what was begun.
+2. Each step is safe to repeat. A skip that died half-way is finished first by the next one, whatever it asks.
 """
 
 from stream_worker.core.assignment import first_offset
 from stream_worker.core.layout import Limits, Manifest, Outcomes, Plan
+from stream_worker.core.operations import Chain
 from stream_worker.core.watermark import floor_ms
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.ports import Archive, Rolling
@@ -29,24 +30,36 @@ def skip(
             f"partition {partition}: the chunk [{last.start}, {last.end}) is not finished; let a worker "
             f"finish it, then skip"
         )
-    if last is not None and last.kind == "skipped" and last.end == to_offset:
-        plan = last  # begun before: finish it
-    else:
-        start = first_offset(chain.head, partition) if last is None else last.end
-        watermark_ms = 0 if last is None else last.watermark_end
-        if to_offset <= start:
-            raise Misconfigured(f"partition {partition} is archived up to {start}; {to_offset} is not beyond")
-        plan = archive.create_plan(
-            partition,
-            Plan(
-                kind="skipped", start=start, end=to_offset, limits=limits, why=why,
-                watermark_start=watermark_ms, watermark_end=watermark_ms,
-            ),
-        )  # fmt: skip
-        if plan.kind != "skipped" or plan.end != to_offset:
-            raise Unavailable(
-                f"partition {partition}: a worker planned [{start}, {plan.end}) first; try again"
-            )
+    if last is not None and last.kind == "skipped":
+        _finish(archive, rolling, limits, partition, last)  # if it is finished, this changes nothing
+        if last.end == to_offset:
+            return _said(partition, last)
+    plan = _plan(archive, limits, chain, partition, to_offset, why)
+    _finish(archive, rolling, limits, partition, plan)
+    return _said(partition, plan)
+
+
+def _plan(archive: Archive, limits: Limits, chain: Chain, partition: int, to_offset: int, why: str) -> Plan:
+    """Plan to leave out what lies between the end of the chain and `to_offset`."""
+    assert chain.head is not None
+    start = first_offset(chain.head, partition) if chain.last is None else chain.last.end
+    watermark_ms = 0 if chain.last is None else chain.last.watermark_end
+    if to_offset <= start:
+        raise Misconfigured(f"partition {partition} is archived up to {start}; {to_offset} is not beyond")
+    plan = archive.create_plan(
+        partition,
+        Plan(
+            kind="skipped", start=start, end=to_offset, limits=limits, why=why,
+            watermark_start=watermark_ms, watermark_end=watermark_ms,
+        ),
+    )  # fmt: skip
+    if plan.kind != "skipped" or plan.end != to_offset:
+        raise Unavailable(f"partition {partition}: somebody planned [{start}, {plan.end}) first; try again")
+    return plan
+
+
+def _finish(archive: Archive, rolling: Rolling, limits: Limits, partition: int, plan: Plan) -> None:
+    """Write the manifest of a skip, and have the cursor jump over it."""
     lost = Outcomes(lost=plan.end - plan.start)
     archive.create_manifest(partition, plan, Manifest(objects=[], outcomes=lost, late=0, partial=False))
     cursor = rolling.cursor(partition)
@@ -54,4 +67,7 @@ def skip(
         reached_ms = max(plan.watermark_end, cursor.watermark_ms)  # some of it may be counted already
         floor = floor_ms(reached_ms, limits.lateness_ms, limits.future_ms)
         rolling.jump(partition, cursor.next, plan.end, plan.watermark_end, floor)
+
+
+def _said(partition: int, plan: Plan) -> str:
     return f"partition {partition}: left out [{plan.start}, {plan.end}): {plan.why}"

@@ -121,13 +121,21 @@ class Worker:
         if not self._performer.redis_away:
             try:
                 with self._recorder.stage("seal"):
-                    self._minutes.seal(self._topic.partitions)
+                    self._seal()
                 with self._recorder.stage("draw"):
                     self._draw(now_s)
             except Unavailable as error:
                 self._say_postponed(error)
         self._align()
         self._describe(now_s)
+
+    def _seal(self) -> None:
+        """Seal; take the group from another log, once the broker has said that ours is the newer one."""
+        asked = self._performer.topic
+        ours = asked is not None and asked.incarnation == self._topic.incarnation
+        older_log = self._performer.asked_behind if ours else ""
+        if other_log := self._minutes.seal(self._topic.partitions, older_log).other_log:
+            self._performer.ask_topic(behind=other_log)
 
     def _report(self) -> None:
         """Report every partition; one proved idle with the time before its end was asked for."""

@@ -83,7 +83,7 @@ class MemoryRolling:
         ctl, row = self.state.ctl, self._row(partition)
         if row.next is not None:
             return Cursor(row.next, row.watermark)
-        if self._log.name not in self.state.cursors:  # the first of its log: the group is on it now
+        if ctl.incarnation is None:  # the first of all; from then on only a seal changes it
             ctl.incarnation, ctl.partitions = self._log.name, 0
         rows = self.state.cursors.setdefault(self._log.name, {})
         row = rows.setdefault(partition, CursorRow())
@@ -168,10 +168,10 @@ class MemoryRolling:
 
     # ------------------------------------------------------------ sealing and judging
 
-    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int) -> Sealed:
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
         """Seal what every partition has passed, at most 240 minutes; trim what is closed."""
         now = self._begin()
-        return seal(self.state, self._log.name, partition_count, lateness_ms, max_hold_ms, now)
+        return seal(self.state, self._log.name, partition_count, lateness_ms, max_hold_ms, older_log, now)
 
     def brands(self) -> Mapping[str, int | None]:
         """Admitted brands and the start of their first on-time minute; None: only late ones so far."""

@@ -12,15 +12,24 @@ NEVER: Final = float("inf")
 
 
 def seal(
-    state: MemoryState, log: str, partition_count: int, lateness_ms: int, max_hold_ms: int, now: int
+    state: MemoryState,
+    log: str,
+    partition_count: int,
+    lateness_ms: int,
+    max_hold_ms: int,
+    older_log: str,
+    now: int,
 ) -> Sealed:
     """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
     ctl = state.ctl
     answer = Sealed(ctl.sealed or 0, ctl.floor or 0, [], 0, {}, 0, now)
+    if ctl.incarnation == older_log:  # by compare-and-set, so it moves forward only, however late it comes
+        ctl.incarnation, ctl.partitions = log, 0
     if ctl.incarnation != log:
+        answer.other_log = ctl.incarnation or ""
         return answer
     ctl.partitions = max(ctl.partitions, partition_count)
-    target, held_low = _take_minimum(ctl, state.cursors[log], answer, lateness_ms, max_hold_ms)
+    target, held_low = _take_minimum(ctl, state.cursors.setdefault(log, {}), answer, lateness_ms, max_hold_ms)
     if -NEVER < target < NEVER:
         answer.watermark_ms = int(target)
         answer.incomplete = _seal_until(state, answer.watermark_ms, held_low, now)

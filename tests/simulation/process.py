@@ -21,7 +21,6 @@ from stream_worker.worker import Worker
 from tests.simulation.background import SimulatedBackground
 from tests.simulation.broker import SimulatedLetters, SimulatedSource
 from tests.simulation.faults import Killed, Wire
-from tests.simulation.mended import finish_first, forget_brands
 from tests.simulation.rolling import SimulatedRolling
 from tests.simulation.store import SimulatedArchive, SimulatedObjects
 
@@ -143,8 +142,6 @@ class Process:
 
     def turn(self):
         """One turn of the loop; it may end in the middle."""
-        if "brands" in self.world.mends:
-            forget_brands(self)
         try:
             self.worker.turn(0.0)
         except Killed:
@@ -190,8 +187,6 @@ class Operator:
         rolling = SimulatedRolling(world, wire, log, "operator")
         limits = limits_of(world.profile)
         try:
-            if "skips" in world.mends:
-                to_offset = finish_first(archive, partition, to_offset)
             skip(archive, rolling, limits, partition=partition, to_offset=to_offset, why="because")
         except (Misconfigured, Unavailable, Killed):
             return

@@ -4,7 +4,6 @@ from functools import partial
 
 from stream_worker.sinks.memory_rolling import MemoryRolling
 from stream_worker.sinks.memory_state import MemoryState
-from tests.simulation.mended import choose_log
 
 
 class SimulatedRedis:
@@ -65,8 +64,6 @@ class SimulatedRolling:
 
     def _run(self, name, *args):
         """Run a script on the server, under the eyes of the oracle."""
-        if "log" in self._world.mends and name == "seal":
-            choose_log(self._twin.state, self._world.broker.topics, self._log.name)
         oracle = self._world.oracle.rolling
         oracle.script_runs()
         look = oracle.look(self._log.name, name, args)

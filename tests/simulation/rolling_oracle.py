@@ -82,7 +82,7 @@ class RollingOracle:
         partition = args[0].partition if name == "apply_one" else args[0]
         row = self.state.cursors.get(log, {}).get(partition) if name in _OF_A_CURSOR else None
         ctl = self.state.ctl
-        return (None if row is None else row.next), ctl.sealed or 0, ctl.floor or 0
+        return (None if row is None else row.next), ctl.sealed or 0, ctl.floor or 0, ctl.incarnation
 
     # ------------------------------------------------------------ cursors
 
@@ -90,6 +90,8 @@ class RollingOracle:
         if look[0] is not None:
             self.check(answer.next == look[0], "a cursor was created over another", log, partition)
             return
+        group = self.state.ctl.incarnation
+        self.check(group == (look[3] or log), "a cursor moves the group", log, look[3], group)
         key, recount = (log, partition), self.oracle.recount(log, partition)
         self.bite("cursor created after a loss", self.oracle.archive.end(log, partition) > recount.begins)
         self._check_boundary(log, partition, start, watermark_ms)
@@ -140,7 +142,7 @@ class RollingOracle:
     # ------------------------------------------------------------ counting
 
     def apply_one(self, log, look, answer, call):
-        stored, sealed, floor = look
+        stored, sealed, floor, _ = look
         key = log, call.partition
         self.check(stored == self.seen.next.get(key), "the stored cursor moved by itself", key, stored)
         if stored != call.expected:
@@ -250,12 +252,21 @@ class RollingOracle:
 
     # ------------------------------------------------------------ sealing and judging
 
-    def seal(self, log, look, answer, partition_count, lateness_ms, max_hold_ms):
+    def seal(self, log, look, answer, partition_count, lateness_ms, max_hold_ms, older_log):
         self.bite("partition held", len(answer.held))
+        self._check_group(log, look[3])
         if self.state.ctl.incarnation == log:
             check_held(self, log, answer, max_hold_ms)
         if (self.state.ctl.sealed or 0) != look[1]:
             check_seal(self, log, answer, look[1], self.state.ctl.sealed)
+
+    def _check_group(self, log, before):
+        """The group goes from one log to another only forward, by a seal of the newer one."""
+        after, names = self.state.ctl.incarnation, [topic.log.name for topic in self.world.broker.topics]
+        if after != before:
+            self.bite("the group was taken from an older log")
+            forward = before in names and names.index(before) < names.index(after)
+            self.check(after == log and forward, "the group goes back to an older log", before, after)
 
     def close(self, log, look, answer, call):
         if not answer:

@@ -13,8 +13,8 @@ CALM = {"steps": 0, "backlog": 0, "partitions": 1, "workers": 1, "fetch": (9,), 
 class Stage:
     """Who works, what is sent, what fails, in the order of the test."""
 
-    def __init__(self, *, unmended=None, **profile):
-        self.world = World(Profile(**(CALM | profile)), seed=1, unmended=unmended)
+    def __init__(self, **profile):
+        self.world = World(Profile(**(CALM | profile)), seed=1)
         self._ids = 0
 
     def send(self, *texts, partition=0, at_ms=None, brand="acme", author=None, **fields):

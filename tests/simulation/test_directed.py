@@ -176,3 +176,67 @@ def test_a_topic_that_was_made_anew_is_another_log(stage):
     assert it.minute(0)["n:x:acme"] == 2
     assert it.log == "mentions.00000002"
     it.calm()
+
+
+def test_a_late_request_of_a_deleted_topic_does_not_take_the_group_back_to_it(stage):
+    # Given a worker that died when it had asked for the first cursor, and a topic that was made anew
+    it = stage()
+    old = it.worker(0)
+    it.send("one")
+    it.fail("create_cursor", "late_and_kill")
+    it.run_until(old, lambda: False)
+    it.world.recreate_topic()
+    it.send("two")
+    it.run(*it.world.processes)
+
+    # When its request arrives
+    it.deliver()
+
+    # Then the minutes of the new log are sealed all the same
+    it.calm()
+
+
+def test_a_worker_of_a_deleted_topic_that_is_first_after_a_loss_does_not_keep_the_group(stage):
+    # Given a worker that has not heard yet that its topic was made anew
+    it = stage()
+    old = it.worker(0)
+    it.send("one")
+    it.run(old)
+    it.world.recreate_topic()
+    new = it.world.processes[-1]
+    it.send("two")
+    it.run(new, seconds=5)
+
+    # When Redis is emptied, and it is the first to count again
+    it.world.empty_redis()
+    old.performer.ask_topic = lambda behind="": None
+    it.run(old, seconds=3)
+    assert it.redis.ctl.incarnation == "mentions.00000001"
+
+    # Then the group goes to the newer log, since its workers ask the broker
+    it.run(new, seconds=5)
+    assert it.redis.ctl.incarnation == "mentions.00000002"
+    it.calm()
+
+
+def test_a_group_is_not_taken_by_a_question_that_was_asked_too_early(stage):
+    # Given a worker whose question for the topic is under way
+    it = stage()
+    old = it.worker(0)
+    it.send("one")
+    it.run(old)
+    old.performer.ask_topic(behind="")
+    it.world.now_ms += 1_000
+    old.background.run_one(it.world.rng)
+
+    # When the topic is made anew and the group goes to it before the answer is looked at
+    it.world.recreate_topic()
+    it.send("two")
+    new = it.world.processes[-1]
+    it.run(new, seconds=8)
+    assert it.redis.ctl.incarnation == "mentions.00000002"
+    it.run(old, seconds=2)
+
+    # Then the old answer moves nothing
+    assert it.redis.ctl.incarnation == "mentions.00000002"
+    it.calm()

@@ -169,3 +169,19 @@ def test_an_operator_skips_on_the_record(stage):
     assert {row.text for row in it.rows()} >= {"a", "b"}
     assert not {row.text for row in it.rows()} & set("cdef")
     it.calm()
+
+
+def test_a_skip_that_died_is_finished_before_another_one(stage):
+    # Given a skip that died before its manifest
+    it = stage()
+    worker = it.worker(0)
+    it.run(worker)
+    it.send(*"abcdefgh")
+    it.fail("create manifest", "kill_before")
+    it.skip(3)
+
+    # When somebody skips to another offset
+    it.skip(5)
+
+    # Then the first one has its manifest too
+    it.calm()

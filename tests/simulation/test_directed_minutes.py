@@ -158,3 +158,25 @@ def test_a_mention_that_is_hours_late_is_in_history(stage):
     # Then history has both
     assert it.redis.by_minute["acme"][BEGIN_MS][0] == 2
     it.calm()
+
+
+def test_brands_of_a_time_that_redis_has_left_are_not_judged(stage):
+    # Given three minutes that were sealed, and a mention that came too late for the first
+    it = stage()
+    worker = it.worker(0)
+    it.send("early")
+    it.run(worker)
+    it.world.snapshot()
+    it.run_until(worker, lambda: it.sealed(2))
+    it.send("late", brand="zeta", at_ms=30_000)
+    it.run(worker, seconds=2)
+    it.run(it.worker(), seconds=6)  # it judges for a while
+    it.run(worker, seconds=1)
+
+    # When Redis goes back, counts it on time, and is sealed to the same minute again between two looks
+    it.world.roll_back()
+    it.send("now")
+    it.run(worker, seconds=1, step_ms=50)
+
+    # Then the brand has its zeros in the minutes after
+    it.calm()

@@ -16,7 +16,6 @@ from stream_worker.core import assignment
 from stream_worker.errors import Unavailable
 from tests.simulation.broker import Broker, Topic
 from tests.simulation.faults import Said, Violation
-from tests.simulation.mended import MENDS
 from tests.simulation.oracle import Oracle
 from tests.simulation.process import Operator, Process
 from tests.simulation.rolling import SimulatedRedis
@@ -32,12 +31,11 @@ ROUNDS_MAX = 600
 class World:
     """Everything of one history."""
 
-    def __init__(self, profile, seed, *, unmended=None):
+    def __init__(self, profile, seed):
         self.profile, self.rng = profile, Random(seed)
         self.now_ms = BEGIN_MS
         self.bites = Counter()
         self.hostile = False
-        self.mends = MENDS - {unmended}
         self.late = []  # requests under way
         self.planned = {}  # for directed histories: request -> kinds of faults that will hit it
         self.processes = []

@@ -115,10 +115,10 @@ class RedisRolling:
 
     # ------------------------------------------------------------ sealing and judging
 
-    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int) -> Sealed:
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
         """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
-        args = (self._log.name, partition_count, lateness_ms, max_hold_ms, SEALS_MAX)
-        sealed, floor, watermark, incomplete, now, held, stored, idle = self._call("seal", *args)
+        args = (self._log.name, partition_count, lateness_ms, max_hold_ms, SEALS_MAX, older_log)
+        sealed, floor, watermark, incomplete, now, held, stored, idle, other = self._call("seal", *args)
         return Sealed(
             sealed_ms=sealed,
             floor_ms=floor,
@@ -128,6 +128,7 @@ class RedisRolling:
             incomplete=incomplete,
             now_ms=now,
             idle=idle,
+            other_log=other,
         )
 
     def brands(self) -> Mapping[str, int | None]:

@@ -51,7 +51,7 @@ steps = st.one_of(
     ),
     step("count", partitions, rows, watermarks),
     step("jump", logs, partitions, st.sampled_from([0, 0, 1]), watermarks, starts),
-    step("seal", logs, st.sampled_from([1, 2, 1, 2, 3])),
+    step("seal", logs, st.sampled_from([1, 2, 1, 2, 3]), st.sampled_from(["", *(log.name for log in LOGS)])),
     step("close", brands, st.sampled_from([0, 0, 0, 0, 60_000, HOUR_MS]), st.booleans(), st.booleans()),
     step("close_all", st.booleans()),
     step("draw", st.none() | st.lists(brands, max_size=3)),
@@ -91,8 +91,8 @@ class Player:
         at = (0 if cursor is None else cursor.next) + off
         return self.workers[log].jump(partition, at, at + 5, watermark, floor)
 
-    def seal(self, log, count):
-        answer = self.workers[log].seal(count, LATENESS, HOLD)
+    def seal(self, log, count, older_log):
+        answer = self.workers[log].seal(count, LATENESS, HOLD, older_log)
         return {name: getattr(answer, name) for name in answer.__slots__}
 
     def close(self, brand, skip, wrong, ends):

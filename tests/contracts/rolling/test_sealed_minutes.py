@@ -3,7 +3,6 @@
 import pytest
 
 from stream_worker.core.columns import DAY_MS
-from stream_worker.core.layout import Log
 from stream_worker.core.rolling import SHARDS
 from tests.contracts.rolling.worlds import (
     HOLD,
@@ -108,28 +107,6 @@ def test_the_partition_count_never_falls(world):
     # Then the third is waited for all the same
     assert answer.sealed_ms == minute(1)
     assert world.dump()["ctl"]["partitions"] == "3"
-
-
-def test_an_old_incarnation_cannot_move_anything(world):
-    # Given a topic that was recreated with fewer partitions, and a worker that has not heard of it
-    old = Feeder(world.rolling(), partitions=3)
-    old.apply((NOON, "acme", 1), wm=minute(9))
-    old.seal()
-    new = Feeder(world.rolling(Log("mentions", "ffffffff")), partitions=1)
-    new.apply((NOON, "acme", 1), wm=minute(1))
-    before = world.dump()
-
-    # When the old one creates a cursor and seals
-    old.rolling.create_cursor(7, 0, 0, NOON)
-    answer = old.seal()
-
-    # Then the group stays on the new one
-    ctl = world.dump()["ctl"]
-    assert (answer.sealed_ms, answer.watermark_ms, answer.held) == (NOON, 0, [])
-    assert ctl == before["ctl"]
-    assert (ctl["incarnation"], ctl["partitions"]) == ("mentions.ffffffff", "0")
-    assert new.seal().sealed_ms == minute(1)
-    assert world.dump()["ctl"]["partitions"] == "1"
 
 
 def test_hashes_are_trimmed_two_hours_behind_the_slowest_close(world):

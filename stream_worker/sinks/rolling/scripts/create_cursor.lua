@@ -5,12 +5,10 @@ local log, p, start, watermark, floor = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonu
 local stored = redis.call('HMGET', cursors, 'next:' .. p, 'wm:' .. p)
 if stored[1] then return stored end
 
-local c = redis.call('HMGET', ctl, 'floor', 'sealed')
--- The first cursor of a log decides which incarnation the group is on. An older one has its hash
--- already and never switches it back.
-if redis.call('EXISTS', cursors) == 0 then
-  redis.call('HSET', ctl, 'incarnation', log, 'partitions', '0')
-end
+local c = redis.call('HMGET', ctl, 'floor', 'sealed', 'incarnation')
+-- The first cursor of all says which log the group is on. From then on only a seal changes it: this request may
+-- be late, and its log deleted long ago.
+if not c[3] then redis.call('HSET', ctl, 'incarnation', log, 'partitions', '0') end
 redis.call('HSET', cursors, 'next:' .. p, start, 'wm:' .. p, watermark)
 if c[1] then floor = math.max(floor, tonumber(c[1])) end
 redis.call('HSET', ctl, 'floor', int(floor))

@@ -1,15 +1,21 @@
 -- Seal the minutes that every partition has passed, in order; trim what is closed (DESIGN 3.5).
--- ARGV: log name, partition count, lateness, max_hold, minutes at most. All times in ms.
+-- ARGV: log name, partition count, lateness, max_hold, minutes at most, name of an older log or "". Times in ms.
 -- Reply: sealed, floor, watermark taken, minutes sealed incomplete, now, held partitions,
---       {partition, stored watermark} flat of those not held, idle partitions.
+--       {partition, stored watermark} flat of those not held, idle partitions, and the log that the group is
+--       on if that is another one ("": none yet, or ours).
 local log, partitions = ARGV[1], tonumber(ARGV[2])
 local lateness, max_hold, limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local c = redis.call('HMGET', ctl,
   'incarnation', 'sealed', 'floor', 'partitions', 'last_data', 'returned_ms', 'trimmed')
 local sealed, floor, last_data = tonumber(c[2] or 0), tonumber(c[3] or 0), tonumber(c[5])
-if c[1] ~= log then return {sealed, floor, 0, 0, now, {}, {}, {}} end
-partitions = math.max(partitions, tonumber(c[4] or 0))
+if c[1] ~= log then
+  -- The caller may take the group from a log that it knows to be older: by compare-and-set on its name, so
+  -- that this moves forward only, however late or often it comes.
+  if not c[1] or c[1] ~= ARGV[6] then return {sealed, floor, 0, 0, now, {}, {}, {}, c[1] or ''} end
+else
+  partitions = math.max(partitions, tonumber(c[4] or 0)) -- never falls within a log
+end
 
 -- 1. The minimum of the effective watermarks, without the partitions that are held.
 local seen = {}
@@ -102,7 +108,7 @@ for _, minute in ipairs(trimming) do
   redis.call('ZREM', minutes, minute)
 end
 floor = math.max(floor, sealed - 35 * DAY)
-redis.call('HSET', ctl, 'partitions', int(partitions), 'sealed', int(sealed))
+redis.call('HSET', ctl, 'incarnation', log, 'partitions', int(partitions), 'sealed', int(sealed))
 redis.call('HSET', ctl, 'floor', int(floor), 'trimmed', int(trimmed))
 if last_data then redis.call('HSET', ctl, 'last_data', int(last_data)) end
-return {sealed, floor, may_move and target or 0, incomplete, now, held, watermarks, idle}
+return {sealed, floor, may_move and target or 0, incomplete, now, held, watermarks, idle, ''}
