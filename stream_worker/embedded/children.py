@@ -94,10 +94,9 @@ class Child:
     def start(self) -> Self:
         """Start it, or start it again, and wait until it answers; Unavailable if it does not in time."""
         assert not self.is_running, f"{self.name} runs already"
-        leashed = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *self._command]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours
-                leashed,
+                leashed(self._command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -169,6 +168,11 @@ class Child:
     def _explain(self) -> str:
         tail = self.log.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
         return f"see {self.log}" + (f", which ends: {tail}" if tail else "")
+
+
+def leashed(command: Sequence[str]) -> list[str]:
+    """The same command, as a child that dies with this process (Linux)."""
+    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
 
 
 def free_port() -> int:
