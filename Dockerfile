@@ -1,0 +1,23 @@
+# One image for every program: stream-worker and produce-mentions. No compiler in it, and no root.
+#   docker build -t stream-worker .
+
+FROM python:3.13-slim AS build
+RUN python -m venv /opt/stream-worker
+ENV PATH=/opt/stream-worker/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY requirements/run.txt requirements/
+RUN pip install --only-binary :all: --require-hashes -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY config config
+COPY models models
+COPY producers producers
+COPY stream_worker stream_worker
+RUN pip install --no-deps --no-build-isolation .
+
+FROM python:3.13-slim
+COPY --from=build /opt/stream-worker /opt/stream-worker
+ENV PATH=/opt/stream-worker/bin:$PATH PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp
+USER 10001:10001
+WORKDIR /tmp
+ENTRYPOINT ["stream-worker"]
+CMD ["--help"]
