@@ -6,8 +6,8 @@ Rules:
 3. Two workers share a Redis by sharing a `MemoryState`.
 """
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
@@ -179,7 +179,8 @@ class MemoryRolling:
 
     def shard(self, number: int) -> Shard:
         """Read the state of a shard."""
-        return copy.deepcopy(self.state.shards[number])
+        shard = self.state.shards[number]
+        return replace(shard, numbers=dict(shard.numbers), episodes=dict(shard.episodes))
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
         """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""

@@ -1,12 +1,12 @@
 """The oracle: watches every script and every object, and compares them with a recount of the log.
 
 It holds what must be true by DESIGN and CONTRACTS and nothing of how the worker does it. After the history it
-says what is still waited for, and compares everything once more.
+says what is still waited for, and compares everything once more. It imports no code of the worker
+(`test_oracle.py`); what is stored it reads as plain fields of `World.redis.state` and as bytes of objects.
 """
 
-import msgspec
+import json
 
-from stream_worker.core.layout import Head, head_name
 from tests.simulation.archive_oracle import ArchiveOracle
 from tests.simulation.recount import Recount
 from tests.simulation.rolling_oracle import RollingOracle
@@ -26,17 +26,21 @@ class Oracle:
         key = log, partition
         if key not in self._recounts:
             topic = next(topic for topic in self.world.broker.topics if topic.log.name == log)
-            head = msgspec.json.decode(self.world.store.objects[head_name(topic.log)], type=Head)
-            begins = head.starts[partition] if partition < len(head.starts) else 0
+            head = json.loads(self.world.store.objects[_head(log)])
+            begins = head["starts"][partition] if partition < len(head["starts"]) else 0
             self._recounts[key] = Recount(
-                topic.partitions[partition], self.world.profile, begins, head.policy
+                topic.partitions[partition], self.world.profile, begins, head["policy"]
             )
         return self._recounts[key]
+
+    def has_head(self, topic):
+        """Whether a worker ever began with a topic."""
+        return _head(topic.log.name) in self.world.store.objects
 
     def retention(self, partition):
         """The log's start has moved."""
         topic = self.world.broker.topic
-        if head_name(topic.log) not in self.world.store.objects:
+        if not self.has_head(topic):
             return
         archived = self.archive.end(topic.log.name, partition)
         if archived < topic.partitions[partition].start:
@@ -46,7 +50,7 @@ class Oracle:
     def waits_for(self, end_ms):
         """What is not finished yet, in words; empty when all is."""
         topic = self.world.broker.topic
-        if head_name(topic.log) not in self.world.store.objects:
+        if not self.has_head(topic):
             return "a head"
         for partition, log in enumerate(topic.partitions):
             if (archived := self.archive.end(topic.log.name, partition)) != log.end:
@@ -58,7 +62,11 @@ class Oracle:
     def check_all(self):
         """Compare everything with the log."""
         for topic in self.world.broker.topics:
-            if head_name(topic.log) in self.world.store.objects:
+            if self.has_head(topic):
                 for partition in range(len(topic.partitions)):
                     self.archive.check_chain(topic.log.name, partition)
         self.rolling.check_all()
+
+
+def _head(log):
+    return f"_plans/{log}/head.json"

@@ -3,7 +3,6 @@
 from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import NamedTuple
-from zlib import crc32
 
 import numpy as np
 import xxhash
@@ -22,13 +21,8 @@ from tests.simulation.background import SimulatedBackground
 from tests.simulation.broker import SimulatedLetters, SimulatedSource
 from tests.simulation.faults import Killed, Wire
 from tests.simulation.rolling import SimulatedRolling
+from tests.simulation.scores import score_of
 from tests.simulation.store import SimulatedArchive, SimulatedObjects
-
-
-def score_of(text, model):
-    """Label and sentiment of a text: any pure function of text and model does."""
-    mark = crc32(f"{model}\0{text}".encode())
-    return mark % 5, (mark >> 8) % 2_000_001 - 1_000_000 if mark % 5 < 3 else 0
 
 
 def scorer(model):

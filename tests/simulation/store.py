@@ -88,10 +88,11 @@ class SimulatedArchive(ObjectArchive):
     """The archive as it is shipped, but for Parquet and threads."""
 
     def __init__(self, objects, log, max_span):
-        self._objects, self._log, self._max_span = objects, log, max_span
+        self.objects = self._objects = objects
+        self._log, self._max_span = log, max_span
 
     def plans(self, partition):
-        return [self._read_plan(name) for name in self._plan_names(partition, 0)]
+        return [self.read_plan(name) for name in self.plan_names(partition, 0)]
 
     def write_rows(self, partition, plan, parts):
         rows = [row for part in parts for row in rows_of(part)]

@@ -1,0 +1,9 @@
+"""The model of a simulated world: any pure function of text and model does."""
+
+from zlib import crc32
+
+
+def score_of(text, model):
+    """Label and sentiment of a text."""
+    mark = crc32(f"{model}\0{text}".encode())
+    return mark % 5, (mark >> 8) % 2_000_001 - 1_000_000 if mark % 5 < 3 else 0
