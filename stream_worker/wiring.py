@@ -12,7 +12,6 @@ import xxhash
 from confluent_kafka.admin import AdminClient
 
 from models.errors import ModelRefused
-from models.registry import load
 from models.scorers.none import unscored_scorer
 from stream_worker.core.columns import Scores
 from stream_worker.core.detector import Share
@@ -76,6 +75,8 @@ def load_model(settings: Settings) -> tuple[Score, str]:
     if settings.model.scorer == "none":
         scorer = unscored_scorer()
     else:
+        from models.registry import load  # noqa: PLC0415  scikit-learn: 2 s and 110 MB, only where it scores
+
         try:
             scorer = load(settings.model.path, settings.model.pin)
         except ModelRefused as refused:
