@@ -1,6 +1,7 @@
 """What a seal must say: nothing was still to come, as far as anybody could know (DESIGN 3.5)."""
 
 MINUTE_MS = 60_000
+SEALS_MAX = 240
 
 
 def check_held(oracle, log, answer, max_hold_ms):
@@ -12,6 +13,23 @@ def check_held(oracle, log, answer, max_hold_ms):
         silent_ms = answer.now_ms - max(since, seen.returned_ms, seen.alive_ms.get(key, 0))
         held = partition in answer.held
         oracle.check(held == (silent_ms > max_hold_ms), "held", key, held, silent_ms)
+    known = max(number for name, number in seen.first_seen_ms if name == log)
+    oracle.check(oracle.state.ctl.partitions > known, "partitions are forgotten", log, known)
+    _check_progress(oracle, log, answer)
+
+
+def _check_progress(oracle, log, answer):
+    """What all have passed who are not held is sealed, as far as one call goes."""
+    reached = [
+        oracle.oracle.recount(log, partition).watermarks(cursor)[0] if cursor is not None else 0
+        for partition in range(oracle.state.ctl.partitions)
+        if partition not in answer.held
+        for cursor in [oracle.seen.next.get((log, partition))]
+    ]
+    least_ms = min(reached, default=0)
+    due_ms = min(least_ms - least_ms % MINUTE_MS, (oracle.seen.sealed or 0) + SEALS_MAX * MINUTE_MS)
+    sealed_ms = oracle.state.ctl.sealed or 0
+    oracle.check(sealed_ms >= due_ms, "what all have passed is not sealed", sealed_ms, due_ms, answer.held)
 
 
 def check_seal(oracle, log, answer, before, after):
@@ -30,7 +48,7 @@ def check_seal(oracle, log, answer, before, after):
     for partition in range(state.ctl.partitions):
         held = partition in answer.held
         for minute in sealed:
-            passed = _has_passed(oracle, log, partition, minute + MINUTE_MS)
+            passed = _has_passed(oracle, log, partition, minute + MINUTE_MS, answer.now_ms)
             what = (log, partition, minute)
             oracle.check(passed or not seen.complete[minute], "sealed as complete too early", what)
             oracle.check(passed or held, "sealed before all had passed", what)
@@ -52,7 +70,7 @@ def _take_mark(oracle, minute):
     oracle.seen.marks[minute], oracle.seen.complete[minute] = stored.mark, stored.complete
 
 
-def _has_passed(oracle, log, partition, end_ms):
+def _has_passed(oracle, log, partition, end_ms, now_ms):
     """By its watermark, or because nothing came before that time and the lateness were over."""
     cursor = oracle.seen.next.get((log, partition))
     if cursor is None:
@@ -61,4 +79,5 @@ def _has_passed(oracle, log, partition, end_ms):
     if recount.watermarks(cursor)[1] >= end_ms:
         return True
     coming = recount.log.between(cursor, recount.log.end)
-    return not coming or coming[0].appended_ms >= end_ms + oracle.world.profile.lateness_ms
+    least_ms = coming[0].appended_ms if coming else now_ms
+    return least_ms >= end_ms + oracle.world.profile.lateness_ms
