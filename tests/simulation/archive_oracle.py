@@ -172,7 +172,7 @@ class ArchiveOracle:
         judged = {verdict.offset: verdict for verdict in recount.between(start, end)}
         exact = all(_same_flags(row, judged[row.offset]) for row in rows)
         self.check(exact or manifest["partial"], "flags without their horizon, and not said so", key)
-        self._world.bites["rejected"] += len(rejected)
+        self._world.bites.update(f"rejected: {verdict.why}" for verdict in rejected)
         self._world.bites["manifest with lost offsets"] += bool(lost)
         self._world.bites["partial manifest"] += manifest["partial"]
         self._done[key] = manifest

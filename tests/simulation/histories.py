@@ -1,9 +1,11 @@
-"""Histories: which faults a seed brings, and how one history ends."""
+"""Histories: which faults a seed brings, how one history ends, and history files."""
 
 import gc
+import json
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from random import Random
 
 from tests.simulation.faults import Profile, Violation
@@ -37,7 +39,8 @@ MUST_BITE = (
     *("topic recreated", "worker saw another log", "partition added", "skipped on the record"),
     *("retention ate what was not archived", "manifest with lost offsets", "partial manifest"),
     *("cursor jumped", "said: partition out of range", "said: rows forgotten", "offset without a record"),
-    *("duplicate", "repeat", "rejected", "expired", "brand refused"),
+    *("duplicate", "repeat", "expired", "brand refused", "the group was taken from an older log"),
+    *("rejected: event time", "rejected: not JSON", "rejected: tombstone", "rejected: too large"),
     "late, and its minute is in history only",
     *("late by its own watermark", "late after the seal", "sealed incomplete", "partition held"),
     *("proof of idleness", "pause of a partition that is ahead", "close refused"),
@@ -121,3 +124,46 @@ def live(seed, profile=None):
         gc.enable()
     outcome.bites = world.bites
     return outcome
+
+
+class NoHistory(Exception):
+    """The file is no history; the message says why and how to mend it."""
+
+
+def write_history(path, seed, profile):
+    """Write a history file. Raises OSError."""
+    Path(path).write_text(json.dumps({"v": 1, "seed": seed, "profile": asdict(profile)}, indent=1) + "\n")
+
+
+def read_history(path):
+    """Read a history file; returns seed and profile. Raises NoHistory."""
+    try:
+        told = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise NoHistory(f"cannot read {path}: {error.strerror}; --save writes a history file") from None
+    except ValueError as error:
+        raise NoHistory(f"{path} is not JSON: {error}") from None
+    if not isinstance(told, dict) or told.get("v") != 1 or not {"seed", "profile"} <= told.keys():
+        raise NoHistory(f"{path} is no history file: it must hold v (1), seed and profile")
+    seed, profile = told["seed"], told["profile"]
+    if type(seed) is not int or seed < 0:
+        raise NoHistory(f"{path}: a seed is a whole number from 0 on, not {seed!r}")
+    return seed, _profile_from(path, profile)
+
+
+def _profile_from(path, told):
+    usual = Profile()
+    if not isinstance(told, dict):
+        raise NoHistory(f"{path}: a profile is an object, not {told!r}")
+    if unknown := told.keys() - {field.name for field in fields(Profile)}:
+        raise NoHistory(f"{path}: a profile has no {', '.join(sorted(unknown))}")
+    for name, value in told.items():
+        kind = type(getattr(usual, name))
+        wanted = {int: (int,), float: (int, float), tuple: (list,)}.get(kind, (kind,))
+        if type(value) not in wanted:
+            raise NoHistory(
+                f"{path}: {name} must be {' or '.join(w.__name__ for w in wanted)}, not {value!r}"
+            )
+    if nothing := [name for name in told.get("events", {}) if not callable(getattr(World, name, None))]:
+        raise NoHistory(f"{path}: nothing happens by the name of {', '.join(nothing)}")
+    return Profile(**(told | {"fetch": tuple(told.get("fetch", usual.fetch))}))

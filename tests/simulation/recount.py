@@ -25,6 +25,7 @@ class Verdict:
     duplicate: bool = False
     repeat: bool = False
     voice: bool = False
+    why: str = ""  # it is rejected
 
     @property
     def end_ms(self):
@@ -101,7 +102,8 @@ class Recount:
         verdict = Verdict(record.offset, record, None, self._low_ms, self._high_ms)
         try:
             verdict.mention = decode(record, self._limits)
-        except Refused:
+        except Refused as reason:
+            verdict.why = str(reason)
             return verdict
         if record.offset >= self._flags_from:
             self._flag(verdict)

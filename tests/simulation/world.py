@@ -139,12 +139,13 @@ class World:
     def produce(self):
         self.streams.produce()
 
-    def deliver(self):
-        """A request arrives late."""
+    def deliver(self, number=None):
+        """A request arrives late: that one, or any."""
         if self.late:
             self.bites["late request arrived"] += 1
+            number = self.rng.randrange(len(self.late)) if number is None else number
             with suppress(Unavailable):  # nobody waits for the answer
-                self.late.pop(self.rng.randrange(len(self.late)))()
+                self.late.pop(number)()
 
     def start(self):
         """Start a worker; after an upgrade it has the new model."""
