@@ -7,34 +7,55 @@ Rules:
    voice is no repeat, and fewer than three earlier mentions share its author and brand.
 3. The memory is a cache of the log. Every seek empties it, and `horizon_offsets` of log fill it again.
 
-Theory: a flag asks only whether one (for voices: three) earlier mentions with a key lie in the horizon, so a
-key keeps few offsets: an older one is dropped as soon as newer ones can answer for it in every case, that is,
-whose record times are not below its own. With record times in order that is one offset a key. Offsets are
-kept in two generations, each a dictionary over `horizon_offsets`; the older one is dropped whole.
+Theory: a mention is a row of the memory, and its three keys are 64-bit hashes. The keys of a kind lie sorted,
+equal ones in the order of the log, so what has the same key lies right before a row, the newest nearest. New
+rows are sorted into a small young tier with each batch; now and then that is merged into the old tier, and
+what is out of reach is dropped. All of it is numpy over a batch: about 70 bytes a mention, and no objects.
 """
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from stream_worker.core.columns import Bool, Columns
+from stream_worker.core.columns import Bool, Columns, Int64
 
 VOICE_MENTIONS_MAX = 3
 """Mentions of one author on one brand within the horizon that are voices."""
 
+OLD_TO_YOUNG = 8
+"""The young tier is merged when it has grown to this part of the horizon."""
+
 Hash64 = Callable[[bytes], int]
-Known = int | tuple[int, ...]  # the offsets kept for one key
-Seen = dict[int, Known]
+UInt64 = npt.NDArray[np.uint64]
 
 
 def text_key_bytes(brand: str, text: str) -> bytes:
     """What the text key, version 1, is the XXH64 of (CONTRACTS §1)."""
     low = text.lower()
-    words = low.split()
-    if "http" in low or "@" in low or "rt" in words:
-        words = [w for w in words if w != "rt" and not w.startswith(("http", "@"))]
-    return f"{brand}\0{' '.join(words)}".encode()
+    inside = f" {low} "
+    # Most texts stay as they are: in a printable one, blanks are all the white space there is
+    if "  " in inside or "http" in low or "@" in low or " rt " in inside or not low.isprintable():
+        words = low.split()
+        low = " ".join([w for w in words if w != "rt" and not w.startswith(("http", "@"))])
+    return f"{brand}\0{low}".encode()
+
+
+@dataclass(slots=True, eq=False)
+class _Tier:
+    """Sorted keys, and the row of the memory that each belongs to; rows rise within a key."""
+
+    keys: UInt64 = field(default_factory=lambda: np.empty(0, np.uint64))
+    rows: Int64 = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(slots=True, eq=False)
+class _Kind:
+    """All keys of one kind."""
+
+    old: _Tier = field(default_factory=_Tier)
+    young: _Tier = field(default_factory=_Tier)
 
 
 class Horizon:
@@ -44,90 +65,91 @@ class Horizon:
         self._span = horizon_offsets
         self._horizon_ms = horizon_ms
         self._hash64 = hash64
-        # Record times by offset, in a ring that is larger than the distance at which they are read
-        self._mask = (1 << horizon_offsets.bit_length()) - 1
         self.clear()
 
     def clear(self) -> None:
         """Forget everything; every seek does."""
-        self._times_ms = array("q", bytes(8 * (self._mask + 1)))
-        self._young: tuple[Seen, Seen, Seen] = ({}, {}, {})
-        self._old: tuple[Seen, Seen, Seen] = ({}, {}, {})
-        self._turn_at = 0
+        self._offsets = np.empty(0, np.int64)
+        self._times_ms = np.empty(0, np.int64)
+        self._newest_ms = np.empty(0, np.int64)  # record times up to each row: the latest of them
+        self._old_rows = 0
+        self._posts, self._texts, self._authors = _Kind(), _Kind(), _Kind()
 
     def add(self, columns: Columns) -> tuple[Bool, Bool, Bool]:
         """Take mentions in log order; return their flags duplicate, repeat, voice."""
-        count = len(columns)
-        duplicate, repeat = bytearray(count), bytearray(count)
-        voice = bytearray(b"\1") * count
-        hash64, seen_before, times_ms, mask = self._hash64, self._seen_before, self._times_ms, self._mask
-        rows = zip(
-            columns.offsets.tolist(), columns.record_times_ms.tolist(),
-            columns.networks, columns.ids, columns.brands, columns.texts, columns.authors, strict=True,
-        )  # fmt: skip
-        for row, (offset, time_ms, network, identity, brand, text, author) in enumerate(rows):
-            if offset >= self._turn_at:
-                self._turn(offset)
-            times_ms[offset & mask] = time_ms
-            key = hash64(f"{network}\0{len(brand)}\0{brand}{identity}".encode())
-            if seen_before(0, key, offset, time_ms, 1):
-                duplicate[row] = 1
-            if seen_before(1, hash64(text_key_bytes(brand, text)), offset, time_ms, 1):
-                repeat[row] = 1
-                voice[row] = 0
-            if author is not None:
-                key = hash64(f"{len(brand)}\0{brand}{author}".encode())
-                if seen_before(2, key, offset, time_ms, VOICE_MENTIONS_MAX):
-                    voice[row] = 0
-        return _flags(duplicate), _flags(repeat), _flags(voice)
+        rows = self._remember(columns.offsets, columns.record_times_ms)
+        brands, authors = columns.brands, columns.authors
+        posts = zip(columns.networks, brands, columns.ids, strict=True)
+        keys = self._keys(f"{network}\0{len(b)}\0{b}{post}".encode() for network, b, post in posts)
+        duplicate = self._seen(self._posts, rows, keys, 1)
+        keys = self._keys(map(text_key_bytes, brands, columns.texts))
+        repeat = self._seen(self._texts, rows, keys, 1)
+        signed = np.array([author is not None for author in authors], np.bool_)
+        pairs = zip(brands, authors, strict=True)
+        keys = self._keys(f"{len(b)}\0{b}{author}".encode() for b, author in pairs if author is not None)
+        voice = ~repeat
+        voice[signed] &= ~self._seen(self._authors, rows[signed], keys, VOICE_MENTIONS_MAX)
+        if len(self._offsets) - self._old_rows > self._span // OLD_TO_YOUNG:
+            self._merge()
+        return duplicate, repeat, voice
 
-    def _turn(self, offset: int) -> None:
-        """Begin a generation; the one before the last is out of reach of every offset from here on."""
-        jumped = offset - self._turn_at >= self._span
-        self._old = ({}, {}, {}) if jumped else self._young
-        self._young = ({}, {}, {})
-        self._turn_at = offset + self._span
+    def _keys(self, values: Iterable[bytes]) -> UInt64:
+        return np.fromiter(map(self._hash64, values), np.uint64)
 
-    def _seen_before(self, kind: int, key: int, offset: int, time_ms: int, times: int) -> bool:
-        """Whether `times` earlier mentions have this key within the horizon; remembers this one."""
-        young = self._young[kind]
-        known = young.get(key)
-        if known is None:
-            young[key] = offset
-            known = self._old[kind].get(key)
-            if known is None:
-                return False
-        else:
-            young[key] = self._remember(known, offset, time_ms, times)
-            if (older := self._old[kind].get(key)) is not None:
-                known = (*_offsets(older), *_offsets(known))
-        lowest, oldest_ms, found = offset - self._span, time_ms - self._horizon_ms, 0
-        for earlier in _offsets(known):
-            if earlier >= lowest and self._times_ms[earlier & self._mask] >= oldest_ms:
-                found += 1
+    def _remember(self, offsets: Int64, times_ms: Int64) -> Int64:
+        """Take new rows; return their numbers."""
+        before, count = len(self._offsets), len(offsets)
+        newest_ms = np.maximum.accumulate(np.concatenate([self._newest_ms[-1:], times_ms]))
+        self._offsets = np.concatenate([self._offsets, offsets])
+        self._times_ms = np.concatenate([self._times_ms, times_ms])
+        self._newest_ms = np.concatenate([self._newest_ms, newest_ms[len(newest_ms) - count :]])
+        return np.arange(before, before + count)
+
+    def _seen(self, kind: _Kind, rows: Int64, keys: UInt64, times: int) -> Bool:
+        """Whether `times` earlier mentions have the key within the horizon; remembers these."""
+        known = len(kind.young.keys)
+        kind.young, order = _sorted(
+            np.concatenate([kind.young.keys, keys]), np.concatenate([kind.young.rows, rows])
+        )
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        found = np.zeros(len(rows), np.int64)
+        self._count(kind.young, places[known:], rows, keys, times, found)
+        self._count(kind.old, np.searchsorted(kind.old.keys, keys, "right"), rows, keys, times, found)
         return found >= times
 
-    def _remember(self, known: Known, offset: int, time_ms: int, times: int) -> Known:
-        """Return the offsets to keep: those for which fewer than `times` newer ones have as late a time."""
-        record_times_ms, mask, lowest = self._times_ms, self._mask, offset - self._span
-        if known.__class__ is int and times == 1 and record_times_ms[known & mask] <= time_ms:
-            return offset  # the common case, made cheap
-        kept, kept_ms = [offset], [time_ms]
-        for earlier in reversed(_offsets(known)):
-            if earlier < lowest:
-                break  # out of reach for good, and its record time may be overwritten
-            earlier_ms, newer = record_times_ms[earlier & mask], 0
-            for newer_ms in kept_ms:
-                newer += newer_ms >= earlier_ms
-            if newer < times:
-                kept.append(earlier)
-                kept_ms.append(earlier_ms)
-        return offset if len(kept) == 1 else tuple(reversed(kept))
+    def _count(self, tier: _Tier, places: Int64, rows: Int64, keys: UInt64, times: int, found: Int64) -> None:
+        """Go down from each row's place over equal keys; count those within the horizon, up to `times`."""
+        lowest, oldest_ms = self._offsets[rows] - self._span, self._times_ms[rows] - self._horizon_ms
+        asking = np.flatnonzero((places > 0) & (found < times))
+        below = places[asking] - 1
+        while len(asking):
+            same = tier.keys[below] == keys[asking]
+            asking, below = asking[same], below[same]
+            earlier = tier.rows[below]
+            found[asking] += (self._offsets[earlier] >= lowest[asking]) & (
+                self._times_ms[earlier] >= oldest_ms[asking]
+            )
+            # Further down all offsets are smaller, and no record time is above the newest one up to here
+            reach = (self._offsets[earlier] >= lowest[asking]) & (
+                self._newest_ms[earlier] >= oldest_ms[asking]
+            )
+            more = reach & (found[asking] < times) & (below > 0)
+            asking, below = asking[more], below[more] - 1
+
+    def _merge(self) -> None:
+        """Merge the young tiers into the old ones, without rows that are out of reach from here on."""
+        out = int(np.searchsorted(self._offsets, self._offsets[-1] + 1 - self._span))
+        for kind in (self._posts, self._texts, self._authors):
+            keys = np.concatenate([kind.old.keys, kind.young.keys])
+            rows = np.concatenate([kind.old.rows, kind.young.rows]) - out
+            kind.old, _ = _sorted(keys[rows >= 0], rows[rows >= 0])
+            kind.young = _Tier()
+        self._offsets, self._times_ms = self._offsets[out:].copy(), self._times_ms[out:].copy()
+        self._newest_ms = self._newest_ms[out:].copy()
+        self._old_rows = len(self._offsets)
 
 
-def _offsets(known: Known) -> tuple[int, ...]:
-    return (known,) if known.__class__ is int else known  # type: ignore[return-value]
-
-
-def _flags(values: bytearray) -> Bool:
-    return np.frombuffer(values, np.bool_)
+def _sorted(keys: UInt64, rows: Int64) -> tuple[_Tier, Int64]:
+    order = np.argsort(keys, kind="stable")
+    return _Tier(keys[order], rows[order]), order
