@@ -21,15 +21,18 @@ from producers.connection import producer_settings
 from producers.errors import ProduceError
 from producers.feeds.columns import USUAL_NAMES
 from producers.feeds.due import Due
+from producers.feeds.phrases import BRANDS as HAND_MADE
 from producers.feeds.phrases import brands as invented_brands
 from producers.feeds.replay import Pace, Rebase, play
 from producers.feeds.synthetic import World, synthesise
 from producers.opening import Cut, Source, brief, open_recording, span
+from producers.options import RATE_MAX
 from producers.run import Feed, Target, now_ms, print_feed, publish_feed, sayer
 from producers.topics import Creation
 from stream_worker.core.mentions import schema as mention_schema
 
 PARTITIONS = 6
+BRANDS = len(HAND_MADE)
 
 app = typer.Typer(
     name="produce-mentions",
@@ -117,14 +120,17 @@ def replay(
         _replay(source, Cut(since, until, limit), pace, target, say)
 
 
-@app.command(epilog="Example:  produce-mentions synthetic --rate 50 --duration 5m --crisis Aerovanta@+1m/2m")
+@app.command(
+    epilog="Example:  produce-mentions synthetic --rate 50 --duration 5m --crisis Aerovanta@+1m/2m:outage"
+)
 def synthetic(
     *,
     seed: flag.Seed = 1,
     rate: flag.Rate = 20.0,
     duration: flag.Duration = None,
     count: flag.Count = None,
-    brands: flag.Brands = 10,
+    backfill: flag.Backfill = None,
+    brands: flag.Brands = BRANDS,
     crisis: flag.Crises = None,
     broken: flag.Broken = 0.0,
     start: flag.Start = None,
@@ -139,20 +145,23 @@ def synthetic(
     to_stdout: flag.Print = False,
 ) -> None:
     """Invent mentions of invented brands: some copies, some duplicates, some late."""
-    world = World(rate, tuple(invented_brands(brands)), tuple(crisis or ()), broken)
+    world = World(rate, tuple(invented_brands(brands)), tuple(crisis or ()), broken, backfill or 0.0)
     _refuse_unknown(world)
     creation = Creation(partitions, replication) if create_topic else None
-
-    def feed(start_ms: int) -> Iterator[Due]:
-        endless = synthesise(world, seed, start_ms if start is None else start)
-        timely = itertools.takewhile(lambda due: duration is None or due.at_ms < duration, endless)
-        return itertools.islice(timely, count)
 
     with _answering() as say:
         connection = producer_settings(bootstrap_servers, settings or (), properties)
         target = Target(connection, topic, creation, as_json, to_stdout)
         lasts = "until stopped" if duration is None else f"for {span(duration)}"
-        say(f"inventing {rate:g} mentions a second about {brands:,} brands {lasts}, seed {seed}")
+        speed = "as many mentions as can be sent" if rate == RATE_MAX else f"{rate:g} mentions a second"
+        past = f"{span(backfill)} of the past first, then " if backfill else ""
+        say(f"inventing {past}{speed} about {brands:,} brands {lasts}, seed {seed}")
+
+        def feed(start_ms: int) -> Iterator[Due]:
+            endless = synthesise(world, seed, start_ms if start is None else start)
+            timely = itertools.takewhile(lambda due: duration is None or due.at_ms < duration, endless)
+            return _tell_when_live(itertools.islice(timely, count), say)
+
         _deliver(feed, target, count, lambda: 0, say)
 
 
@@ -206,6 +215,19 @@ def _answering() -> Iterator[Callable[[str], None]]:
         raise typer.Exit(128 + signal.SIGINT) from error
 
 
+def _tell_when_live(dues: Iterator[Due], say: Callable[[str], None]) -> Iterator[Due]:
+    filled = 0
+    for due in dues:
+        if due.record_ms is not None:
+            filled += 1
+        elif filled:
+            say(f"filled in the past with {filled:,} records; live from here on")
+            filled = 0
+        yield due
+    if filled:
+        say(f"filled in the past with {filled:,} records; nothing live was asked for")
+
+
 def _given(**values: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
@@ -244,5 +266,5 @@ def _refuse_unknown(world: World) -> None:
     names = [brand.name for brand in world.brands]
     for crisis in world.crises:
         if crisis.brand not in names:
-            shown = ", ".join(names[:10])
+            shown = ", ".join(names[:BRANDS])
             raise typer.BadParameter(f"--crisis: there is no brand {crisis.brand!r}; there are {shown}")

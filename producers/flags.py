@@ -8,9 +8,9 @@ import typer
 
 from producers import options
 from producers.connection import BOOTSTRAP_DEFAULT
+from producers.feeds.crises import KINDS, Crisis
 from producers.feeds.phrases import BRANDS_MAX
 from producers.feeds.replay import Rebase
-from producers.feeds.synthetic import Crisis
 
 BOOTSTRAP_ENV = "STREAM_WORKER_KAFKA__BOOTSTRAP_SERVERS"
 
@@ -121,10 +121,23 @@ Limit = Annotated[
 # --- synthetic
 
 Seed = Annotated[int, typer.Option(help="The same seed and --start give the same mentions.")]
-Rate = Annotated[float, typer.Option(min=0.001, max=1_000_000, help="Mentions per second.")]
+Rate = Annotated[
+    float,
+    typer.Option(
+        parser=options.rate, metavar="20|max", help="Mentions per second at the start; the season moves it."
+    ),
+]
 Duration = Annotated[
     float | None,
     typer.Option(parser=options.duration_ms, metavar="60s", help="How long; without it until Ctrl-C."),
+]
+Backfill = Annotated[
+    float | None,
+    typer.Option(
+        parser=options.duration_ms,
+        metavar="2h",
+        help="Publish so long a past first, at once, with record times in the past.",
+    ),
 ]
 Count = Annotated[int | None, typer.Option(min=1, metavar="N", help="Publish no more than N.")]
 Brands = Annotated[int, typer.Option(min=1, max=BRANDS_MAX, metavar="N", help="How many brands.")]
@@ -134,8 +147,9 @@ Crises = Annotated[
     typer.Option(
         "--crisis",
         parser=options.crisis,
-        metavar="BRAND@+30s[/2m]",
-        help="From then on (for so long) the brand is four times as loud and 85 % negative. May be repeated.",
+        metavar="BRAND@+30s[/5m][:KIND]",
+        help="From then on (for so long) the brand has a bad time. Kinds: "
+        f"{', '.join(KINDS)}; without one, what happens to it most. May be repeated.",
     ),
 ]
 Start = Annotated[

@@ -9,15 +9,16 @@ import re
 
 import typer
 
+from producers.feeds.crises import KINDS, Crisis, crisis_of
 from producers.feeds.due import epoch_ms
 from producers.feeds.replay import Rebase
-from producers.feeds.synthetic import Crisis
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SPEED = re.compile(r"(\d+(?:\.\d+)?)x?")
-_CRISIS = re.compile(r"(?P<brand>.+)@\+(?P<start>[^/@+]+)(?:/(?P<lasts>[^/@+]+))?")
+_CRISIS = re.compile(r"(?P<brand>.+)@\+(?P<start>[^/@+:]+)(?:/(?P<lasts>[^/@+:]+))?(?::(?P<kind>[a-z]+))?")
 NOW = "now"
+RATE_MIN, RATE_MAX = 0.001, 1_000_000.0
 
 
 def duration_ms(text: str) -> float:
@@ -54,11 +55,30 @@ def rebase(text: str) -> Rebase:
     return Rebase(None if text == NOW else moment_ms(text), anchor_last=False)
 
 
+def rate(text: str | float) -> float:
+    """Return mentions per second; `max` is more than can be sent."""
+    text = str(text)  # a default comes as a number
+    if text == "max":
+        return RATE_MAX
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not RATE_MIN <= value <= RATE_MAX:
+        raise typer.BadParameter(f"{text!r} is no rate; write {RATE_MIN} to {RATE_MAX:,.0f} a second, or max")
+    return value
+
+
 def crisis(text: str) -> Crisis:
-    """Return the crisis that `BRAND@+30s` (to the end) or `BRAND@+30s/2m` (for two minutes) names."""
+    """Return the crisis of `BRAND@+30s` (to the end), `…/2m` (for two minutes), or `…:KIND` of a kind."""
     found = _CRISIS.fullmatch(text.strip())
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no crisis; write BRAND@+30s, or BRAND@+30s/2m for two minutes")
+        raise typer.BadParameter(
+            f"{text!r} is no crisis; write BRAND@+30s, BRAND@+30s/2m for two minutes, or BRAND@+30s/2m:outage"
+        )
+    kind = found["kind"] or ""
+    if kind and kind not in KINDS:
+        raise typer.BadParameter(f"{kind!r} is no kind of crisis; there are {', '.join(KINDS)}")
     from_ms = duration_ms(found["start"])
     until_ms = from_ms + duration_ms(found["lasts"]) if found["lasts"] else math.inf
-    return Crisis(found["brand"], from_ms, until_ms)
+    return crisis_of(found["brand"], from_ms, until_ms, kind)

@@ -77,10 +77,14 @@ class Publisher:
         except KafkaException as error:
             raise Unusable(f"the producer refuses its settings: {error.args[0].str()}") from error
 
-    def publish(self, key: str, value: bytes) -> bool:
-        """Queue one record; return False, after a short wait, while the queue is full."""
+    def publish(self, key: str, value: bytes, record_ms: int | None = None) -> bool:
+        """Queue one record; return False, after a short wait, while the queue is full.
+
+        `record_ms` is its time (ms since 1970), by default that of sending.
+        """
         try:
-            self._producer.produce(self._topic, value, key)
+            # 0 is the client's word for "now".
+            self._producer.produce(self._topic, value, key, timestamp=record_ms or 0)
         except BufferError:
             self._producer.poll(_POLL_S)
             return False

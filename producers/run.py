@@ -95,7 +95,7 @@ def publish_feed(
 
         def publish(due: Due) -> bool:
             shown.update()
-            return publisher.publish(due.key, due.encoded())
+            return publisher.publish(due.key, due.encoded(), due.record_ms)
 
         def wait(seconds: float) -> None:
             shown.update()

@@ -16,6 +16,8 @@ class Due(NamedTuple):
     key: str
     value: Mention | bytes
     """A mention, or the bytes of a record that is broken on purpose."""
+    record_ms: int | None = None
+    """The record's own time; None means the time of sending."""
 
     def encoded(self) -> bytes:
         """Return the record's value."""

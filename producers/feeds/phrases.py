@@ -1,13 +1,23 @@
-"""The words of the synthetic feed: invented brands, and what people might write about them.
+"""The words of the synthetic feed, from `phrases.toml`: invented brands, and how each is spoken of.
 
 Rules:
 1. Every brand is invented. A likeness to a real one is chance.
-2. A phrase is a template: `{brand}`, `{tag}` (the brand without spaces), `{thing}` (what it sells),
-   `{good}`, `{bad}`, `{plain}`. Few phrases, many texts: openings, slots, tails and endings make the variety,
-   so that a text seldom comes twice by chance (the worker would call it a repeat).
+2. A phrase is a template with slots. Each brand has phrases of its own, so that no two sound alike; slots,
+   openings, second sentences and endings make so many texts that one seldom comes twice by chance (the
+   worker would call it a repeat).
+3. Brands past those made by hand have made-up names, get rarer, and speak like one of the others.
 """
 
-from typing import NamedTuple
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Any, NamedTuple
+
+Template = tuple[tuple[str, str], ...]
+"""Pairs of literal text and the slot behind it; the slot is empty at the end."""
+
+NEGATIVE, NEUTRAL, POSITIVE = MOODS = ("negative", "neutral", "positive")
 
 
 class Brand(NamedTuple):
@@ -17,90 +27,104 @@ class Brand(NamedTuple):
     weight: float
     """Its share of all mentions, relative to the others'."""
     negative: float
-    """Share of its mentions that are negative on an ordinary day."""
+    """Share of its mentions that are meant negative on an ordinary day."""
     positive: float
+    peak_hour: float
+    """The hour (UTC) at which it is mentioned most."""
+    swing: float
+    """By how much the daily season moves its mentions, 0 … 1."""
+    weekend: float
+    """Its mentions on a Saturday or Sunday, against those of a working day."""
+    default: str
+    """The kind of crisis it has when none is named."""
     things: tuple[str, ...]
+    where: tuple[str, ...]
+    habit: tuple[str, ...]
+    posts: Mapping[str, tuple[Template, ...]]
+    """By mood."""
+    trouble: Mapping[str, tuple[str, ...]]
+    """What goes wrong, by the kind of crisis."""
+    like: str
+    """The brand made by hand that it is spoken of like; of those, its own name."""
+
+    @property
+    def tag(self) -> str:
+        """Return the name in one word."""
+        return "".join(filter(str.isalnum, self.name))
 
 
-BRANDS = (
-    Brand("Okelio", 30, 0.22, 0.40, ("playlist", "app", "subscription", "recommendations", "offline mode")),
-    Brand("Aerovanta", 20, 0.45, 0.20, ("flight", "check-in", "lounge", "baggage desk", "seat upgrade")),
-    Brand("Zundora Mobile", 15, 0.42, 0.18, ("signal", "data plan", "support chat", "roaming", "new phone")),
-    Brand("Quillfox Games", 10, 0.30, 0.45, ("patch", "new map", "servers", "trailer", "battle pass")),
-    Brand("Brambleton Coffee", 8, 0.10, 0.60, ("latte", "cold brew", "queue", "oat milk", "loyalty card")),
-    Brand("Pellwick Bank", 6, 0.40, 0.12, ("card", "app login", "transfer", "mortgage desk", "hotline")),
-    Brand("Marrowby Foods", 5, 0.20, 0.35, ("pasta sauce", "delivery", "price", "packaging", "vegan range")),
-    Brand("Trundlecar", 3, 0.35, 0.30, ("ride", "driver", "surge price", "car share", "app")),
-    Brand("Nimbrook & Söhne", 2, 0.12, 0.50, ("blender", "warranty", "spare part", "toaster", "manual")),
-    Brand("Fenwarrel", 1, 0.18, 0.48, ("winter jacket", "sizing", "return label", "sneakers", "sale")),
-)
+class Language(NamedTuple):
+    """What little of another language is known."""
 
-NETWORKS = (("x", 50), ("bluesky", 15), ("reddit", 15), ("mastodon", 8), ("instagram", 8), ("news", 4))
+    tag: str
+    nouns: tuple[str, ...]
+    posts: Mapping[str, tuple[Template, ...]]
 
-NEGATIVE = (
-    "the {brand} {thing} is {bad} today",
-    "third time this week the {thing} fails. {brand}, this is {bad}",
-    "@{tag} I have been waiting two hours for an answer about the {thing}. {bad}.",
-    "cancelled my {brand} account, the {thing} is just {bad}",
-    "who at {brand} thought this {thing} was a good idea? {bad}",
-    "never again {brand}. {bad} {thing}, rude answer, no refund",
-    "is the {brand} {thing} down for anyone else? {bad} service lately",
-    "{brand} charged me twice for the {thing} and nobody replies. {bad}",
-    "so disappointed by the {thing} from {brand}, it used to be better",
-    "can't believe how {bad} the {brand} {thing} has become #{tag}fail",
-)
-NEUTRAL = (
-    "anyone tried the {brand} {thing} yet?",
-    "{brand} announces a {plain} {thing} for next month",
-    "where do I find the {thing} settings, @{tag}?",
-    "reading about the {plain} {brand} {thing}",
-    "{brand} opens a second office, the {thing} stays where it is",
-    "comparing the {brand} {thing} with the one I have now",
-    "does the {brand} {thing} work abroad?",
-    "TIL {brand} also does a {plain} {thing}",
-)
-POSITIVE = (
-    "the {brand} {thing} is {good}",
-    "honestly {good} {thing} from {brand} today",
-    "shout-out to @{tag}: {good} help with my {thing}",
-    "switched to {brand} last week and the {thing} is {good}",
-    "love the new {thing}, {brand}!",
-    "{good} experience with the {brand} {thing}, thank you",
-    "the {thing} alone is worth it. {good} work {brand} #{tag}",
-    "five stars for the {brand} {thing}, {good}",
-    "my week is saved by the {thing} from {brand}, {good}",
-)
 
-GOOD = (
-    "great",
-    "brilliant",
-    "so good",
-    "amazing",
-    "really smooth",
-    "the best I've had",
-    "lovely",
-    "fantastic",
-)
-BAD = ("terrible", "awful", "a joke", "so slow", "unacceptable", "the worst", "broken again", "useless")
-PLAIN = ("new", "second", "updated", "smaller", "regional", "monthly")
+class Words(NamedTuple):
+    """What belongs to no brand."""
 
-OPENINGS = (
-    "", "", "", "", "", "ok so ", "hey all, ", "small update: ", "lol ", "just saying: ", "tbh ", "right, ",
-    "quick note: ", "day 3: ", "to whom it may concern: ", "my two cents: ", "PSA: ", "so, ",
-)  # fmt: skip
-TAILS = (
-    "", "", "", "", "", " this morning", " since Monday", " again", " (second try)", " here in the north",
-    " on my way to work", " after the update", " for my mum", " at least for me", " just now", " tonight",
-    " in my town", " says my sister", " over the weekend", " before lunch",
-)  # fmt: skip
-ENDINGS_NEGATIVE = ("", "", "", " 😡", " 🤬", " 👎", " smh", " 😤😤", " #fail")
-ENDINGS_NEUTRAL = ("", "", "", "", " 🤔", " https://example.com/p/{n}", " (asking for a friend)")
-ENDINGS_POSITIVE = ("", "", "", " 😍", " 🎉", " ❤️", " 👏👏", " :)", " https://example.com/p/{n}")
+    networks: Mapping[str, float]
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+    when: tuple[str, ...]
+    who: tuple[str, ...]
+    openings: Mapping[str, tuple[Template, ...]]
+    """By network; `any` for the others."""
+    asides: Mapping[str, tuple[Template, ...]]
+    endings: Mapping[str, tuple[Template, ...]]
+    crises: Mapping[str, tuple[Template, ...]]
+    """What is said in a crisis, by its kind."""
+    languages: tuple[Language, ...]
+
+
+def template(text: str) -> Template:
+    """Take a phrase apart."""
+    return tuple((literal, slot or "") for literal, slot, _, _ in Formatter().parse(text))
+
+
+def _templates(texts: list[str]) -> tuple[Template, ...]:
+    return tuple(map(template, texts))
+
+
+def _by_mood(table: Mapping[str, Any], suffix: str) -> dict[str, tuple[Template, ...]]:
+    return {mood: _templates(table[mood + suffix]) for mood in MOODS}
+
+
+def _read_brand(table: Mapping[str, Any]) -> Brand:
+    numbers = ("name", "weight", "negative", "positive", "peak_hour", "swing", "weekend", "default")
+    fields: dict[str, Any] = {name: table[name] for name in numbers}
+    fields |= {name: tuple(table[name]) for name in ("things", "where", "habit")}
+    return Brand(
+        **fields,
+        posts=_by_mood(table, "_posts"),
+        trouble={kind: tuple(texts) for kind, texts in table["trouble"].items()},
+        like=table["name"],
+    )
+
+
+def _read_words(table: Mapping[str, Any]) -> Words:
+    fields: dict[str, Any] = {name: tuple(table[name]) for name in ("good", "bad", "when", "who")}
+    for key in ("openings", "asides", "endings"):
+        fields[key] = {name: _templates(texts) for name, texts in table[key].items()}
+    return Words(
+        **fields,
+        networks=table["networks"],
+        crises={kind: _templates(crisis["posts"]) for kind, crisis in table["crisis"].items()},
+        languages=tuple(
+            Language(one["tag"], tuple(one["nouns"]), _by_mood(one, "")) for one in table["language"]
+        ),
+    )
+
+
+_ALL = tomllib.loads((Path(__file__).with_name("phrases.toml")).read_text(encoding="utf-8"))
+WORDS = _read_words(_ALL)
+BRANDS = tuple(map(_read_brand, _ALL["brand"]))
+BRANDS_MAX = 10_000
 
 _FIRST = ("Al", "Bri", "Cor", "Del", "Em", "Fal", "Gri", "Hol", "Ister", "Jo", "Kel", "Lum")
 _MIDDLE = ("a", "be", "di", "fe", "go", "li", "mo", "na", "ra", "ta", "vo", "zi")
 _LAST = ("bar", "dex", "fin", "gard", "lia", "mont", "nix", "pool", "ria", "sett", "tron", "wick")
-BRANDS_MAX = 10_000
 
 
 def brands(count: int) -> list[Brand]:
@@ -114,5 +138,4 @@ def _further(number: int) -> Brand:
     rest, middle = divmod(rest, len(_MIDDLE))
     fourth, last = divmod(rest, len(_LAST))
     name = _FIRST[first] + _MIDDLE[middle] + _LAST[last] + (f" {fourth + 1}" if fourth else "")
-    model = BRANDS[number % len(BRANDS)]
-    return Brand(name, len(BRANDS) / number, model.negative, model.positive, model.things)
+    return BRANDS[number % len(BRANDS)]._replace(name=name, weight=len(BRANDS) / number)

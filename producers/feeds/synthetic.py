@@ -2,11 +2,13 @@
 
 Rules:
 1. The same `World`, seed and start give the same records, byte for byte.
-2. Mentions arrive at random (Poisson), brands by their weights. During a crisis a brand is louder and
-   mostly negative; the others stay as they were, so the rate of the whole rises.
+2. Mentions arrive at random (Poisson), brands by their weights and seasons. The rate is that of the start;
+   from there it follows the seasons. In a crisis a brand is louder; the others stay as they were.
 3. As in life: some texts are copies (a repeat: same text, other author and id), some mentions come twice
    (a duplicate: same id), some come late. Records that are broken come only when asked for.
 4. Ids hold the seed and the start, so that a second run is not one long list of duplicates.
+5. A past that is filled in begins before the start and is due at once. Its records carry their own times,
+   which rise up to the start; later ones get theirs when they are sent.
 """
 
 import itertools
@@ -15,14 +17,17 @@ from bisect import bisect
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from producers.feeds import phrases
+from producers.feeds.crises import RUMOUR, SWARM, Crisis
 from producers.feeds.due import Due, instant
-from producers.feeds.phrases import Brand
+from producers.feeds.phrases import NEGATIVE, NEUTRAL, POSITIVE, WORDS, Brand
+from producers.feeds.seasons import STEP_MS, season
+from producers.feeds.wording import author_name, write_post, write_rumour
 from stream_worker.core.mentions import Mention, encode
 
-AUTHORS = 5_000
+AUTHORS_MIN = 5_000
+AUTHORS_PER_RATE = 4_000
+"""Authors for each mention a second: a livelier public is a larger one, not a noisier."""
 COPIES = 0.03
 DUPLICATES = 0.005
 LATE = 0.01
@@ -34,30 +39,22 @@ MEMORY = 50
 """Copies, duplicates and replies refer to one of the brand's last so many mentions."""
 
 
-class Crisis(NamedTuple):
-    """A brand has a bad time."""
-
-    brand: str
-    from_ms: float
-    until_ms: float
-    louder: float = 4.0
-    negative: float = 0.85
-
-
 @dataclass(frozen=True)
 class World:
     """What the synthetic public is like."""
 
     rate: float
-    """Mentions per second on an ordinary day."""
+    """Mentions per second at the start, without crises."""
     brands: tuple[Brand, ...]
     crises: tuple[Crisis, ...] = ()
     broken: float = 0.0
     """Share of records that are no mention."""
+    backfill_ms: float = 0.0
+    """So long a past is filled in first."""
 
 
 def synthesise(world: World, seed: int, start_ms: int) -> Iterator[Due]:
-    """Yield mentions without end (see the rules); `start_ms` is the time of the first moment."""
+    """Yield mentions without end (see the rules); `start_ms` is the time of the first live moment."""
     return _Public(world, seed, start_ms).dues()
 
 
@@ -70,75 +67,110 @@ class _Public:
         self._start_ms = start_ms
         self._prefix = f"s{seed}-{start_ms:x}-"
         self._recent = {brand.name: deque[Mention](maxlen=MEMORY) for brand in world.brands}
-        self._quiet = sum(brand.weight for brand in world.brands)
-        names, weights = zip(*phrases.NETWORKS, strict=True)
-        self._networks: tuple[str, ...] = names
-        self._network_steps: list[float] = list(itertools.accumulate(weights))
+        self._authors = max(AUTHORS_MIN, round(world.rate * AUTHORS_PER_RATE))
+        self._usual = sum(brand.weight * season(brand, start_ms) for brand in world.brands)
+        self._networks = tuple(WORDS.networks)
+        self._network_steps: list[float] = list(itertools.accumulate(WORDS.networks.values()))
 
     def dues(self) -> Iterator[Due]:
-        at_ms = 0.0
-        changes = sorted(
-            {time for crisis in self._world.crises for time in (crisis.from_ms, crisis.until_ms)}
-        )
-        steps, phase = self._steps(at_ms), bisect(changes, at_ms)
+        world, start_ms = self._world, self._start_ms
+        changes = sorted({time for crisis in world.crises for time in (crisis.from_ms, crisis.until_ms)})
+        at_ms = -world.backfill_ms
+        phase, steps = None, [0.0]
         for number in itertools.count():
-            rate = self._world.rate * steps[-1] / self._quiet
-            at_ms += self._dice.expovariate(rate) * 1_000
-            if bisect(changes, at_ms) != phase:
-                steps, phase = self._steps(at_ms), bisect(changes, at_ms)
-            yield self._due(number, at_ms, self._world.brands[self._draw(steps)])
+            if phase != (now := (bisect(changes, at_ms), at_ms // STEP_MS)):
+                phase, steps = now, self._steps(at_ms)
+            at_ms += self._dice.expovariate(world.rate * steps[-1] / self._usual) * 1_000
+            due = self._due(number, at_ms, world.brands[self._draw(steps)])
+            yield due if at_ms >= 0 else due._replace(record_ms=start_ms + round(at_ms))
 
     def _steps(self, at_ms: float) -> list[float]:
         """Return the running sum of the brands' weights at a moment."""
+        time_ms = self._start_ms + at_ms
         weights = (
-            brand.weight * (crisis.louder if (crisis := self._crisis(brand, at_ms)) else 1.0)
+            brand.weight
+            * season(brand, time_ms)
+            * (crisis.louder if (crisis := self._crisis(brand, at_ms)) else 1.0)
             for brand in self._world.brands
         )
         return list(itertools.accumulate(weights))
 
     def _crisis(self, brand: Brand, at_ms: float) -> Crisis | None:
-        return next(
-            (
-                one
-                for one in self._world.crises
-                if one.brand == brand.name and one.from_ms <= at_ms < one.until_ms
-            ),
-            None,
-        )
+        for one in self._world.crises:
+            if one.brand == brand.name and one.from_ms <= at_ms < one.until_ms:
+                return one
+        return None
 
     def _due(self, number: int, at_ms: float, brand: Brand) -> Due:
-        earlier = self._recent[brand.name]
-        if earlier and self._dice.random() < DUPLICATES:
-            return Due(at_ms, brand.name, self._dice.choice(earlier))
-        mention = self._mention(number, at_ms, brand)
-        if self._world.broken and self._dice.random() < self._world.broken:
-            return Due(at_ms, brand.name, _break(mention, self._dice))
+        dice, earlier = self._dice, self._recent[brand.name]
+        crisis = self._crisis(brand, at_ms)
+        if crisis and crisis.kind == RUMOUR and dice.random() > 1 / crisis.louder:
+            return Due(at_ms, brand.name, self._rumour(number, at_ms, brand, crisis))
+        if earlier and dice.random() < DUPLICATES:
+            return Due(at_ms, brand.name, dice.choice(earlier))
+        mention = self._mention(number, at_ms, brand, crisis)
+        if self._world.broken and dice.random() < self._world.broken:
+            return Due(at_ms, brand.name, _break(mention, dice))
         earlier.append(mention)
         return Due(at_ms, brand.name, mention)
 
-    def _mention(self, number: int, at_ms: float, brand: Brand) -> Mention:
+    def _mention(self, number: int, at_ms: float, brand: Brand, crisis: Crisis | None) -> Mention:
         dice = self._dice
         lag_ms = dice.expovariate(1 / LAG_MS_MEAN)
         if dice.random() < LATE:
             lag_ms += dice.uniform(*LATE_MS)
         post = f"{self._prefix}{number}"
         network = self._networks[self._draw(self._network_steps)]
+        # A few authors write much, most write little.
+        author = int(self._authors * dice.random() ** 3)
         earlier = self._recent[brand.name]
         luck = dice.random() if earlier else 1.0
-        text = dice.choice(earlier).text if luck < COPIES else self._text(number, at_ms, brand)
-        reply_to = dice.choice(earlier).id if COPIES <= luck < COPIES + REPLIES else None
+        reply_to = None
+        if luck < COPIES:
+            text, lang = _copy(dice.choice(earlier), network)
+        else:
+            text, lang = self._post(brand, crisis, network, author)
+            if luck < COPIES + REPLIES:
+                answered = dice.choice(earlier)
+                reply_to, text = answered.id, f"@{answered.author} {text}"
         return Mention(
             id=post,
             brand=brand.name,
             network=network,
             text=text,
             event_time=instant(self._start_ms + round(at_ms - lag_ms)),
-            # A few authors write much, most write little.
-            author=f"user{int(AUTHORS * dice.random() ** 3)}",
+            author=author_name(author),
             url=f"https://example.com/{network}/{post}" if network in {"news", "reddit"} else None,
-            lang="en",
+            lang=lang,
             reach=round(dice.lognormvariate(5.5, 1.8)),
             reply_to=reply_to,
+        )
+
+    def _post(self, brand: Brand, crisis: Crisis | None, network: str, author: int) -> tuple[str, str]:
+        negative, trouble = brand.negative, ""
+        if crisis and crisis.kind != RUMOUR:
+            negative, trouble = crisis.negative, crisis.kind or brand.default
+        positive = brand.positive * (1 - negative) / (1 - brand.negative)
+        luck = self._dice.random()
+        mood = NEGATIVE if luck < negative else POSITIVE if luck < negative + positive else NEUTRAL
+        return write_post(self._dice, brand, mood, network, author, trouble)
+
+    def _rumour(self, number: int, at_ms: float, brand: Brand, crisis: Crisis) -> Mention:
+        dice, post = self._dice, f"{self._prefix}{number}"
+        text = write_rumour(brand, int(crisis.from_ms))
+        # Copies differ where people do not look: a link, a name in front.
+        text = dice.choice(
+            (text, f"RT @{dice.choice(SWARM)}: {text}", f"{text} https://example.com/r/{number}")
+        )
+        return Mention(
+            id=post,
+            brand=brand.name,
+            network=self._networks[0],
+            text=text,
+            event_time=instant(self._start_ms + round(at_ms - dice.expovariate(1 / LAG_MS_MEAN))),
+            author=dice.choice(SWARM),
+            lang="en",
+            reach=round(dice.lognormvariate(3.0, 1.0)),
         )
 
     def _draw(self, steps: list[float]) -> int:
@@ -146,31 +178,11 @@ class _Public:
         # The bound is for the one draw in 2**53 that rounds up to the whole sum.
         return bisect(steps, self._dice.random() * steps[-1], 0, len(steps) - 1)
 
-    def _text(self, number: int, at_ms: float, brand: Brand) -> str:
-        crisis = self._crisis(brand, at_ms)
-        negative = crisis.negative if crisis else brand.negative
-        positive = brand.positive * (1 - negative) / (1 - brand.negative)
-        mood = self._dice.random()
-        templates: tuple[str, ...]
-        endings: tuple[str, ...]
-        if mood < negative:
-            templates, endings = phrases.NEGATIVE, phrases.ENDINGS_NEGATIVE
-        elif mood < negative + positive:
-            templates, endings = phrases.POSITIVE, phrases.ENDINGS_POSITIVE
-        else:
-            templates, endings = phrases.NEUTRAL, phrases.ENDINGS_NEUTRAL
-        choice = self._dice.choice
-        return (
-            choice(phrases.OPENINGS) + choice(templates) + choice(phrases.TAILS) + choice(endings)
-        ).format(
-            brand=brand.name,
-            tag="".join(filter(str.isalnum, brand.name)),
-            thing=choice(brand.things),
-            good=choice(phrases.GOOD),
-            bad=choice(phrases.BAD),
-            plain=choice(phrases.PLAIN),
-            n=number,
-        )
+
+def _copy(mention: Mention, network: str) -> tuple[str, str | None]:
+    if network == "x" and not mention.text.startswith("RT "):
+        return f"RT @{mention.author}: {mention.text}", mention.lang
+    return mention.text, mention.lang
 
 
 def _break(mention: Mention, dice: random.Random) -> bytes:

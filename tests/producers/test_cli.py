@@ -1,17 +1,21 @@
 """`produce-mentions` as people run it: what it prints, where, and its exit codes."""
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from producers.cli import app
 from producers.flags import BOOTSTRAP_ENV
+from producers.options import crisis
 from stream_worker.embedded.children import free_port
 from tests.producers.test_publisher import read_all
 from tests.servers.kafka import CHECKOUT
@@ -53,7 +57,7 @@ def start(*arguments):
     [
         ([], ["replay", "synthetic", "schema"]),
         (["replay"], ["--speed", "--rebase", "--brand-value", "--create-topic", "--properties", "Examples"]),
-        (["synthetic"], ["--seed", "--rate", "--duration", "--crisis", "--broken", "Example"]),
+        (["synthetic"], ["--seed", "--rate", "--backfill", "--crisis", "--broken", "rumour", "Example"]),
     ],
 )
 def test_help_names_the_options_and_gives_an_example(produce, command, shown):
@@ -122,6 +126,34 @@ def test_printing_a_synthetic_feed_twice_gives_the_same_bytes(produce):
     assert len(runs[0].splitlines()) == pytest.approx(600, rel=0.2)
 
 
+def test_a_crisis_has_a_length_and_a_kind():
+    parsed = [crisis(text) for text in ("A: b@+1s", "A@+1m/2m", "A@+1m:price", "A@+1m/2m:rumour")]
+    assert [(one.brand, one.from_ms, one.until_ms, one.kind) for one in parsed] == [
+        ("A: b", 1_000, math.inf, ""),
+        ("A", 60_000, 180_000, ""),
+        ("A", 60_000, math.inf, "price"),
+        ("A", 60_000, 180_000, "rumour"),
+    ]
+
+
+def test_a_past_is_on_the_topic_with_times_in_the_past_that_rise_into_the_present(produce, kafka):
+    # When
+    topic, before_ms = kafka.new_topic(partitions=1), time.time() * 1_000
+    result = produce(
+        *("synthetic", "--backfill", "1h", "--rate", "0.5", "--broken", "0.01"),
+        *("-b", kafka.bootstrap, "-t", topic, "--duration", "1s"),
+    )
+
+    # Then
+    assert result.exit_code == 0
+    assert "inventing 1 h of the past first, then 0.5 mentions a second" in result.stderr
+    filled = int(re.search(r"filled in the past with ([\d,]+) records", result.stderr)[1].replace(",", ""))
+    assert filled == pytest.approx(1_800, rel=0.12)
+    times_ms = record_times(kafka.bootstrap, topic, filled)
+    assert times_ms == sorted(times_ms)
+    assert times_ms[0] == pytest.approx(before_ms - 3_600_000, abs=60_000)
+
+
 def test_stdin_is_read_when_the_file_is_a_dash(posts):
     lines = subprocess.run(
         [*COMMAND, "replay", posts, "--print"], cwd=CHECKOUT, capture_output=True, check=True
@@ -154,6 +186,9 @@ def test_stdin_is_read_when_the_file_is_a_dash(posts):
         ),
         (["synthetic", "--crisis", "Nobody@+1s", "--print"], 2, "there is no brand 'Nobody'"),
         (["synthetic", "--crisis", "Okelio"], 2, "is no crisis"),
+        (["synthetic", "--crisis", "Okelio@+1s:flood"], 2, "there are recall, outage, price, rumour"),
+        (["synthetic", "--rate", "fast"], 2, "'fast' is no rate"),
+        (["synthetic", "--rate", "0"], 2, "'0' is no rate"),
         (["replay", "{posts}", "--text", "txt"], 78, "no column 'txt' for the text; did you mean 'text'?"),
         (["replay", "nowhere.csv"], 78, "nowhere.csv: no such file"),
         (["replay", "{posts}", "--since", "2025-01-01"], 78, "no usable mention between --since and --until"),
@@ -257,6 +292,16 @@ def test_on_a_terminal_there_is_a_bar(kafka):
     assert "━" in shown.decode()
     assert b"300/300" in shown
     assert b"delivered 300 of 300" in shown
+
+
+def record_times(bootstrap, topic, expected):
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "none", "enable.auto.commit": False})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    times_ms = []
+    while len(times_ms) < expected and (batch := consumer.consume(expected, timeout=10)):
+        times_ms += [record.timestamp()[1] for record in batch]
+    consumer.close()
+    return times_ms
 
 
 def wait_for_records(kafka, topic):
