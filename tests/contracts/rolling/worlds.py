@@ -15,8 +15,10 @@ from stream_worker.core.operations import Apply
 from stream_worker.core.rolling import SHARDS, encode_sums, shard_of
 from stream_worker.core.shards import Close
 from stream_worker.sinks.memory_rolling import MemoryRolling
+from stream_worker.sinks.memory_snapshot import MemorySnapshots
 from stream_worker.sinks.memory_state import MemoryState
 from stream_worker.sinks.rolling.redis import RedisRolling
+from stream_worker.sinks.rolling.snapshot import RedisSnapshots
 
 LOG = Log("mentions", "0a1b2c3d")
 NOON = 1_763_812_800_000  # 2025-11-22 12:00 UTC, a whole hour: the first minute of most tests
@@ -36,6 +38,9 @@ class MemoryWorld:
 
     def rolling(self, log=LOG, **options):
         return MemoryRolling(log, lambda: self.now_ms, self.state, **options)
+
+    def snapshots(self, logs):
+        return MemorySnapshots(self.state, logs, lambda: self.now_ms)
 
     def advance(self, ms):
         self.now_ms += ms
@@ -68,6 +73,10 @@ class RedisWorld:
 
     def rolling(self, log=LOG, **options):
         self._opened.append(RedisRolling(self.url, log, prefix=self.prefix, clock=CLOCK, **options))
+        return self._opened[-1]
+
+    def snapshots(self, logs):
+        self._opened.append(RedisSnapshots(self.url, logs, prefix=self.prefix, clock=CLOCK))
         return self._opened[-1]
 
     def _set_clock(self, now_ms):

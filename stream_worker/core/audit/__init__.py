@@ -1,0 +1,1 @@
+"""The audit's pure parts: chains, the recount of rows, and what is compared with what (CONTRACTS §5)."""

@@ -1,0 +1,89 @@
+"""Snapshots: what the audit reads comes with the cursors of its instant, and leaves no trace."""
+
+import pytest
+
+from stream_worker.core.columns import DAY_MS
+from tests.contracts.rolling.worlds import LOG, NOON, Feeder, close_everything, minute
+
+
+@pytest.fixture
+def feeder(world):
+    """Two partitions; two brands at noon, of which one is late too; noon is sealed and closed."""
+    feeder = Feeder(world.rolling(), partitions=2)
+    feeder.apply((NOON, "acme", 3, {"neg": 1}), (NOON, "b:c", 1), (minute(1), "acme", 1), wm=minute(1))
+    feeder.apply((NOON, "b:c", 1, {"network": "y"}), wm=minute(1), partition=1)
+    feeder.seal()
+    close_everything(feeder.rolling)
+    feeder.apply((NOON, "acme", 2, {"late": True}), wm=minute(1))
+    return feeder
+
+
+def test_a_look_names_cursors_control_and_minutes(world, feeder):
+    standing = world.snapshots([LOG.name, "mentions.00000000"]).look()
+
+    assert standing.cursors == {LOG.name: {0: 2, 1: 1}, "mentions.00000000": {}}
+    assert (standing.sealed_ms, standing.floor_ms, standing.trimmed_ms) == (minute(1), NOON, 0)
+    assert standing.closed_ms == (minute(1),) * 16
+    assert standing.minutes == (NOON, minute(1))
+    assert (standing.expired, standing.now_ms) == (0, world.now_ms)
+
+
+def test_a_minute_comes_with_its_cursors(world, feeder):
+    # Given a reader that has looked
+    snapshots = world.snapshots([LOG.name])
+    before = snapshots.look()
+
+    # When something is counted and then the minute is read
+    feeder.apply((minute(1), "acme", 4))
+    standing, fields = snapshots.minute(minute(1))
+
+    # Then both are of the same instant
+    assert (before.cursors[LOG.name][0], standing.cursors[LOG.name][0]) == (2, 3)
+    assert fields["n:x:acme"] == fields["mentions"] == "5"
+    assert fields == world.dump()[f"m:{minute(1)}"]
+
+
+def test_a_minute_that_is_not_there_is_empty(world, feeder):
+    assert world.snapshots([LOG.name]).minute(minute(9))[1] == {}
+
+
+@pytest.mark.parametrize(("kind", "start"), [("hm", NOON), ("hd", NOON - NOON % DAY_MS)])
+def test_history_comes_brand_by_brand(world, feeder, kind, start):
+    snapshots = world.snapshots([LOG.name])
+
+    standing, found = snapshots.history(kind, start, ["b:c", "nobody", "acme"])
+
+    assert standing.cursors[LOG.name] == {0: 2, 1: 1}
+    first = f"{kind}:{start}"
+    assert found == [world.dump()[f"{first}:b:c"], {}, world.dump()[f"{first}:acme"]]
+    assert sorted(snapshots.admitted("brands")) == ["acme", "b:c"]
+    assert sorted(snapshots.admitted("networks")) == ["x", "y"]
+
+
+def test_reading_leaves_no_trace_not_even_in_an_empty_redis(world):
+    """A script that notes its time would look as if the group had come back (DESIGN 3.5)."""
+    # Given nothing at all
+    snapshots = world.snapshots([LOG.name])
+
+    # When everything is read
+    empty = snapshots.look()
+    snapshots.minute(NOON)
+    snapshots.history("hm", NOON, ["acme"])
+
+    # Then there is still nothing
+    assert (empty.cursors, empty.minutes, empty.closed_ms) == ({LOG.name: {}}, (), (-1,) * 16)
+    assert world.dump() == {}
+
+
+def test_reading_does_not_note_the_time(world, feeder):
+    # Given a group that has been away for long
+    before = world.dump()
+    world.advance(DAY_MS)
+
+    # When an audit reads
+    world.snapshots([LOG.name]).look()
+
+    # Then the next script of a worker still finds the gap
+    assert world.dump() == before
+    feeder.report()
+    assert world.dump()["ctl"]["returned_ms"] == str(world.now_ms)
