@@ -48,7 +48,7 @@ class ObjectArchive:
     """`ports.Archive` over an object store of `objects.open_store`, for one incarnation of a topic."""
 
     def __init__(self, store: ObjectStore, log: Log, *, max_span: int = 100_000) -> None:
-        self._objects = Objects(store)
+        self.objects = self._objects = Objects(store)
         self._log = log
         self._max_span = max_span  # offsets a data plan may cover at most
 
@@ -59,11 +59,11 @@ class ObjectArchive:
         """
         self._objects.remove_leftovers()
         near = committed - self._max_span
-        names = self._plan_names(partition, near) if near > 0 else []
-        names = names or self._plan_names(partition, 0)
-        last = self._read_plan(names[-1]) if names else None
+        names = self.plan_names(partition, near) if near > 0 else []
+        names = names or self.plan_names(partition, 0)
+        last = self.read_plan(names[-1]) if names else None
         done = last is not None and self._has_manifest(partition, last)
-        return Chain(self._head(), last, done)
+        return Chain(self.head(), last, done)
 
     def create_head(self, head: Head) -> Head:
         """Create the head, or return the one that is there."""
@@ -81,9 +81,9 @@ class ObjectArchive:
 
     def plans(self, partition: int) -> list[Plan]:
         """The whole chain, oldest first. Raises Unavailable, Unreadable."""
-        names = self._plan_names(partition, 0)
+        names = self.plan_names(partition, 0)
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="plans") as pool:
-            return list(pool.map(self._read_plan, names))
+            return list(pool.map(self.read_plan, names))
 
     def write_rows(self, partition: int, plan: Plan, parts: Sequence[Part]) -> list[StoredObject]:
         """Write one object per event hour, oldest first; what is there is read and described instead.
@@ -146,13 +146,14 @@ class ObjectArchive:
                 "restore it, or move it away to have it written again (docs/archive.md)"
             ) from error
 
-    def _plan_names(self, partition: int, start: int) -> list[str]:
+    def plan_names(self, partition: int, start: int) -> list[str]:
         """Names of plans that begin at `start` or above, sorted; other objects in there are none of ours."""
         after = plan_name(self._log, partition, start - 1) if start > 0 else None  # exclusive
         names = self._objects.names(plans_prefix(self._log, partition), after)
         return [name for name in names if _PLAN_FILE.search(name)]
 
-    def _read_plan(self, name: str) -> Plan:
+    def read_plan(self, name: str) -> Plan:
+        """Read a plan that was listed. Raises Unavailable, Unreadable."""
         body = self._objects.read(name)
         if body is None:
             raise self._unreadable(name, "it was listed, but is gone")
@@ -166,12 +167,17 @@ class ObjectArchive:
             raise self._unreadable(name, f"it ends at {plan.end}, not after its start")
         return plan
 
-    def _has_manifest(self, partition: int, plan: Plan) -> bool:
+    def manifest(self, partition: int, plan: Plan) -> Manifest | None:
+        """Read the manifest of a plan; None if there is none. Raises Unavailable, Unreadable."""
         name = manifest_name(self._log, partition, plan)
         body = self._objects.read(name)
-        return body is not None and bool(self._read(name, body, Manifest))
+        return None if body is None else self._read(name, body, Manifest)
 
-    def _head(self) -> Head | None:
+    def _has_manifest(self, partition: int, plan: Plan) -> bool:
+        return self.manifest(partition, plan) is not None
+
+    def head(self) -> Head | None:
+        """Read the head; None before the first start. Raises Unavailable, Unreadable."""
         name = head_name(self._log)
         body = self._objects.read(name)
         return None if body is None else self._read(name, body, Head)

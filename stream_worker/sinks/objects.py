@@ -133,6 +133,16 @@ class Objects:
         except (BaseError, OSError) as error:
             raise self._unavailable("list", prefix, error) from error
 
+    def folders(self, prefix: str) -> list[str]:
+        """Names of the folders right below a folder ("" is the root), sorted. Raises Unavailable."""
+        try:
+            listed = obstore.list_with_delimiter(self._store, prefix or None)["common_prefixes"]
+            return sorted(name.rstrip("/") for name in listed)
+        except FileNotFoundError:
+            return []
+        except (BaseError, OSError) as error:
+            raise self._unavailable("list", prefix, error) from error
+
     def remove_leftovers(self) -> int:
         """Remove what killed writers left in a folder; returns the number of files. Raises Unavailable."""
         try:
