@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from stream_worker.commands import check, config, dead_letters, demo, model, reference, run, skip
+from stream_worker.commands import check, config, dead_letters, demo, model, reference, run, serve, skip
 from stream_worker.errors import StreamWorkerError
 
 _DEBUG = "--debug"
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run.run)
+app.command()(serve.serve)
 app.command()(check.check)
 app.command()(skip.skip)
 app.command()(demo.demo)

@@ -1,0 +1,165 @@
+"""Brands as they are answered: what was read, joined with what is usual, and how fresh it is.
+
+At most `ROWS_MAX` brands are shown in one answer: the unusual ones, then the loudest.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from stream_worker.api.alerts import alerts_of
+from stream_worker.api.answers import (
+    Alerts,
+    Brand,
+    BrandDetail,
+    Brands,
+    Minute,
+    Minutes,
+    Network,
+    Window,
+    instant,
+)
+from stream_worker.api.look import Head, Look
+from stream_worker.api.pipeline import FreshnessReader, fresh_fields, state_of_minute
+from stream_worker.api.reading import Reader
+from stream_worker.api.rows import STRIP_MINUTES, brand_row, most_unusual_first, numbers_of, strip_of
+from stream_worker.api.usuals import Usuals
+from stream_worker.core.columns import HOUR_MS, MINUTE_MS
+from stream_worker.core.rolling import WINDOWS, ZEROS, Sums
+from stream_worker.core.sentiment import coverage
+from stream_worker.errors import Unreadable
+
+ROWS_MAX: Final = 200
+HASHES_MS: Final = 2 * HOUR_MS
+"""The hash of a minute lives so long behind its close."""
+
+
+class Picture:
+    """Answers from Redis. All methods raise Unavailable or Unreadable."""
+
+    def __init__(self, reader: Reader, lateness_ms: int) -> None:
+        self.reader = reader
+        self.fresh = FreshnessReader(reader, lateness_ms)
+        self.usuals = Usuals(reader)
+
+    async def brands(self, window: Window, *, find: str = "", limit: int = ROWS_MAX) -> Brands:
+        """Answer all brands whose name has `find` in it, the most unusual first."""
+        look = await self.reader.look()
+        wanted = [brand for brand in look.brands if find.casefold() in brand.casefold()]
+        rows = await self.rows(wanted, window, look, limit=limit)
+        fresh = await self.fresh.freshness(look)
+        return Brands(
+            **fresh_fields(look, fresh.model, fresh.coverage),
+            window=window,
+            total=len(look.brands),
+            freshness=fresh,
+            brands=rows,
+        )
+
+    async def rows(
+        self, brands: Sequence[str], window: Window, look: Look, *, limit: int = ROWS_MAX,
+        strip_minutes: int = STRIP_MINUTES,
+    ) -> list[Brand]:  # fmt: skip
+        """Return the rows of brands in order, at most `limit`; one that was never drawn is left out."""
+        views = await self.reader.views(brands)
+        rows = most_unusual_first([self._row(brand, view, look, window) for brand, view in views.items()])
+        rows = rows[:limit]
+        self.usuals.ask(row.brand for row in reversed(rows))
+        if look.newest_ms is None or not rows:
+            return rows
+        end_ms = look.newest_ms + MINUTE_MS
+        first_ms = end_ms - strip_minutes * MINUTE_MS
+        minutes = await self.reader.minutes([row.brand for row in rows], first_ms, end_ms, look)
+        for row in rows:
+            row.last_hour = strip_of(minutes[row.brand], first_ms, end_ms)
+        return rows
+
+    def _row(self, brand: str, view: Mapping[str, str], look: Look, window: Window) -> Brand:
+        try:
+            return brand_row(brand, view, look, window, self.usuals.of(brand, window), None)
+        except (ValueError, KeyError) as error:
+            raise Unreadable(
+                f"Redis at {self.reader.address} holds a view that is not ours: see docs/redis.md"
+            ) from error
+
+    async def brand(self, brand: str, window: Window) -> BrandDetail | None:
+        """Answer one brand with its networks; None for a brand that is not known."""
+        look = await self.reader.look()
+        rows = await self.rows([brand], window, look) if brand in look.brands else []
+        if not rows or look.newest_ms is None:
+            return None
+        row, end_ms = rows[0], look.newest_ms + MINUTE_MS
+        first_ms = end_ms - WINDOWS[window] * MINUTE_MS
+        networks = share = None
+        if end_ms - first_ms <= HOUR_MS:
+            found = await self.reader.networks(brand, first_ms, end_ms, look)
+            networks = [
+                Network(network=network, **numbers_of(sums))
+                for network, sums in sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+                if sums[0]
+            ]
+            heads = await self.reader.heads(first_ms, end_ms)
+            total = sum(head.mentions + head.late for head in heads.values())
+            share = round(min(1.0, row.mentions / total), 4) if total else None
+        return BrandDetail(
+            **fresh_fields(look, row.model, row.coverage),
+            brand=row,
+            share_of_all=share,
+            networks=networks,
+            freshness=await self.fresh.freshness(look),
+        )
+
+    async def minutes(self, brand: str, span: str, span_minutes: int) -> Minutes | None:
+        """Answer a brand minute by minute, up to the newest one; None for a brand that is not known."""
+        look = await self.reader.look()
+        if brand not in look.brands:
+            return None
+        end_ms = (look.newest_ms or 0) + MINUTE_MS
+        first_ms = max(0, end_ms - span_minutes * MINUTE_MS)
+        tallies = (await self.reader.minutes([brand], first_ms, end_ms, look))[brand]
+        heads = await self.reader.heads(max(first_ms, look.final_ms - HASHES_MS, 0), end_ms)
+        late = await self.reader.late_of(brand, list(heads), look)
+        final_ms = look.final_of(brand)
+        known = [
+            _minute(at, tallies.get(at, ZEROS), heads.get(at), late.get(at), final_ms, look)
+            for at in range(first_ms, end_ms, MINUTE_MS)
+            if at in tallies or at in heads
+        ]
+        total = [sum(column) for column in zip(*tallies.values(), strict=True)] or ZEROS
+        model = next((minute.model for minute in reversed(known) if minute.model), None)
+        fields = fresh_fields(look, model, coverage(total))
+        return Minutes(
+            **{**fields, "final": final_ms >= end_ms},
+            brand=brand,
+            span=span,
+            since=instant(first_ms),
+            until=instant(end_ms),
+            final_to=instant(max(0, final_ms)),
+            minutes=known,
+        )
+
+    async def alerts(self) -> Alerts:
+        """Answer all alerts that Redis remembers."""
+        look = await self.reader.look()
+        alerts = alerts_of(await self.reader.messages(), look)
+        return Alerts(
+            **fresh_fields(look, None, None), open=sum(1 for of in alerts if of.ended is None), alerts=alerts
+        )
+
+
+def _minute(start: int, sums: Sums, head: Head | None, late: int | None, final_ms: int, look: Look) -> Minute:
+    covered = coverage(sums)
+    return Minute(
+        start=instant(start),
+        state=state_of_minute(start, final_ms, look, late or 0),
+        final=start < final_ms,
+        revision=late,
+        complete=None if head is None else head.complete,
+        coverage=None if covered is None else round(covered, 4),
+        model=None if head is None else head.models or None,
+        **numbers_of(sums),
+    )
+
+
+def parts(item: Any) -> dict[str, Any]:
+    """Return an answer as what JSON can hold."""
+    return item.model_dump(mode="json")  # type: ignore[no-any-return]

@@ -1,0 +1,137 @@
+"""Brands as rows: windows, what is usual, and the state in a word. Pure functions over what was read."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from stream_worker.api.answers import Brand, State, Strip, Window, instant
+from stream_worker.api.answers import Usual as UsualAnswer
+from stream_worker.api.look import Look
+from stream_worker.core.columns import MINUTE_MS
+from stream_worker.core.deltas import MEASURES
+from stream_worker.core.rolling import WINDOWS, ZEROS, Sums
+from stream_worker.core.sentiment import Net, coverage, negative_share, net_sentiment
+from stream_worker.core.usual import Usual
+
+MARGIN_MAX: Final = 0.3
+"""A wider margin is too few mentions to tell."""
+COVERAGE_MIN: Final = 0.98
+COPIES_MIN: Final = 0.5
+COUNTED_MIN: Final = 30
+"""Below so many mentions no share is worth a state."""
+STRIP_MINUTES: Final = 60
+_ORDER: Final[dict[State, int]] = {
+    "spike": 0, "low": 1, "data": 2, "copies": 3, "good": 4, "usual": 5, "few": 5, "none": 5,
+}  # fmt: skip
+_FIELDS: Final = {
+    "mentions": "n", "negative": "neg", "neutral": "neu", "positive": "pos", "uncertain": "uncertain",
+    "unscored": "unscored", "copies": "repeats", "voices": "voices", "negative_voices": "neg_voices",
+}  # fmt: skip
+
+
+def numbers_of(sums: Sequence[int]) -> dict[str, Any]:
+    """Return the fields of `Numbers` for ten sums in the order of MEASURES."""
+    net = net_sentiment(sums)
+    counts: dict[str, Any] = {name: sums[MEASURES.index(measure)] for name, measure in _FIELDS.items()}
+    return counts | {
+        "negative_share": _rounded(negative_share(sums)),
+        "net": _rounded(net and net.value),
+        "net_low": _rounded(net and net.low),
+        "net_high": _rounded(net and net.high),
+        "net_margin": _rounded(net and net.margin),
+    }
+
+
+def brand_row(
+    brand: str,
+    view: Mapping[str, str],
+    look: Look,
+    window: Window,
+    usual: Usual | None,
+    strip: Strip | None,
+) -> Brand:
+    """Make the row of a brand from its rolling view. Raises ValueError or KeyError when that is not ours."""
+    sums = tuple(int(view[f"{window}:{measure}"]) for measure in MEASURES)
+    end_ms = int(view["newest"]) + MINUTE_MS
+    episode = look.episodes.get(brand)
+    is_open = episode is not None and episode.resolved_ms is None
+    return Brand(
+        brand=brand,
+        window=window,
+        window_from=instant(end_ms - WINDOWS[window] * MINUTE_MS),
+        window_to=instant(end_ms),
+        as_of=instant(int(view["as_of_ms"])),
+        final=look.final_of(brand) >= end_ms,
+        final_to=instant(max(0, look.final_of(brand))),
+        revision=look.revision,
+        coverage=_rounded(coverage(sums)),
+        model=view.get("models") or None,
+        state="spike" if is_open else state_of(sums, usual),
+        since=instant(episode.opened_ms) if is_open and episode is not None else None,
+        alert=episode.id if is_open and episode is not None else None,
+        usual=usual_answer(usual),
+        last_hour=strip,
+        **numbers_of(sums),
+    )
+
+
+def state_of(sums: Sums, usual: Usual | None) -> State:
+    """Name the state of a brand that has no open episode."""
+    net, n = net_sentiment(sums), sums[0]
+    if n == 0:
+        return "none"
+    covered = coverage(sums)
+    if covered is not None and covered < COVERAGE_MIN and n >= COUNTED_MIN:
+        return "data"
+    if net is None or net.margin > MARGIN_MAX:
+        return "few"
+    if n >= COUNTED_MIN and sums[MEASURES.index("repeats")] >= COPIES_MIN * n:
+        return "copies"
+    return _against_usual(net, usual)
+
+
+def _against_usual(net: Net, usual: Usual | None) -> State:
+    if usual is None or usual.low is None or usual.high is None:
+        return "usual"
+    if net.high < usual.low:
+        return "low"
+    return "good" if net.low > usual.high else "usual"
+
+
+def most_unusual_first(rows: list[Brand]) -> list[Brand]:
+    """Order rows by state, then by how far from usual, then by mentions, then by name."""
+
+    def far(row: Brand) -> float:
+        if row.state in ("usual", "few", "none") or row.usual is None or row.usual.net is None:
+            return 0.0
+        return round(abs((row.net or 0.0) - row.usual.net), 1)
+
+    return sorted(rows, key=lambda row: (_ORDER[row.state], -far(row), -row.mentions, row.brand))
+
+
+def strip_of(minutes: Mapping[int, Sums], first_ms: int, end_ms: int) -> Strip:
+    """Return the minutes [first, end) as two lists."""
+    tallies = [minutes.get(start, ZEROS) for start in range(first_ms, end_ms, MINUTE_MS)]
+    return Strip(
+        start=instant(first_ms),
+        mentions=[tally[0] for tally in tallies],
+        negative=[tally[1] for tally in tallies],
+    )
+
+
+def usual_answer(usual: Usual | None) -> UsualAnswer | None:
+    """Return what is usual as it is answered."""
+    if usual is None:
+        return None
+    return UsualAnswer(
+        windows=usual.windows,
+        mentions=usual.mentions,
+        copies_share=round(usual.copies_share, 4),
+        negative_share=_rounded(usual.negative_share),
+        net=_rounded(usual.net),
+        net_low=_rounded(usual.low),
+        net_high=_rounded(usual.high),
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
