@@ -1,0 +1,1 @@
+// The page: reads its address and starts what answers it.
