@@ -264,7 +264,11 @@ class Performer:
         return self._archive.create_head(Head(policy=self._start, starts=self._source.starts(self._start)))
 
     def _ask(self, held: Held, name: str, call: Callable[[], object], *, lookup: bool = False) -> None:
-        self._background.submit(held.machine.number, held.epoch, name, call, lookup=lookup)
+        def timed() -> object:
+            with self._recorder.stage("archive"):
+                return call()
+
+        self._background.submit(held.machine.number, held.epoch, name, timed, lookup=lookup)
 
     def _stop(self, held: Held, error: BaseException) -> None:
         if not isinstance(error, StreamWorkerError):

@@ -219,10 +219,11 @@ class Worker:
         if self._performer.redis_away:
             return
         try:
-            while self._minutes.close_one():
-                if time.monotonic() - now_s > CLOSING_S:
-                    self._closing = True  # more wait: do not wait for records meanwhile
-                    break
+            with self._recorder.stage("close"):
+                while self._minutes.close_one():
+                    if time.monotonic() - now_s > CLOSING_S:
+                        self._closing = True  # more wait: do not wait for records meanwhile
+                        break
         except Unavailable as error:
             self._say_postponed(error)
 

@@ -131,6 +131,10 @@ class Metrics:
             Histogram, "batch_seconds", "seconds", "How long the stages of the loop take.", "stage",
             buckets=STAGE_BUCKETS,
         )  # fmt: skip
+        self.stage_cpu_seconds_total = self._make(
+            Counter, "stage_cpu_seconds_total", "seconds",
+            "CPU that the stages of the loop took, and `archive` in the background.", "stage",
+        )  # fmt: skip
         self.loop_turn_seconds = self._make(
             Histogram, "loop_turn_seconds", "seconds", "How long one turn of the loop takes, with its poll.",
             buckets=STAGE_BUCKETS,
