@@ -10,7 +10,7 @@ CODE := stream_worker producers models tests bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format servers bench simulate lock clean
+.PHONY: help setup demo test check format servers bench simulate mutants lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ CORES ?= 2
 HISTORIES ?= 1000
 simulate: $(PROJECT) ## run the step machines through hostile histories (HISTORIES=1000)
 	$(BIN)/python -m tests.simulation --histories $(HISTORIES) $(ARGS)
+
+mutants: $(PROJECT) ## break the design in every way we know; the simulator must name each (ARGS="--only late")
+	$(BIN)/python -m tests.simulation.mutants --jobs $(CORES) $(ARGS)
 
 lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
