@@ -4,7 +4,8 @@ Rules:
 1. Any worker may do any of this: the scripts compare what was read (DESIGN §3.5). A lease only spares the
    work of doing it twice.
 2. A minute is judged from its frozen fields and the brands that were read behind the seal that froze them.
-   They are kept by that seal's mark: Redis may go back and be sealed to the same minute again.
+   They are kept by that seal's mark: Redis may go back and be sealed to the same minute again. What was read
+   of shards is forgotten as soon as a seal says that Redis has closed less.
 3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
 """
 
@@ -53,6 +54,8 @@ class Minutes:
         """Seal what may be sealed; `older_log` as in `ports.Rolling`. Raises Unavailable."""
         before_ms = self.sealed.sealed_ms
         self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
+        if min((shard.closed_ms for shard in self._shards.values()), default=-1) > self.sealed.closed_ms:
+            self._shards.clear()
         self._leads = self._rolling.lease("minutes", self._owner, LEASE_MS)
         if self._leads and self.sealed.sealed_ms != before_ms:
             self._rolling.notify("sealed", [self.sealed.sealed_ms], [])

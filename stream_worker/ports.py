@@ -109,6 +109,7 @@ class Sealed:
     incomplete: int  # minutes sealed incomplete by this call
     now_ms: int
     idle: list[int] = field(default_factory=list)  # at their end by a proof: no reason to pause others
+    closed_ms: int = -1  # every minute that starts before this is closed, by the slowest shard
     other_log: str = ""  # the log that the group is on, if it is not ours: nothing was sealed
 
 

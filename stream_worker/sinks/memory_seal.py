@@ -23,7 +23,8 @@ def seal(
     """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
     ctl = state.ctl
     answer = Sealed(ctl.sealed or 0, ctl.floor or 0, [], 0, {}, 0, now)
-    if ctl.incarnation == older_log:  # by compare-and-set, so it moves forward only, however late it comes
+    answer.closed_ms = min(shard.closed_ms for shard in state.shards)
+    if older_log != log and ctl.incarnation == older_log:  # a compare-and-set: it moves forward only
         ctl.incarnation, ctl.partitions = log, 0
     if ctl.incarnation != log:
         answer.other_log = ctl.incarnation or ""

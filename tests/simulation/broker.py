@@ -107,6 +107,12 @@ class SimulatedSource:
         else:
             self._revoked.append(partition)
 
+    def calm(self):
+        """It hears the group again, and no fetch takes long any more."""
+        self.deaf_polls = 0
+        for fetch in self.fetches.values():
+            fetch.stalled_until_ms = 0
+
     # ports.Source
 
     def poll(self, timeout_s):
@@ -125,7 +131,7 @@ class SimulatedSource:
         if world.hostile and world.rng.random() < world.profile.stall:
             world.bites["fetch stalled"] += 1
             fetch.stalled_until_ms = world.now_ms + world.rng.randint(1_000, 30_000)
-        return world.hostile and world.now_ms < fetch.stalled_until_ms
+        return world.now_ms < fetch.stalled_until_ms
 
     def _take_events(self):
         if self.deaf_polls:

@@ -54,6 +54,10 @@ class Stage:
         """It will not hear of the group for so many polls."""
         process.source.deaf_polls = polls
 
+    def stall(self, process, seconds, partition=0):
+        """What is fetched of a partition takes so long."""
+        process.source.fetches[partition].stalled_until_ms = self.world.now_ms + seconds * 1_000
+
     def fail(self, what, *kinds):
         """The next requests of this name meet these faults."""
         self.world.planned.setdefault(what, []).extend(kinds)
@@ -67,6 +71,13 @@ class Stage:
                     process.turn()
                     for _ in range(process.background.busy()):
                         process.work()
+
+    def go_on(self, *partitions, seconds=12):
+        """Let whoever is alive go on; whoever dies is followed by another worker."""
+        for _ in range(seconds):
+            if not self.world._running():
+                self.worker(*partitions)
+            self.run(*self.world._running(), seconds=1)
 
     def run_until(self, process, reached, seconds=600):
         """Let a process go on until something is so."""

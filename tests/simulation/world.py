@@ -104,7 +104,7 @@ class World:
         while self.late:
             self.deliver()
         for process in self.processes:
-            process.source.deaf_polls = 0
+            process.source.calm()
             if process.topic is not self.broker.topic:
                 self.kill(process)
         if not self._running():

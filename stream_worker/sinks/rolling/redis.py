@@ -118,7 +118,7 @@ class RedisRolling:
     def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
         """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
         args = (self._log.name, partition_count, lateness_ms, max_hold_ms, SEALS_MAX, older_log)
-        sealed, floor, watermark, incomplete, now, held, stored, idle, other = self._call("seal", *args)
+        sealed, floor, watermark, incomplete, now, held, stored, idle, *more = self._call("seal", *args)
         return Sealed(
             sealed_ms=sealed,
             floor_ms=floor,
@@ -128,7 +128,8 @@ class RedisRolling:
             incomplete=incomplete,
             now_ms=now,
             idle=idle,
-            other_log=other,
+            closed_ms=more[0],
+            other_log=more[1],
         )
 
     def brands(self) -> Mapping[str, int | None]:

@@ -1,4 +1,4 @@
-"""Which log the group is on: a topic that was deleted and made again is another log, and one of them seals."""
+"""Which log the group is on: a topic that was deleted and made again is another log; one of them seals."""
 
 import pytest
 

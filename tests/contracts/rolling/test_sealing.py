@@ -6,11 +6,14 @@ Partitions are read as time lines; `^` is a watermark.
 import pytest
 
 from stream_worker.core.columns import HOUR_MS
+from stream_worker.core.layout import Log
+from stream_worker.core.rolling import SHARDS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,
     NOON,
     Feeder,
+    close_call,
     marked,
     minute,
     sums,
@@ -242,3 +245,23 @@ def test_a_quiet_world_goes_on_by_proofs_alone(world):
 
     assert feeder.seal().sealed_ms == minute(3)
     assert marked(world) == {0: True, 1: True, 2: True}
+
+
+def test_a_seal_says_how_far_the_slowest_shard_is_closed(world):
+    # Given two sealed minutes, of which all shards but one have closed the first
+    feeder = Feeder(world.rolling())
+    feeder.apply((NOON, "acme", 1), wm=minute(2))
+    before = feeder.seal().closed_ms
+    for number in range(SHARDS - 1):
+        assert feeder.rolling.close(
+            close_call(feeder.rolling.shard(number), feeder.rolling.next_sealed(NOON))
+        )
+    almost = feeder.seal().closed_ms
+
+    # When the last one follows
+    last = feeder.rolling.shard(SHARDS - 1)
+    assert feeder.rolling.close(close_call(last, feeder.rolling.next_sealed(NOON)))
+
+    # Then the minute is closed, for whoever asks, of whichever log
+    assert (before, almost, feeder.seal().closed_ms) == (-1, -1, minute(1))
+    assert Feeder(world.rolling(Log("mentions", "ffffffff"))).seal().closed_ms == minute(1)

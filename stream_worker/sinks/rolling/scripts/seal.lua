@@ -1,18 +1,22 @@
 -- Seal the minutes that every partition has passed, in order; trim what is closed (DESIGN 3.5).
 -- ARGV: log name, partition count, lateness, max_hold, minutes at most, name of an older log or "". Times in ms.
 -- Reply: sealed, floor, watermark taken, minutes sealed incomplete, now, held partitions,
---       {partition, stored watermark} flat of those not held, idle partitions, and the log that the group is
---       on if that is another one ("": none yet, or ours).
+--       {partition, stored watermark} flat of those not held, idle partitions, closed of the slowest shard, and
+--       the log that the group is on if that is another one ("": none yet, or ours).
 local log, partitions = ARGV[1], tonumber(ARGV[2])
 local lateness, max_hold, limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local c = redis.call('HMGET', ctl,
   'incarnation', 'sealed', 'floor', 'partitions', 'last_data', 'returned_ms', 'trimmed')
 local sealed, floor, last_data = tonumber(c[2] or 0), tonumber(c[3] or 0), tonumber(c[5])
+local closed = math.huge
+for k = 0, 15 do
+  closed = math.min(closed, tonumber(redis.call('HGET', root .. ':shard:' .. k, 'closed') or '-1'))
+end
 if c[1] ~= log then
   -- The caller may take the group from a log that it knows to be older: by compare-and-set on its name, so
   -- that this moves forward only, however late or often it comes.
-  if not c[1] or c[1] ~= ARGV[6] then return {sealed, floor, 0, 0, now, {}, {}, {}, c[1] or ''} end
+  if not c[1] or c[1] ~= ARGV[6] then return {sealed, floor, 0, 0, now, {}, {}, {}, closed, c[1] or ''} end
 else
   partitions = math.max(partitions, tonumber(c[4] or 0)) -- never falls within a log
 end
@@ -81,10 +85,6 @@ for _ = 1, limit do
 end
 
 -- 3. What may go: minutes older than 2 h before the slowest shard's close, and names whose hash expired.
-local closed = math.huge
-for k = 0, 15 do
-  closed = math.min(closed, tonumber(redis.call('HGET', root .. ':shard:' .. k, 'closed') or '-1'))
-end
 local keep_from, trimming, trimmed = closed - 2 * HOUR, {}, tonumber(c[7] or 0)
 for _, minute in ipairs(redis.call('ZRANGEBYSCORE', minutes, '-inf', '(' .. int(sealed), 'LIMIT', 0, 500)) do
   if tonumber(minute) >= keep_from and redis.call('EXISTS', root .. ':m:' .. minute) == 1 then break end
@@ -111,4 +111,4 @@ floor = math.max(floor, sealed - 35 * DAY)
 redis.call('HSET', ctl, 'incarnation', log, 'partitions', int(partitions), 'sealed', int(sealed))
 redis.call('HSET', ctl, 'floor', int(floor), 'trimmed', int(trimmed))
 if last_data then redis.call('HSET', ctl, 'last_data', int(last_data)) end
-return {sealed, floor, may_move and target or 0, incomplete, now, held, watermarks, idle, ''}
+return {sealed, floor, may_move and target or 0, incomplete, now, held, watermarks, idle, closed, ''}
