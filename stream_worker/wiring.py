@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 import xxhash
 from confluent_kafka.admin import AdminClient
+from obstore.store import ObjectStore
 
 from models.errors import ModelRefused
 from models.scorers.none import unscored_scorer
@@ -102,10 +103,10 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def open_archive(settings: Settings, topic: Topic) -> ObjectArchive:
-    """Open the archive of a log."""
+def open_archive_store(settings: Settings) -> ObjectStore:
+    """Open the store of the archive."""
     archive, secret = settings.archive, settings.archive.secret_access_key
-    store = open_store(
+    return open_store(
         archive.url,
         endpoint=archive.endpoint,
         access_key_id=archive.access_key_id,
@@ -113,7 +114,12 @@ def open_archive(settings: Settings, topic: Topic) -> ObjectArchive:
         region=archive.region,
         allow_http=archive.allow_http,
     )
-    return ObjectArchive(store, Log(topic.name, topic.incarnation), max_span=archive.span_max)
+
+
+def open_archive(settings: Settings, topic: Topic) -> ObjectArchive:
+    """Open the archive of a log."""
+    log_of, store = Log(topic.name, topic.incarnation), open_archive_store(settings)
+    return ObjectArchive(store, log_of, max_span=settings.archive.span_max)
 
 
 def open_rolling(settings: Settings, topic: Topic, owner: str) -> RedisRolling:
