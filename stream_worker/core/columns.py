@@ -54,7 +54,7 @@ class Rejected(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Columns:
-    """The mentions of one micro-batch; n rows."""
+    """The mentions of one micro-batch; n rows. On its way to the archive: Arrow arrays, not lists."""
 
     offsets: Int64
     record_times_ms: Int64

@@ -4,14 +4,17 @@ Rules:
 1. What is gathered is one range of offsets `[start, position)` without a hole that we know of.
 2. A chunk ends where a limit says, and only a plan fixes it: a clock may propose an end, never decide one.
 3. A chunk spans at most `span_max` offsets and 64 event hours: it is cut before the row that would exceed.
+4. Rows wait packed, as Arrow arrays: a third of the memory of Python strings, and what Parquet is made of.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from stream_worker.core.columns import HOUR_MS, Flags, Rejected, Scores
-from stream_worker.core.decode import take
+from stream_worker.core.columns import HOUR_MS, Columns, Flags, Rejected, Scores
 from stream_worker.core.layout import Outcomes
 from stream_worker.core.operations import Part
 
@@ -63,7 +66,7 @@ class Gathered:
     ) -> None:
         """Take the rows and letters up to `position`, where the watermark is `watermark_ms`."""
         if len(part.columns):
-            self._parts.append(part)
+            self._parts.append(replace(part, columns=pack(part.columns)))
             self.rows += len(part.columns)
             self._note_hours(part)
         self._rejected += rejected
@@ -159,10 +162,9 @@ class Gathered:
 def _slice(part: Part, low: int, high: int) -> Part:
     if low == 0 and high == len(part.columns):
         return part
-    rows, at = list(range(low, high)), slice(low, high)
-    flags, scores = part.flags, part.scores
+    at, flags, scores = slice(low, high), part.flags, part.scores
     return Part(
-        columns=take(part.columns, rows),
+        columns=_each(part.columns, lambda _, values: values[at]),
         flags=Flags(
             flags.duplicate[at], flags.repeat[at], flags.voice[at], flags.late[at],
             flags.watermark_before_ms[at],
@@ -175,3 +177,18 @@ def _slice(part: Part, low: int, high: int) -> Part:
 def part_from(part: Part, offset: int) -> Part:
     """Return the rows at or after `offset`."""
     return _slice(part, int(np.searchsorted(part.columns.offsets, offset)), len(part.columns))
+
+
+def pack(columns: Columns) -> Columns:
+    """Return the same rows with Arrow arrays instead of lists."""
+
+    def packed(name: str, values: Any) -> Any:
+        if isinstance(values, np.ndarray):
+            return values
+        return pa.array(values, pa.int64() if name == "reaches" else pa.string())
+
+    return _each(columns, packed)
+
+
+def _each(columns: Columns, change: Callable[[str, Any], Any]) -> Columns:
+    return Columns(*(change(field.name, getattr(columns, field.name)) for field in fields(Columns)))

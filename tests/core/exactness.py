@@ -16,11 +16,16 @@ def rows_of(columns, flags, scores):
     flag_columns = (flags.duplicate, flags.repeat, flags.voice, flags.late)
     return list(
         zip(
-            columns.offsets.tolist(), columns.ids, columns.brands, columns.networks, minutes,
+            columns.offsets.tolist(), *map(_plain, (columns.ids, columns.brands, columns.networks)), minutes,
             *(flag.tolist() for flag in flag_columns),
             scores.label.tolist(), scores.sentiment_micro.tolist(), strict=True,
         )
     )  # fmt: skip
+
+
+def _plain(texts):
+    """A list, of one or of what is packed for the archive."""
+    return texts if isinstance(texts, list) else texts.to_pylist()
 
 
 def expected_rows(log, limits):

@@ -122,7 +122,8 @@ def rows_of(part):
         *(flags.duplicate, flags.repeat, flags.voice, flags.late, scores.label, scores.sentiment_micro),
     )
     listed = zip(*(array.tolist() for array in arrays), strict=True)
-    texts = zip(columns.ids, columns.brands, columns.networks, columns.authors, columns.texts, strict=True)
+    packed = (columns.ids, columns.brands, columns.networks, columns.authors, columns.texts)
+    texts = zip(*(values.to_pylist() for values in packed), strict=True)
     return [
         Row(*numbers[:3], *words, *numbers[3:], part.model)
         for numbers, words in zip(listed, texts, strict=True)
