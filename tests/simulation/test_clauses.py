@@ -23,7 +23,7 @@ watermark without record time        clauses           a_post_from_the_future_ma
 seal                                 directed_minutes  a_dead_owner_holds_the_minutes_only_for_a_while
 minimum taken by the worker          clauses           a_seal_that_arrives_late_takes_the_minimum_of_then
 idleness by timer                    clauses           a_partition_whose_fetch_takes_long_is_not_idle
-idleness by an old proof             directed_minutes  a_proof_says_nothing_about_what_came_after_it
+idleness by an old proof             clauses           an_end_that_was_seen_proves_nothing_later
 max_hold from the last report        clauses           who_reports_and_reads_nothing_is_held_after_a_while
 missing cursor read as 0             directed          a_redis_that_was_emptied_is_counted_from_a_boundary_never_from_zero
 floor                                clauses           a_minute_that_was_counted_in_part_lies_below_the_floor
@@ -86,7 +86,8 @@ def test_a_mention_that_is_read_again_is_no_copy_of_itself(stage):
     it.calm()
 
 
-def test_a_copy_of_a_copy_is_a_copy_wherever_reading_began(stage):
+@pytest.mark.parametrize("heirs", [0, 1])
+def test_a_copy_of_a_copy_is_a_copy_wherever_reading_began(stage, heirs):
     # Given a horizon of eight, and the same mention at 0, 6 and 12: the first is out of the third one's sight
     it = stage(horizon_offsets=8, rows_max=5)
     worker = it.worker(0)
@@ -95,11 +96,11 @@ def test_a_copy_of_a_copy_is_a_copy_wherever_reading_began(stage):
         it.send("same" if same else f"text {offset}", id="same" if same else str(offset))
     it.run(worker)
 
-    # When the third is read by another worker
-    heir = it.worker(0)
-    it.run(heir)
+    # When the third is read by the same worker, or by another one
+    for _ in range(heirs):
+        it.run(worker := it.worker(0))
     it.send("same", id="same")
-    it.run(heir)
+    it.run(worker)
 
     # Then it is one more of the same, since the second is a mention whatever its own flags
     rows = [row for row in sorted(it.rows(), key=lambda row: row.offset) if row.id == "same"]
@@ -125,7 +126,7 @@ def test_a_post_from_the_future_makes_nobody_late(stage):
 
 
 def test_a_seal_that_arrives_late_takes_the_minimum_of_then(stage):
-    # Given a request to seal that is under way, when everything was counted beyond the minute
+    # Given a minute that was sealed, and one more request to seal that is under way
     it = stage()
     worker = it.worker(0)
     it.send("one")
@@ -135,6 +136,7 @@ def test_a_seal_that_arrives_late_takes_the_minimum_of_then(stage):
     it.run(worker, seconds=5)
     it.world.now_ms += 60_000
     it.send("a minute later")
+    it.run_until(worker, lambda: it.sealed(0))
     it.fail("seal", "late_request")
     it.run(worker, seconds=1)
     assert len(it.world.late) == 1
@@ -166,6 +168,25 @@ def test_a_partition_whose_fetch_takes_long_is_not_idle(stage):
     assert not it.sealed(0)
     it.run(worker, seconds=40)
     assert it.minute(0)["n:x:acme"] == 2
+    it.calm()
+
+
+def test_an_end_that_was_seen_proves_nothing_later(stage):
+    # Given a partition at its end, towards the end of a minute
+    it = stage()
+    worker = it.worker(0)
+    it.run(worker, seconds=50)
+    assert it.redis.cursors[it.log][0].proof is not None
+
+    # When a record comes that takes long to fetch: the end was seen, and is another one now
+    it.send("on its way")
+    it.stall(worker, 30)
+    it.run(worker, seconds=28)
+
+    # Then the minute stays open for it
+    assert not it.sealed(0)
+    it.run(worker, seconds=10)
+    assert it.minute(0)["n:x:acme"] == 1
     it.calm()
 
 
