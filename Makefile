@@ -10,7 +10,7 @@ CODE := stream_worker producers models tests bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format servers bench simulate mutants lock clean
+.PHONY: help setup demo test check format servers bench simulate mutants replay lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ simulate: $(PROJECT) ## run the step machines through hostile histories (HISTORI
 
 mutants: $(PROJECT) ## break the design in every way we know; the simulator must name each (ARGS="--only late")
 	$(BIN)/python -m tests.simulation.mutants --jobs $(CORES) $(ARGS)
+
+replay: $(PROJECT) ## replay 100 recorded histories on a real Redis, a folder and an S3 server
+	$(BIN)/python -m tests.simulation.replay $(ARGS)
 
 lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt

@@ -15,8 +15,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import redis
+
 from stream_worker.errors import StreamWorkerError
 from stream_worker.sinks.objects import open_store
+from stream_worker.sinks.rolling.connection import address_of
 from tests.servers import redis as redis_places
 from tests.servers import s3 as s3_places
 from tests.servers.choice import Absent
@@ -47,6 +50,8 @@ class Servers:
             server = self._found("Redis", redis_places.private())
             stack.callback(server.close)
             self.redis_url = server.url
+        else:
+            _check_redis(redis_url)
         self._s3 = self._found("S3", s3_places.SHARED, may_be_absent=True)
         if self._s3 is not None:
             stack.callback(self._s3.close)
@@ -79,6 +84,14 @@ class Servers:
         StoreReplay(open_store((self._folder / place).as_uri()), recording).run()
         if self._s3 is not None:
             StoreReplay(open_bucket(self._s3, self._bucket, place), recording).run()
+
+
+def _check_redis(url):
+    try:
+        with redis.Redis.from_url(url) as client:
+            client.ping()
+    except (redis.RedisError, ValueError) as error:
+        raise NoHistory(f"no Redis at {address_of(url)}: {error}; is it redis://host:port?") from None
 
 
 def open_bucket(s3, bucket, place):

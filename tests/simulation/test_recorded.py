@@ -116,3 +116,11 @@ def test_a_file_that_is_no_recording_is_a_clear_error(content, told, tmp_path, c
 
     assert main(["--replay", str(path)]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "nonsense"])
+def test_a_redis_that_is_not_there_is_a_clear_error(url, tmp_path, capsys):
+    write(tmp_path / "history", recorded(1))
+
+    assert main(["--replay", str(tmp_path / "history"), "--redis", url]) == 2
+    assert "no Redis at" in capsys.readouterr().err
