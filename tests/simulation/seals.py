@@ -52,6 +52,8 @@ def check_seal(oracle, log, answer, before, after):
             what = (log, partition, minute)
             oracle.check(passed or not seen.complete[minute], "sealed as complete too early", what)
             oracle.check(passed or held, "sealed before all had passed", what)
+        passed = held or _has_passed(oracle, log, partition, after, answer.now_ms)  # holes too
+        oracle.check(passed, "sealed before all had passed", log, partition, after)
     if not answer.held:
         for minute in sealed:
             below = minute < (state.ctl.floor or 0)
