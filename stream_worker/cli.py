@@ -12,7 +12,18 @@ from typing import Annotated
 
 import typer
 
-from stream_worker.commands import check, config, dead_letters, demo, model, reference, run, serve, skip
+from stream_worker.commands import (
+    audit,
+    check,
+    config,
+    dead_letters,
+    demo,
+    model,
+    reference,
+    run,
+    serve,
+    skip,
+)
 from stream_worker.errors import StreamWorkerError
 
 _DEBUG = "--debug"
@@ -30,6 +41,7 @@ app = typer.Typer(
 app.command()(run.run)
 app.command()(serve.serve)
 app.command()(check.check)
+app.command()(audit.audit)
 app.command()(skip.skip)
 app.command()(demo.demo)
 app.add_typer(config.app, name="config")

@@ -13,7 +13,7 @@ for k = 0, 15 do
   closed[k + 1] = redis.call('HGET', root .. ':shard:' .. k, 'closed') or '-1'
 end
 local minutes = {}
-if ARGV[1] == '1' then minutes = redis.call('ZRANGE', KEYS[3], 0, -1) end
+if ARGV[1] == '1' then minutes = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', '+inf') end
 local reply = {math.floor(now_us / 1000), control, closed, minutes}
 for i = 2, #ARGV do
   reply[#reply + 1] = redis.call('HGETALL', root .. ':cursors:' .. ARGV[i])
