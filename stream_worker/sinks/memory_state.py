@@ -85,6 +85,8 @@ class MemoryState:
         default_factory=lambda: [Shard(number, -1, "", "", {}, {}) for number in range(SHARDS)]
     )
     outbox: dict[str, str] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)  # outbox id -> message, while the store is away
+    alerts: list[dict[str, str]] = field(default_factory=list)
     now: dict[str, dict[str, int | str]] = field(default_factory=dict)
     changes: list[dict[str, str]] = field(default_factory=list)
     leases: dict[str, tuple[str, int]] = field(default_factory=dict)  # owner, end in ms
