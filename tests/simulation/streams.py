@@ -3,6 +3,7 @@
 import json
 
 MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
 BRANDS = ("acme", "zeta:1", "Bär")
 NETWORKS = ("x", "mast.social")
 AUTHORS = ("ann", "bob", None)
@@ -75,7 +76,8 @@ class Streams:
         elif draw < 0.95:
             ago_ms = rng.randint(0, 90_000)
         else:
-            ago_ms = rng.choice((-300_000, -60_000, 150_000, 600_000))
+            hours_ms = (3 * HOUR_MS,) * 3 if self._world.profile.past_hours else ()
+            ago_ms = rng.choice((-300_000, -60_000, 150_000, 600_000, *hours_ms))
         value = self._mention(record_time_ms - ago_ms)
         self.newest_ms = max(self.newest_ms, record_time_ms - ago_ms)
         self._sent.append(value)
