@@ -18,11 +18,48 @@ from stream_worker.sinks.memory_outbox import MemoryOutbox
 from tests.simulation.mutants import Ending, Mutant, ending_of
 from tests.simulation.notifying import NotifyingWorld
 from tests.simulation.notifying_histories import profile_of
+from tests.simulation.notifying_stage import NotifyingStage
 
 
 def live_with_notifiers(seed: int) -> Ending:
     """Live through the notifier's history of a seed."""
     return ending_of(NotifyingWorld(profile_of(seed), seed).run)
+
+
+def live_through(story):
+    """Return how to live through one story of the notifier's stage, whatever the seed."""
+
+    def live(seed: int) -> Ending:
+        def run():
+            it = NotifyingStage()
+            with it.world.clock():
+                story(it)
+                it.calm()
+
+        return ending_of(run)
+
+    return live
+
+
+def _paged_without_the_store_by_one_that_died(it):
+    it.spike((5, 8))
+    notifier = it.notifier()
+    it.run(notifier, minutes=5)
+    it.away("store", minutes=40)
+    it.run(notifier, minutes=10)
+    it.world.kill(notifier)
+    it.run(minutes=40, step_ms=60_000)
+    it.run(it.notifier(), minutes=2)
+
+
+def _removed_over_a_rollback(it):
+    it.spike((5, 8))
+    it.run(minutes=6)
+    before = it.snapshot()
+    it.run(minutes=30)
+    sleeper = it.notifier()
+    it.while_frozen("remove", lambda: (it.go_back(before, (5, 90)), it.run(minutes=1)))
+    it.run(sleeper, minutes=2)
 
 
 def _swap(owner, name, make):
@@ -135,9 +172,17 @@ def sent_without_fixing():
     return [_swap(Delivery, "_without_the_store", make)]
 
 
-def fixed_and_never_linked():
-    """What was sent while the store was away gets no link when it is back."""
-    return [patch.object(delivery, "_unlinked", lambda brand, chain: [])]
+def fixed_and_decided_again():
+    """What was sent while the store was away is decided again when it is back."""
+
+    def make(decide):
+        def mutated(self, brand, chain):
+            brand.fixed = {}
+            return decide(self, brand, chain)
+
+        return mutated
+
+    return [_swap(Delivery, "_decide", make)]
 
 
 def removed_whatever_it_is_now():
@@ -213,11 +258,15 @@ def adopted_body_not_rewritten():
 
 
 MUTANTS = [
-    Mutant(patches, live=live_with_notifiers)
-    for patches in (
-        body_not_fixed_first, no_adoption, adopted_whenever, no_withdrawal, withdrawn_while_it_goes_on,
-        no_age_check, decided_while_behind, link_after_the_send, refused_link_ignored, chain_not_read_again,
-        sent_without_fixing, fixed_and_never_linked, removed_whatever_it_is_now, receipt_before_the_send,
-        two_ends, chains_never_listed, an_episode_overtakes_itself, adopted_body_not_rewritten,
-    )
+    *(
+        Mutant(patches, live=live_with_notifiers)
+        for patches in (
+            body_not_fixed_first, no_adoption, adopted_whenever, no_withdrawal, withdrawn_while_it_goes_on,
+            no_age_check, decided_while_behind, link_after_the_send, refused_link_ignored,
+            chain_not_read_again, sent_without_fixing, receipt_before_the_send, two_ends,
+            chains_never_listed, an_episode_overtakes_itself, adopted_body_not_rewritten,
+        )
+    ),
+    Mutant(fixed_and_decided_again, live=live_through(_paged_without_the_store_by_one_that_died)),
+    Mutant(removed_whatever_it_is_now, live=live_through(_removed_over_a_rollback)),
 ]  # fmt: skip
