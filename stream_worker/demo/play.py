@@ -22,7 +22,7 @@ from typing import Final
 import redis
 from rich.console import Console
 
-from stream_worker.demo.account import Account, Chunks, archived, counted, passed
+from stream_worker.demo.account import Account, passed, take
 from stream_worker.demo.picture import read_events, read_rows, told
 from stream_worker.demo.processes import (
     CRISIS_BRAND,
@@ -31,7 +31,6 @@ from stream_worker.demo.processes import (
     TOPIC,
     Processes,
     Wanted,
-    client_properties,
     probes_port,
     published,
     require_servers,
@@ -40,12 +39,9 @@ from stream_worker.demo.processes import (
 from stream_worker.demo.screen import Screen
 from stream_worker.embedded.children import LOOPBACK
 from stream_worker.errors import StreamWorkerError, Unavailable
-from stream_worker.sinks.dead_letters import read_letters
 
 EACH_S: Final = 0.5
 SETTLE_S: Final = 30.0
-LETTERS_MARGIN: Final = 1_000
-"""So many more dead letters than were rejected are looked for."""
 
 
 def play(wanted: Wanted, keep: Path | None) -> Account:
@@ -92,19 +88,9 @@ def _perform(processes: Processes, wanted: Wanted, screen: Screen, stop: threadi
         processes.producer.stop()
         delivered, not_delivered = published(processes.producer)
         screen.say(f"the producer has stopped; the broker confirmed {delivered:,} records")
-        chunks = Chunks(processes.archive)
-        _settle(watch, chunks, delivered)
-    processes.worker.stop()  # it archives what is left
-    chunks.read_new()
-    letters = read_letters(
-        client_properties(processes.kafka.address), f"{TOPIC}.dead-letters", chunks.rejected + LETTERS_MARGIN
-    )
-    total, late = counted(watch.client)
-    rows, duplicates = archived(processes.archive)
-    return Account(
-        published=delivered, not_delivered=not_delivered, counted=total, late=late, duplicates=duplicates,
-        rejected=chunks.rejected, archived_rows=rows, dead_letters=sum(1 for _ in letters),
-    )  # fmt: skip
+        _settle(watch, delivered)
+        screen.say("the audit counts the archive again and compares it with Redis and the dead letters")
+        return take(processes.settings, delivered, not_delivered)
 
 
 class _Watch:
@@ -142,16 +128,15 @@ class _Watch:
             self.screen.say(line)
 
 
-def _settle(watch: _Watch, chunks: Chunks, delivered: int) -> None:
-    """Wait until the worker has counted and archived all, for a bounded time; say for what."""
-    watch.screen.say(f"waiting until the worker has counted and archived them all ({SETTLE_S:.0f} s at most)")
+def _settle(watch: _Watch, delivered: int) -> None:
+    """Wait until the worker has counted all, for a bounded time; say for what."""
+    watch.screen.say(f"waiting until the worker has counted them all ({SETTLE_S:.0f} s at most)")
     give_up_s = time.monotonic() + SETTLE_S
     while True:
-        chunks.read_new()
         read = passed(watch.client)
-        status = f"of {delivered:,} records {read:,} are counted and {chunks.settled:,} archived"
+        status = f"of {delivered:,} records {read:,} are counted"
         watch.look(status)
-        if min(read, chunks.settled) >= delivered:
+        if read >= delivered:
             return
         if time.monotonic() > give_up_s:
             watch.screen.say(f"waited long enough: {status}")
@@ -160,7 +145,7 @@ def _settle(watch: _Watch, chunks: Chunks, delivered: int) -> None:
 
 
 def _tell_what_is_open(processes: Processes, wanted: Wanted, screen: Screen) -> None:
-    kafka, store, worker, producer, archive, crisis_s = processes
+    kafka, store, worker, producer, archive, crisis_s, _ = processes
     lasts_s = math.inf if wanted.duration_ms is None else wanted.duration_ms / 1000
     lasts = f"for {lasts_s:g} s" if wanted.duration_ms else "until Ctrl-C"
     lines = [

@@ -59,6 +59,7 @@ class Processes(NamedTuple):
     producer: Child
     archive: Path
     crisis_s: int  # since 1970
+    settings: dict[str, str]  # of the worker, as its environment
 
 
 def require_servers() -> None:
@@ -82,13 +83,14 @@ def start_all(folder: Path, wanted: Wanted) -> Iterator[Processes]:
         started.append(redis := start_redis(folder / "redis"))
         create_topic(kafka.address)
         archive = folder / "archive"
-        worker = _program("worker", ("stream_worker", "run"), folder, _settings(kafka, redis, archive))
+        settings = _settings(kafka, redis, archive)
+        worker = _program("worker", ("stream_worker", "run"), folder, settings)
         started.append(worker.start())
         crisis_s = crisis_start(now_s := int(time.time()))
         publish = _publish(kafka.address, wanted, crisis_s - now_s)
         producer = _program("producer", publish, folder, {})
         started.append(producer.start())
-        yield Processes(kafka, redis, worker, producer, archive, crisis_s)
+        yield Processes(kafka, redis, worker, producer, archive, crisis_s, settings)
     except KeyboardInterrupt:
         for child in started:
             child.kill()
