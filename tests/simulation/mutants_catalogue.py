@@ -1,8 +1,12 @@
 """The catalogue of mutants: one list. What the notifier can do wrong goes in here too.
 
-Of reliability 4.9 are left out: plans in the metadata of commits (there is no such design here any more). Of
-DESIGN 3.8, what judges by numbers that it did not read: `closed` and the mark of the minute decide the
-numbers of a shard, so that a close which compares these and not the version writes the same.
+Left out, for it breaks nothing that anybody could see:
+- plans in the metadata of commits (reliability 4.9): there is no such design here any more;
+- a close that compares `closed` and the mark and not the version, or goes on after it was refused: the frozen
+  fields of the minutes before it decide the numbers of a shard, whoever judges;
+- answers of the store to a former life of a partition: they come in order, before those of this one;
+- answers of Redis to a call that is void: they too say what is stored;
+- a proof of idleness that outlives the next record: it is older than that, and what it says stays true.
 """
 
 from tests.simulation import mutants_archive as archive
@@ -10,6 +14,7 @@ from tests.simulation import mutants_flags as flags
 from tests.simulation import mutants_histories as told
 from tests.simulation import mutants_machine as machine
 from tests.simulation import mutants_minutes as minutes
+from tests.simulation import mutants_notifying as notifying
 from tests.simulation import mutants_scripts as scripts
 from tests.simulation import mutants_sealing as sealing
 from tests.simulation.mutants import Mutant
@@ -97,10 +102,11 @@ MUTANTS = [
     Mutant(sealing.partition_count_that_falls),
     Mutant(sealing.trimmed_before_it_is_closed, told.hours_without_a_close),
     Mutant(minutes.history_added_twice),
-    Mutant(minutes.refused_close_not_read_anew),
     Mutant(minutes.incomplete_minutes_teach),
-    Mutant(minutes.open_episodes_teach),
+    Mutant(minutes.gap_not_told),
     Mutant(minutes.no_zeros_for_quiet_brands),
     Mutant(minutes.minutes_of_two_models_are_judged),
     Mutant(minutes.episode_resolved_too_early),
+    # What the notifier tells
+    *notifying.MUTANTS,
 ]

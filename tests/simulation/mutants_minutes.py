@@ -7,8 +7,6 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from stream_worker.core import episodes, judge
-from stream_worker.core.shards import Shard
-from stream_worker.minutes import Minutes
 from stream_worker.sinks import memory_rolling
 from stream_worker.sinks.memory_rolling import MemoryRolling
 from tests.simulation.mutants_patches import swap
@@ -59,37 +57,29 @@ def history_added_twice():
     return [swap(MemoryRolling, "close", make)]
 
 
-def refused_close_not_read_anew():
-    """Whose close was refused goes on from what it had read."""
-
-    def mutated(self, shard, minute):
-        call = judge.judge(
-            shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute)
-        )
-        self._rolling.close(call)
-        after = Shard(shard.number, minute.start_ms + 60_000, call.mark, call.detector, {}, {})
-        self._shards[shard.number] = after
-
-    return [patch.object(Minutes, "_close", mutated)]
-
-
 # Judging
+
+
+def _observation(**changed):
+    """What a detector is fed, with other values."""
+
+    def make(observation):
+        def mutated(*values):
+            return observation(*values)._replace(**changed)
+
+        return mutated
+
+    return [swap(judge, "Observation", make)]
 
 
 def incomplete_minutes_teach():
     """A minute that a partition is missing from teaches the baseline."""
-
-    def make(observe):
-        return lambda last, minute, tally, *, complete, episode: observe(
-            last, minute, tally, complete=True, episode=episode
-        )
-
-    return [swap(judge, "_observe", make)]
+    return _observation(complete=True)
 
 
-def open_episodes_teach():
-    """The baseline learns from the spike itself."""
-    return [patch.object(episodes, "is_frozen", lambda episode, minute_ms: False)]
+def gap_not_told():
+    """A detector does not hear how many minutes before this one were not judged."""
+    return _observation(gap_minutes=0)
 
 
 def no_zeros_for_quiet_brands():
@@ -105,9 +95,9 @@ def minutes_of_two_models_are_judged():
     """A minute scored by two models is judged like any other."""
 
     def make(judge_):
-        def mutated(shard, minute, *args):
+        def mutated(shard, minute, *args, **more):
             minute.models = minute.models[:1]
-            return judge_(shard, minute, *args)
+            return judge_(shard, minute, *args, **more)
 
         return mutated
 
