@@ -5,18 +5,23 @@ Rules:
    the same floats, so a series fed in one go and one fed across restarts end in the same text.
 2. A minute without mentions is an observation of zero. A hole is none: it is never fed, it only
    shows as `gap_minutes` of the next observation.
-3. A score of `OPEN_AT` opens an episode, whatever the detector; see core/episodes.py.
+3. A score of `OPEN_AT` opens an episode at the default sensitivity, whatever the detector; see
+   core/episodes.py and core/sensitivity.py.
 """
 
-from math import log
+from math import exp, log, log10, sqrt
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
+from msgspec import structs
+from msgspec.structs import astuple
 
+from stream_worker.core import baseline
+from stream_worker.core.baseline import SEASON_HOURS, Quarter, Usual
 from stream_worker.core.columns import MINUTE_MS
 
 OPEN_AT: Final = 10.0
-"""Every detector is scaled so that this score is worth waking somebody."""
+"""Every detector is scaled so that this score comes about once a month by chance."""
 
 
 class Observation(NamedTuple):
@@ -29,7 +34,6 @@ class Observation(NamedTuple):
     negatives: int
     complete: bool
     gap_minutes: int  # minutes that were never observed, just before this one
-    frozen: bool  # an episode is under way: judge, but learn no baseline from it
 
 
 class Verdict(NamedTuple):
@@ -72,77 +76,150 @@ class Detector(Protocol[N]):
         """Return the numbers that were encoded. Raises msgspec.MsgspecError (a ValueError) on other text."""
 
 
+FAST: Final = 1.1  # log odds of a jump above what is unremarkable
+SLOW: Final = 0.4  # … of a slow burn
+FAST_MINUTE_MAX: Final = 1.0  # one minute is no proof, however large: conversations come in bursts
+SLOW_MINUTE_MAX: Final = 0.5
+FAST_MAX: Final = 14.0  # a longer crisis is no stronger evidence; it ends sooner so
+SLOW_MAX: Final = 11.0
+FAST_HALF_LIFE_MINUTES: Final = 155.0  # and more for a quiet brand: five voices longer
+SLOW_HALF_LIFE_MINUTES: Final = 325.0
+QUIET_VOICES: Final = 5.0
+MARGIN: Final = 0.15  # on the logit: this much above usual is nothing
+MARGIN_WANDER: Final = 0.8  # … and this many standard deviations of the brand's own wander
+MARGIN_UNKNOWN: Final = 0.8  # … and this much over the root of the negative voices it was learned from
+SLOW_MARGIN_WANDER: Final = 1.5
+MARGIN_VOICES: Final = 10.0  # margins grow in with the voices of six hours: quiet brands tremble, not wander
+COUNTS: Final = (3.0, 10.0)  # times the usual number of negative voices
+COUNTS_MINUTE_MAX: Final = 1.0
+COUNTS_MAX: Final = 8.0
+COUNTS_PER_SHARE: Final = 0.95  # numbers support a share, they never replace it
+COUNTS_HALF_LIFE_MINUTES: Final = 180.0
+DISPERSION_POWER: Final = 0.7
+NEGATIVES_MIN: Final = 5.5  # fewer since the evidence began weigh less
+EXCITED: Final = 6.0
+MENTIONS_PER_VOICE: Final = 2.0
+COPIES_LEAK: Final = 0.06  # so much of a flood of copies passes as voices
+STORM_NEGATIVES: Final = 100
+STORM_RATIO: Final = 3.0
+STORM_SCORE: Final = 30.0
+HOLE_MINUTES: Final = 30
+HOLE_HALF_LIFE_MINUTES: Final = 30.0
+QUARTER_MS: Final = 15 * MINUTE_MS
+SCALE: Final = 1.22
+"""From nats to the score of a brand with 3,000 voices a day, so that OPEN_AT is what it says."""
+SCALE_VOLUME: Final = 0.08  # less for ten times as many: a quiet brand has fewer chances a week to err
+
+_FAST_ODDS, _SLOW_ODDS = exp(FAST) - 1, exp(SLOW) - 1
+_SLOW_FADE = 2 ** (-1 / SLOW_HALF_LIFE_MINUTES)
+_COUNTS_FADE = 2 ** (-1 / COUNTS_HALF_LIFE_MINUTES)
+(_LOW, _HIGH), (_LOG_LOW, _LOG_HIGH) = COUNTS, (log(COUNTS[0]), log(COUNTS[1]))
+_numbers_encoder = msgspec.json.Encoder()
+
+
+class Against(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the minutes of one quarter of an hour are compared with; made from `Usual` as it begins."""
+
+    share: float  # of negative voices that is usual at this hour
+    fast_cost: float  # what each voice speaks against a jump, in nats
+    slow_cost: float  # … against a slow burn
+    weight: float  # of a voice: 1 / dispersion^0.7
+    mean: float  # negative voices per minute that are unremarkable
+    counts_weight: float  # 0 until the volume is known
+    fast_fade: float  # per minute
+    scale: float  # from nats to the score
+
+
 class ShareNumbers(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Numbers of the `share` detector."""
 
     minute_ms: int
-    usual_voices: float  # decayed sum
-    usual_negatives: float  # decayed sum
-    window: tuple[tuple[int, int, int], ...]  # (minute, voices, negative voices), minutes with voices only
+    fast: float
+    slow: float
+    low: float
+    high: float
+    since_ms: int  # the evidence began with this minute
+    voices: int  # since then
+    negatives: int
+    quarter: tuple[int, int, int]  # complete minutes, voices, negative voices of the one under way
+    usual: Usual
+    against: Against
 
 
-WINDOW_MINUTES: Final = 5
-HALF_LIFE_MINUTES: Final = 1_440
-PRIOR_VOICES: Final = 20.0
-PRIOR_SHARE: Final = 0.17  # a common share in public streams; washed out after some tens of voices
-MARGIN: Final = 1.35  # odds this much above usual are still unremarkable: brands wander by themselves
-VOICES_MIN: Final = 10
-NEGATIVES_MIN: Final = 5
-SHARE_MIN: Final = 0.02  # a brand without any criticism must not open on a handful
-
-_FORGET = 2.0 ** (-1 / HALF_LIFE_MINUTES)
-_numbers_encoder = msgspec.json.Encoder()
 _numbers_decoder = msgspec.json.Decoder(ShareNumbers)
 
 
 class Share:
-    """The share of negative voices in the last minutes, against the brand's own slowly learned share.
+    """CUSUMs of the share of negative voices given how many there are, supported by how many there are.
 
-    V and N are the voices and negative voices of the last 5 minutes, q = N / V; v and n are decayed sums:
+    Of a minute with V voices, N of them negative (less what leaked from copies, see `_without_leak`), and the
+    usual share p of the brand at this hour (core/baseline.py), with o = p / (1 - p):
 
-        usual    p  = (n + 20 · 0.17) / (v + 20), at least 0.02
-        margin   p' = o / (1 + o)  with  o = 1.35 · p / (1 - p)
-        weight   w  = 1 / (1 / V + 1 / (v + 20)): what is usual is not known better than it was seen
-        score    w · (q ln(q / p') + (1 - q) ln((1 - q) / (1 - p')))  if V ≥ 10, N ≥ 5 and q > p', else 0
+        unremarkable  o' = o · e^margin, p' = o' / (1 + o')
+        fast    S ← clip(S · fade + min(1, w · (1.1 N - V ln(1 + p' (e^1.1 - 1)))), 0, 14)   a jump
+        slow    Z ← the same with 0.4 for 1.1, another margin, and 0.5 a minute at most      a slow burn
+        counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 8), m = 3 and 10    many at once
+        score   1.22 · (s + min(max C, 0.95 s)) · min(1, n / 5.5), s = max(S, Z)
 
-    With a known p', e^-score bounds the chance of so many negative voices (Chernoff).
-    Then the baseline learns: v ← v · 2^(-t / 1440) + voices, and n alike, where t is 1 plus the minutes of
-    the hole before. It learns nothing from an incomplete minute nor while `frozen`.
-    A hole moves old minutes out of the window and weakens the baseline without changing its share.
-    Only shares are compared, so an incomplete minute needs no other formula.
+    w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
+    since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m
+    times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one.
+    A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once.
+    An incomplete minute is judged by share alone: counts only fade. It teaches nothing.
     """
 
     name = "share"
-    version = 1
+    version = 2
 
     def start(self) -> ShareNumbers:
         """Return the numbers of a brand that was never seen."""
-        return ShareNumbers(-1, 0.0, 0.0, ())
+        usual = Usual()
+        return ShareNumbers(-1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, _against(usual, 0))
 
     def step(self, numbers: ShareNumbers, observation: Observation) -> tuple[ShareNumbers, Verdict]:
         """Judge one minute against what was learned before it, then learn from it."""
-        minute_ms, voices, neg_voices, _, _, complete, gap_minutes, frozen = observation
-        window = numbers.window
-        if window:
-            oldest_ms = minute_ms - (WINDOW_MINUTES - 1) * MINUTE_MS
-            window = tuple(item for item in window if item[0] >= oldest_ms)
-        if voices:
-            window = (*window, (minute_ms, voices, neg_voices))
-        seen = sum(item[1] for item in window)
-        negative = sum(item[2] for item in window)
-        usual_voices, usual_negatives = numbers.usual_voices, numbers.usual_negatives
-        known = usual_voices + PRIOR_VOICES
-        baseline = (usual_negatives + PRIOR_VOICES * PRIOR_SHARE) / known
-        score = evidence(seen, negative, baseline, known)
-        verdict = Verdict(score, WINDOW_MINUTES, seen, negative, baseline)
-        if complete and not frozen:
-            keep = _FORGET if gap_minutes == 0 else _FORGET ** (1 + gap_minutes)
-            usual_voices = usual_voices * keep + voices
-            usual_negatives = usual_negatives * keep + neg_voices
-        return ShareNumbers(minute_ms, usual_voices, usual_negatives, window), verdict
+        minute_ms, voices, neg_voices, mentions, _, complete, gap_minutes = observation
+        usual, against, seen = numbers.usual, numbers.against, numbers.quarter
+        quarter = minute_ms // QUARTER_MS
+        if quarter != usual.quarter:
+            usual = _turn(numbers, quarter)
+            against, seen = _against(usual, quarter), (0, 0, 0)
+        share, fast_cost, slow_cost, weight, mean, counts_weight, fast_fade, scale = astuple(against)
+        _, fast, slow, low, high, since_ms, run_voices, run_negatives, *_ = astuple(numbers)
+        fade = 1.0 if gap_minutes <= HOLE_MINUTES else 2 ** (-gap_minutes / HOLE_HALF_LIFE_MINUTES)
+        fast, slow = fast * fast_fade * fade, slow * _SLOW_FADE * fade
+        low, high = low * _COUNTS_FADE * fade, high * _COUNTS_FADE * fade
+        v, n = (voices, neg_voices) if mentions <= MENTIONS_PER_VOICE * voices else _without_leak(observation)
+        storm = False
+        if v > 0:
+            known = usual.negatives + usual.others
+            weight *= known / (known + run_voices + v)
+            fast += min(FAST_MINUTE_MAX, weight * (n * FAST - v * fast_cost))
+            slow += min(SLOW_MINUTE_MAX, weight * (n * SLOW - v * slow_cost))
+            storm = n >= STORM_NEGATIVES and n >= STORM_RATIO * v * share and known >= max(100, v / 10)
+            fast = FAST_MAX if storm else min(max(fast, 0.0), FAST_MAX)
+            slow = min(max(slow, 0.0), SLOW_MAX)
+        if complete:
+            low += min(COUNTS_MINUTE_MAX, counts_weight * (n * _LOG_LOW - mean * (_LOW - 1)))
+            high += min(COUNTS_MINUTE_MAX, counts_weight * (n * _LOG_HIGH - mean * (_HIGH - 1)))
+            low, high = min(max(low, 0.0), COUNTS_MAX), min(max(high, 0.0), COUNTS_MAX)
+            seen = seen[0] + 1, seen[1] + voices, seen[2] + neg_voices
+        evidence = fast if fast > slow else slow  # noqa: FURB136  a call takes three times as long
+        if evidence > 0:
+            run_voices, run_negatives = run_voices + voices, run_negatives + neg_voices
+            since_ms = minute_ms if since_ms < 0 else since_ms
+        else:
+            run_voices, run_negatives, since_ms = 0, 0, -1
+        counts = low if low > high else high  # noqa: FURB136
+        score = scale * (evidence + min(counts, COUNTS_PER_SHARE * evidence))
+        score *= min(1.0, run_negatives / NEGATIVES_MIN)
+        after = ShareNumbers(
+            minute_ms, fast, slow, low, high, since_ms, run_voices, run_negatives, seen, usual, against
+        )
+        return after, _verdict(after, max(score, STORM_SCORE) if storm else score, voices, neg_voices)
 
     def encode(self, numbers: ShareNumbers) -> str:
-        """Return the numbers as a JSON array."""
+        """Return the numbers as a JSON array, below 2 kB."""
         return _numbers_encoder.encode(numbers).decode()
 
     def decode(self, text: str) -> ShareNumbers:
@@ -150,19 +227,60 @@ class Share:
         return _numbers_decoder.decode(text)
 
 
-def evidence(voices: int, negatives: int, baseline: float, known_voices: float) -> float:
-    """Return how much `negatives` of `voices` speak against the usual share, in nats; 0 below the minimum.
+def _verdict(numbers: ShareNumbers, score: float, voices: int, neg_voices: int) -> Verdict:
+    """Show the voices since the evidence began; without any, those of the minute."""
+    if numbers.since_ms < 0:
+        return Verdict(score, 1, voices, neg_voices, numbers.against.share)
+    window_minutes = (numbers.minute_ms - numbers.since_ms) // MINUTE_MS + 1
+    return Verdict(score, window_minutes, numbers.voices, numbers.negatives, numbers.against.share)
 
-    `known_voices` is how many voices the usual share `baseline` rests on.
+
+def _without_leak(seen: Observation) -> tuple[float, float]:
+    """Return voices and negative ones less what leaked from copies.
+
+    A flood of copies passes by a few per cent, as slightly changed texts. Where copies are more than the
+    voices, as many voices as leak from the rest are left out, negative ones first.
     """
-    if voices < VOICES_MIN or negatives < NEGATIVES_MIN:
-        return 0.0
-    usual = min(max(baseline, SHARE_MIN), 1 - SHARE_MIN)
-    odds = MARGIN * usual / (1 - usual)
-    limit = odds / (1 + odds)
-    share = negatives / voices
-    if share <= limit:
-        return 0.0
-    rest = (1 - share) * log((1 - share) / (1 - limit)) if share < 1 else 0.0
-    weight = 1 / (1 / voices + 1 / known_voices)
-    return weight * (share * log(share / limit) + rest)
+    leak = min(COPIES_LEAK * (seen.mentions - MENTIONS_PER_VOICE * seen.voices), seen.neg_voices)
+    return seen.voices - leak, seen.neg_voices - leak
+
+
+def _turn(numbers: ShareNumbers, quarter: int) -> Usual:
+    """Learn from the quarter of an hour that has passed."""
+    usual = numbers.usual
+    if usual.quarter < 0:
+        return structs.replace(usual, quarter=quarter)
+    minutes, voices, negatives = numbers.quarter
+    against = numbers.against
+    return baseline.learn(
+        usual,
+        Quarter(minutes, voices, negatives, against.share, against.mean, numbers.fast > EXCITED),
+        quarter,
+    )
+
+
+def _against(usual: Usual, quarter: int) -> Against:
+    """Work out what the minutes of this quarter of an hour are compared with."""
+    logit = usual.logit(quarter)
+    share = _share(logit)
+    spread = sqrt(usual.wander)
+    voices = usual.level * 360 * share * (1 - share) / usual.dispersion + 0.5
+    margin = (MARGIN + MARGIN_WANDER * spread) * sqrt(voices / (voices + MARGIN_VOICES))
+    margin += MARGIN_UNKNOWN / sqrt(usual.negatives + 3)
+    unremarkable = _share(logit + margin)
+    slower = _share(logit + SLOW_MARGIN_WANDER * spread)
+    half_life = FAST_HALF_LIFE_MINUTES * (1 + QUIET_VOICES / max(60 * usual.level, 0.1))
+    return Against(
+        share=share,
+        fast_cost=log(1 + unremarkable * _FAST_ODDS),
+        slow_cost=log(1 + slower * _SLOW_ODDS),
+        weight=usual.dispersion**-DISPERSION_POWER,
+        mean=usual.volume(quarter) * unremarkable,
+        counts_weight=1 / usual.counts_dispersion if usual.hours > SEASON_HOURS else 0.0,
+        fast_fade=2 ** (-1 / half_life),
+        scale=SCALE * (1 - SCALE_VOLUME * log10(max(1_440 * usual.level, 30) / 3_000)),
+    )
+
+
+def _share(logit: float) -> float:
+    return 1 / (1 + exp(-logit))

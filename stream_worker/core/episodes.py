@@ -1,13 +1,19 @@
-"""Episodes: the time a spike lasts, and the two events that are told about it.
+"""Episodes: the time a spike lasts, and what is told about it.
 
 Rules:
-1. quiet ──score ≥ 10──► open ──30 judged minutes in a row below 3──► resolved ──cool-down──► quiet.
-   Two thresholds, so that a score that trembles about one of them tells nobody twice.
-2. An episode has exactly one `opened` and, once it is over, exactly one `resolved`. The next one
-   opens 60 minutes after the last one opened at the earliest.
-3. Ages are event time. Minutes that were not judged (holes, two models) neither end nor prolong it.
-4. The record is apart from the detector's numbers: a new detector goes on with the open episode.
-5. An event has no text, author or link of a mention in it, and stays below 20 kB.
+1. quiet ──score ≥ open_at──► open ──┬─30 judged minutes in a row below the closing score──► resolved
+                                     └─48 hours──────────────────────────────────────────► expired
+   The closing score is 3, or 0.42 of the highest score where that is more: two thresholds, so that a
+   score that trembles about one of them tells nobody twice.
+2. An episode has exactly one `opened` and, once it is over, exactly one `resolved` or `expired`. Between
+   them it has at most one `escalated`, when its score first reaches 20, and a `reminder` when six hours have
+   passed since anything was told and the spike goes on.
+3. Cool-down: the next one opens 60 minutes after the last one opened at the earliest, and for six hours
+   after the end only a score above the highest of the last one opens. After one that expired, the score
+   must have been below 3 once.
+4. Ages are event time. Minutes that were not judged (holes, two models) neither end nor prolong it.
+5. The record is apart from the detector's numbers: a new detector goes on with the open episode.
+6. An event has no text, author or link of a mention in it, and stays below 20 kB.
 """
 
 import datetime as dt
@@ -15,19 +21,23 @@ from hashlib import sha256
 from typing import Final, Literal, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from stream_worker.core.columns import DAY_MS, MINUTE_MS
+from stream_worker.core.columns import HOUR_MS, MINUTE_MS
 from stream_worker.core.detector import OPEN_AT, Verdict
 from stream_worker.errors import Unreadable
 
 FORMAT_VERSION = 1
+ESCALATE_AT: Final = 20.0
 CLOSE_BELOW: Final = 3.0
+CLOSE_BELOW_PEAK: Final = 0.42
 CLOSE_AFTER_MINUTES: Final = 30
 COOL_DOWN_MS: Final = 60 * MINUTE_MS
-FREEZE_MS: Final = DAY_MS
-"""The baseline is frozen this long at most; a state that lasts longer is learned as the new usual."""
+REOPEN_MS: Final = 6 * HOUR_MS
+REMIND_MS: Final = 6 * HOUR_MS
+EXPIRE_MS: Final = 48 * HOUR_MS
 
-Kind = Literal["opened", "resolved"]
+Kind = Literal["opened", "escalated", "reminder", "resolved", "expired"]
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,9 +46,13 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     v: int = FORMAT_VERSION
     id: str
     opened_ms: int  # start of the minute it opened in
-    below: int = 0  # judged minutes in a row below CLOSE_BELOW
+    below: int = 0  # judged minutes in a row below the closing score
     peak_score: float
-    resolved_ms: int | None = None
+    escalated: bool = False
+    reminders: int = 0
+    told_ms: int | None = None  # minute of the last event; None: the opening
+    resolved_ms: int | None = None  # the minute it ended in, resolved or expired
+    expired: bool = False  # … and the score was not below CLOSE_BELOW since
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -106,39 +120,69 @@ def episode_id(brand: str, minute_ms: int) -> str:
     return f"{sha256(brand.encode()).hexdigest()[:16]}-{opened:%Y%m%dT%H%M}"
 
 
-def is_frozen(episode: Episode | None, minute_ms: int) -> bool:
-    """Tell whether this minute must teach no baseline."""
-    return episode is not None and 0 <= minute_ms - episode.opened_ms < FREEZE_MS
+def closing_score(peak_score: float) -> float:
+    """Return the score below which an episode with this highest score comes to its end."""
+    return max(CLOSE_BELOW, CLOSE_BELOW_PEAK * peak_score)
 
 
-def advance(episode: Episode | None, judged: Judged) -> tuple[Episode | None, Event | None]:
-    """Move one brand's episode by one judged minute; None is a quiet brand.
+def advance(
+    episode: Episode | None, judged: Judged, open_at: float = OPEN_AT
+) -> tuple[Episode | None, Event | None]:
+    """Move one brand's episode by one judged minute; None is a quiet brand without a cool-down.
 
-    Minutes must come in rising order, each once.
+    Minutes must come in rising order, each once. `open_at` is the score that opens (core/sensitivity.py).
     """
-    score, minute_ms = judged.verdict.score, judged.minute_ms
-    if episode is not None and episode.resolved_ms is not None:
-        if minute_ms < episode.opened_ms + COOL_DOWN_MS:
-            return episode, None
-        episode = None
+    score = judged.verdict.score
     if episode is None:
-        return _open(judged) if score >= OPEN_AT else (None, None)
-    below = episode.below + 1 if score < CLOSE_BELOW else 0
+        return _open(judged) if score >= open_at else (None, None)
+    if episode.resolved_ms is not None:
+        return _cool_down(episode, episode.resolved_ms, judged, open_at)
+    return _go_on(episode, judged)
+
+
+def _go_on(episode: Episode, judged: Judged) -> tuple[Episode, Event | None]:
+    score, minute_ms = judged.verdict.score, judged.minute_ms
     peak_score = max(episode.peak_score, score)
-    if below < CLOSE_AFTER_MINUTES:
-        if below == episode.below and peak_score == episode.peak_score:
-            return episode, None
-        return msgspec.structs.replace(episode, below=below, peak_score=peak_score), None
-    resolved = msgspec.structs.replace(episode, below=below, resolved_ms=minute_ms)
-    over = minute_ms + MINUTE_MS >= episode.opened_ms + COOL_DOWN_MS
-    return (None if over else resolved), _event("resolved", resolved, judged)
+    below = episode.below + 1 if score < closing_score(peak_score) else 0
+    if below != episode.below or peak_score != episode.peak_score:
+        episode = replace(episode, below=below, peak_score=peak_score)
+    if below >= CLOSE_AFTER_MINUTES:
+        episode = replace(episode, resolved_ms=minute_ms)
+        return episode, _event("resolved", episode, judged)
+    if minute_ms - episode.opened_ms >= EXPIRE_MS:
+        episode = replace(episode, resolved_ms=minute_ms, expired=True)
+        return episode, _event("expired", episode, judged)
+    if score >= ESCALATE_AT and not episode.escalated:
+        episode = replace(episode, escalated=True, told_ms=minute_ms)
+        return episode, _event("escalated", episode, judged)
+    told_ms = episode.opened_ms if episode.told_ms is None else episode.told_ms
+    if minute_ms - told_ms >= REMIND_MS and below == 0:
+        episode = replace(episode, reminders=episode.reminders + 1, told_ms=minute_ms)
+        return episode, _event("reminder", episode, judged)
+    return episode, None
+
+
+def _cool_down(
+    episode: Episode, ended_ms: int, judged: Judged, open_at: float
+) -> tuple[Episode | None, Event | None]:
+    score, minute_ms = judged.verdict.score, judged.minute_ms
+    if episode.expired:
+        return (replace(episode, expired=False) if score < CLOSE_BELOW else episode), None
+    soon = minute_ms < ended_ms + REOPEN_MS
+    if minute_ms < episode.opened_ms + COOL_DOWN_MS:
+        return episode, None
+    if score >= open_at and (not soon or score > episode.peak_score):
+        return _open(judged)
+    return (episode if soon else None), None
 
 
 def _open(judged: Judged) -> tuple[Episode, Event]:
+    score = judged.verdict.score
     episode = Episode(
         id=episode_id(judged.brand, judged.minute_ms),
         opened_ms=judged.minute_ms,
-        peak_score=judged.verdict.score,
+        peak_score=score,
+        escalated=score >= ESCALATE_AT,  # told as such by its score; it does not escalate further
     )
     return episode, _event("opened", episode, judged)
 
@@ -146,8 +190,9 @@ def _open(judged: Judged) -> tuple[Episode, Event]:
 def _event(kind: Kind, episode: Episode, judged: Judged) -> Event:
     verdict = judged.verdict
     share = verdict.neg_voices / verdict.voices if verdict.voices else None
+    count = f".{episode.reminders}" if kind == "reminder" else ""
     return Event(
-        id=f"{episode.id}.{kind}",
+        id=f"{episode.id}.{kind}{count}",
         kind=kind,
         episode=episode.id,
         brand=judged.brand,
@@ -167,17 +212,31 @@ def _event(kind: Kind, episode: Episode, judged: Judged) -> Event:
 
 def _reason(kind: Kind, episode: Episode, judged: Judged) -> str:
     verdict = judged.verdict
-    if kind == "opened":
-        share = verdict.neg_voices / verdict.voices if verdict.voices else 0.0
+    age = _length((judged.minute_ms - episode.opened_ms) // MINUTE_MS + 1)
+    if kind == "resolved":
+        limit = closing_score(episode.peak_score)
         return (
-            f"{verdict.neg_voices} of {verdict.voices} voices in {verdict.window_minutes} minutes "
-            f"are negative ({share:.0%}); usual for this brand is {verdict.baseline:.0%}."
+            f"{CLOSE_AFTER_MINUTES} minutes in a row below a score of {limit:.1f}, {age} after it opened; "
+            f"its highest score was {episode.peak_score:.1f}."
         )
-    minutes = (judged.minute_ms - episode.opened_ms) // MINUTE_MS + 1
-    return (
-        f"{CLOSE_AFTER_MINUTES} minutes in a row below a score of {CLOSE_BELOW:g}, "
-        f"{minutes} minutes after it opened; its highest score was {episode.peak_score:.1f}."
+    if kind == "expired":
+        return f"It lasts for {age}, so it is taken as the new usual from now on; no end was seen."
+    share = verdict.neg_voices / verdict.voices if verdict.voices else 0.0
+    seen = (
+        f"{verdict.neg_voices} of {verdict.voices} voices in {_length(verdict.window_minutes)} "
+        f"are negative ({share:.0%}); usual for this brand is {verdict.baseline:.0%}."
     )
+    if kind == "opened":
+        return seen
+    return (
+        f"{'It became much stronger' if kind == 'escalated' else 'It goes on'}, {age} after it opened: {seen}"
+    )
+
+
+def _length(minutes: int) -> str:
+    if minutes == 1:
+        return "1 minute"
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
 
 
 def _instant(time_ms: int) -> str:

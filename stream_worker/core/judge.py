@@ -9,6 +9,8 @@ Rules:
 4. The reserved empty brand (brands past the limit) goes to history and is never judged.
 5. Numbers of another detector are worthless: every brand of the shard starts anew and is fed the
    closed minutes of its history. Open episodes go on.
+6. A brand without numbers begins with those that `daily` learned from the archive, where there are some
+   (core/profiles.py); minutes up to their last one are not fed again.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +21,8 @@ import msgspec
 from stream_worker.core import episodes
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.deltas import MEASURES
-from stream_worker.core.detector import Detector, Observation
-from stream_worker.core.episodes import Episode, Judged
+from stream_worker.core.detector import OPEN_AT, Detector, Observation
+from stream_worker.core.episodes import Judged
 from stream_worker.core.rolling import SHARDS, ZEROS, Sums, shard_of
 from stream_worker.core.shards import Close, SealedMinute, Shard
 
@@ -28,6 +30,9 @@ RESERVED_BRAND: Final = ""
 
 History = Callable[[str], Mapping[int, Sums]]
 """Brand -> closed minutes of the last 48 h: start in ms -> ten sums in the order of MEASURES."""
+
+Archived = Callable[[str], str | None]
+"""Brand -> the numbers of this detector that were learned from the archive, as text, if any."""
 
 _N, _NEG = MEASURES.index("n"), MEASURES.index("neg")
 _VOICES, _NEG_VOICES = MEASURES.index("voices"), MEASURES.index("neg_voices")
@@ -40,11 +45,15 @@ def judge(
     brands: Mapping[str, int | None],
     detector: Detector[Any],
     history: History,
+    *,
+    open_at: Callable[[str], float] = lambda _brand: OPEN_AT,
+    archived: Archived = lambda _brand: None,
 ) -> Close:
     """Judge `minute` for the brands of `shard`.
 
     `brands` are all admitted brands with the start of their first on-time minute in ms (None: late ones
-    only). `minute` must be the first sealed minute at or after `shard.closed_ms`.
+    only). `minute` must be the first sealed minute at or after `shard.closed_ms`. `open_at` gives the score
+    that opens an episode of a brand.
     Raises Unreadable when the record of an episode is not readable.
     """
     assert 0 <= shard.number < SHARDS
@@ -62,12 +71,13 @@ def judge(
         episodes={},
         outbox={},
     )
-    known = _known_numbers(shard, minute.start_ms, detector, call.sums, history)
+    turn = _Turn(shard, minute, detector, name, open_at, archived)
+    known = _known_numbers(turn, call.sums, history)
     if len(minute.models) > 1:
         if shard.detector != name:
             call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
         return call
-    _step_all(_Turn(shard, minute, detector, name), known, call)
+    _step_all(turn, known, call)
     return call
 
 
@@ -76,6 +86,8 @@ class _Turn(NamedTuple):
     minute: SealedMinute
     detector: Detector[Any]
     name: str
+    open_at: Callable[[str], float]
+    archived: Archived
 
 
 def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -> dict[str, Sums]:
@@ -94,53 +106,63 @@ def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -
     return sums
 
 
-def _known_numbers(
-    shard: Shard, minute_ms: int, detector: Detector[Any], due: Mapping[str, Sums], history: History
-) -> dict[str, Any]:
+def _known_numbers(turn: _Turn, due: Mapping[str, Sums], history: History) -> dict[str, Any]:
     """Decode the numbers that are there; where they are another detector's, make them from history."""
-    if shard.detector == f"{detector.name}/{detector.version}":
+    shard, detector, minute_ms = turn.shard, turn.detector, turn.minute.start_ms
+    if shard.detector == turn.name:
         known = {}
         for brand in due:
             if (text := shard.numbers.get(brand)) is None:
+                known[brand] = _begin(turn, brand)
                 continue
             try:
                 known[brand] = detector.decode(text)
             except ValueError:  # made from history anyway: one damaged field must not stop a shard
-                known[brand] = _warm(detector, shard.episodes.get(brand), history(brand), minute_ms)
+                known[brand] = _warm(turn, brand, history(brand), minute_ms)
         return known
     # Brands that are not due are warmed too: their old numbers must not stay under the new name.
     return {
-        brand: _warm(detector, shard.episodes.get(brand), history(brand), minute_ms)
+        brand: _warm(turn, brand, history(brand), minute_ms)
         for brand in {**due, **shard.numbers}
         if brand != RESERVED_BRAND
     }
 
 
-def _warm(detector: Detector[Any], record: str | None, past: Mapping[int, Sums], before_ms: int) -> Any:
+def _begin(turn: _Turn, brand: str) -> Any:
+    """Return the numbers of a brand that has none: the archive's, where they are older than this minute."""
+    text = turn.archived(brand)
+    if text is not None:
+        numbers = turn.detector.decode(text)
+        if numbers.minute_ms < turn.minute.start_ms:
+            return numbers
+    return turn.detector.start()
+
+
+def _warm(turn: _Turn, brand: str, past: Mapping[int, Sums], before_ms: int) -> Any:
     """Feed the closed minutes before `before_ms`, in order; history does not say which were incomplete."""
-    episode = episodes.decode(record) if record is not None else None
-    numbers = detector.start()
+    numbers = _begin(turn, brand)
     for start_ms in sorted(past):
-        if start_ms < before_ms:
-            seen = _observe(numbers.minute_ms, start_ms, past[start_ms], complete=True, episode=episode)
-            numbers, _ = detector.step(numbers, seen)
+        if numbers.minute_ms < start_ms < before_ms:
+            numbers, _ = turn.detector.step(numbers, observe(numbers.minute_ms, start_ms, past[start_ms]))
     return numbers
 
 
 def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
-    shard, minute, detector, name = turn
+    shard, minute, detector, name = turn.shard, turn.minute, turn.detector, turn.name
     start_ms, complete = minute.start_ms, minute.complete
     model = minute.models[0] if minute.models else None
     for brand, tally in call.sums.items():
         if brand == RESERVED_BRAND:
             continue
-        numbers = known.pop(brand, None) or detector.start()
+        numbers = known.pop(brand)
         record = shard.episodes.get(brand)
         episode = episodes.decode(record) if record is not None else None
-        seen = _observe(numbers.minute_ms, start_ms, tally, complete=complete, episode=episode)
-        numbers, verdict = detector.step(numbers, seen)
+        numbers, verdict = detector.step(
+            numbers, observe(numbers.minute_ms, start_ms, tally, complete=complete)
+        )
         call.numbers[brand] = detector.encode(numbers)
-        moved, event = episodes.advance(episode, Judged(brand, start_ms, verdict, name, model, complete))
+        judged = Judged(brand, start_ms, verdict, name, model, complete)
+        moved, event = episodes.advance(episode, judged, turn.open_at(brand))
         if moved is not episode:
             call.episodes[brand] = None if moved is None else episodes.encode(moved)
         if event is not None:
@@ -149,9 +171,8 @@ def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
         call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
 
 
-def _observe(
-    last_ms: int, minute_ms: int, tally: Sums, *, complete: bool, episode: Episode | None
-) -> Observation:
+def observe(last_ms: int, minute_ms: int, tally: Sums, *, complete: bool = True) -> Observation:
+    """Make of ten sums what a detector is fed; `last_ms` is the minute it was fed last, -1 for none."""
     return Observation(
         minute_ms,
         tally[_VOICES],
@@ -160,5 +181,4 @@ def _observe(
         tally[_NEG],
         complete,
         (minute_ms - last_ms) // MINUTE_MS - 1 if last_ms >= 0 else 0,
-        episodes.is_frozen(episode, minute_ms),
     )

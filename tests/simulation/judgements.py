@@ -5,8 +5,9 @@ from zlib import crc32
 
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
-OPEN_AT, CLOSE_BELOW, CLOSE_AFTER = 10, 3, 30
+OPEN_AT, CLOSE_BELOW, CLOSE_BELOW_PEAK, CLOSE_AFTER = 10, 3, 0.42, 30
+REMIND_MS = REOPEN_MS = 6 * HOUR_MS
+EXPIRE_MS = 48 * HOUR_MS
 
 
 def check_close(oracle, call):
@@ -57,9 +58,7 @@ def _judge(oracle, call, brand, sums, events):
     """Feed one brand's minute to the detector's rule, and move its episode."""
     seen, minute, negative = oracle.seen, call.minute_ms, sums[9]
     last, learned, fed = seen.fed.get(brand, (-1, 0, 0))
-    episode = seen.episodes.get(brand)
-    frozen = episode is not None and minute - episode[0] < DAY_MS
-    learned += negative if seen.complete[minute] and not frozen else 0
+    learned += negative if seen.complete[minute] else 0
     gap = (minute - last) // MINUTE_MS - 1 if last >= 0 else 0
     seen.fed[brand] = minute, learned, fed + 1
     expected = f"{minute},{learned},{fed + 1},{gap}"
@@ -70,23 +69,41 @@ def _judge(oracle, call, brand, sums, events):
 
 
 def _move(seen, brand, minute, score):
-    """Return what is told of a brand's episode in this minute, if anything."""
+    """Return what is told of a brand's episode in this minute, if anything.
+
+    An episode is [opened, minutes below, ended, highest score, told, expired and not below since]. The scores
+    here are 0, 5 and 12: nothing escalates, and nothing is higher than the first within a cool-down.
+    """
     episode = seen.episodes.get(brand)
-    if episode is not None and episode[2] is not None:
-        if minute < episode[0] + HOUR_MS:
-            return None
-        episode = seen.episodes[brand] = None
     if episode is None:
         if score >= OPEN_AT:
-            seen.episodes[brand] = [minute, 0, None]
+            seen.episodes[brand] = [minute, 0, None, score, minute, False]
         return "opened" if score >= OPEN_AT else None
-    episode[1] = episode[1] + 1 if score < CLOSE_BELOW else 0
-    if episode[1] < CLOSE_AFTER:
+    opened, _, ended, _, _, expired = episode
+    if ended is not None:
+        if expired:
+            episode[5] = score >= CLOSE_BELOW
+            return None
+        if minute >= ended + REOPEN_MS and minute >= opened + HOUR_MS:
+            seen.episodes[brand] = None
+            return _move(seen, brand, minute, score)
         return None
-    episode[2] = minute
-    if minute + MINUTE_MS >= episode[0] + HOUR_MS:
-        seen.episodes[brand] = None
-    return "resolved"
+    return _go_on(episode, minute, score)
+
+
+def _go_on(episode, minute, score):
+    opened, below, _, highest, told, _ = episode
+    episode[1] = below = below + 1 if score < max(CLOSE_BELOW, CLOSE_BELOW_PEAK * highest) else 0
+    if below >= CLOSE_AFTER:
+        episode[2] = minute
+        return "resolved"
+    if minute >= opened + EXPIRE_MS:
+        episode[2], episode[5] = minute, True
+        return "expired"
+    if below == 0 and minute >= told + REMIND_MS:
+        episode[4] = minute
+        return "reminder"
+    return None
 
 
 def _shard(brand):

@@ -37,7 +37,7 @@ def scorer(model):
 
 class Numbers(NamedTuple):
     minute_ms: int
-    learned: int  # negative voices of complete minutes outside of episodes
+    learned: int  # negative voices of complete minutes
     fed: int
     gap_minutes: int
 
@@ -51,7 +51,7 @@ class NervousDetector:
         return Numbers(-1, 0, 0, 0)
 
     def step(self, numbers, seen):
-        learned = numbers.learned + (seen.neg_voices if seen.complete and not seen.frozen else 0)
+        learned = numbers.learned + (seen.neg_voices if seen.complete else 0)
         score = 12.0 if seen.neg_voices >= 2 else 5.0 * seen.neg_voices
         verdict = Verdict(score, 1, seen.voices, seen.neg_voices, 0.1)
         return Numbers(seen.minute_ms, learned, numbers.fed + 1, seen.gap_minutes), verdict
