@@ -1,8 +1,9 @@
 """The Lua scripts and how they are called: by digest, in one round trip, loaded again when the server forgot.
 
 Rules:
-1. Each script is `prelude.lua` followed by its own file. The prelude's first line sets the clock; a test
-   replaces that line and nothing else. What only reads has that line and no more of the prelude.
+1. Each script is `prelude.lua` (the notifier's: `outbox_prelude.lua`) followed by its own file. The
+   prelude's first line sets the clock; a test replaces that line and nothing else. What only reads has that
+   line and no more of the prelude.
 2. A script may be sent twice and its answer may be lost: each is a compare-and-set, or overwrites (R1).
 """
 
@@ -26,6 +27,7 @@ NAMES: Final = (
     "notify",
     "snapshot",
 )
+OUTBOX_NAMES: Final = ("look_outbox", "fix_message", "remove_entry", "show_alert", "lease")
 READ_ONLY: Final = ("snapshot",)
 """The rest of the prelude would note that a script ran, as if the group were there."""
 
@@ -33,14 +35,22 @@ READ_ONLY: Final = ("snapshot",)
 class Scripts:
     """The scripts of one prefix, ready to call."""
 
-    def __init__(self, client: Any, keys: Sequence[str], clock: str | None = None) -> None:
+    def __init__(
+        self,
+        client: Any,
+        keys: Sequence[str],
+        clock: str | None = None,
+        *,
+        names: Sequence[str] = NAMES,
+        prelude_name: str = "prelude",
+    ) -> None:
         folder = resources.files("stream_worker.sinks.rolling") / "scripts"
-        prelude = folder.joinpath("prelude.lua").read_text("utf-8")
+        prelude = folder.joinpath(f"{prelude_name}.lua").read_text("utf-8")
         if clock is not None:
             prelude = clock + "\n" + prelude.split("\n", 1)[1]
         self._client = client
         self._keys = keys
-        begins = {name: prelude.split("\n", 1)[0] + "\n" if name in READ_ONLY else prelude for name in NAMES}
+        begins = {name: prelude.split("\n", 1)[0] + "\n" if name in READ_ONLY else prelude for name in names}
         self._sources = {
             name: begin + folder.joinpath(f"{name}.lua").read_text("utf-8") for name, begin in begins.items()
         }

@@ -121,8 +121,9 @@ def dump_redis(client, prefix):
     for key, fields in zip(hashes, _all(client, hashes, lambda pipe, key: pipe.hgetall(key)), strict=True):
         found[_text(key).removeprefix(f"{prefix}:")] = {_text(k): _text(v) for k, v in fields.items()}
     found["minutes"] = [_text(member) for member in client.zrange(f"{prefix}:minutes", 0, -1)]
-    notices = client.xrange(f"{prefix}:changes")
-    found["changes"] = [{_text(k): _text(v) for k, v in fields.items()} for _, fields in notices]
+    for stream in ("changes", "alerts"):
+        entries = client.xrange(f"{prefix}:{stream}")
+        found[stream] = [{_text(k): _text(v) for k, v in fields.items()} for _, fields in entries]
     return _without_zeros(found)
 
 
@@ -193,14 +194,14 @@ def dump_memory(state):
             }
     for name in ("brands", "networks"):
         found[name] = {key: "" if first is None else first for key, first in getattr(state, name).items()}
-    found["outbox"] = dict(state.outbox)
+    found["outbox"], found["fixed"] = dict(state.outbox), dict(state.fixed)
     found |= {f"now:{brand}": fields for brand, fields in state.now.items()}
     texts = {
         key: {name: str(value) for name, value in fields.items() if value is not None}
         for key, fields in found.items()
         if isinstance(fields, dict)
     }
-    lists = {"minutes": found["minutes"], "changes": state.changes}
+    lists = {"minutes": found["minutes"], "changes": state.changes, "alerts": state.alerts}
     return _without_zeros({**texts, **lists})
 
 

@@ -1,0 +1,28 @@
+-- Read the outbox and how brands stand, as of one moment (DESIGN 3.6).
+-- ARGV: brands as JSON [[brand, shard]], entries at most.
+-- Reply: now, {id, body} flat, {id, fixed message} flat, {closed, episode record or ""} flat as asked.
+local ids = redis.call('HKEYS', outbox)
+table.sort(ids) -- an id begins with its brand's hash: what is cut off is whole brands
+local many = math.min(#ids, tonumber(ARGV[2]))
+if many < #ids then
+  local brand, whole = string.sub(ids[many + 1], 1, 16), many
+  while whole > 0 and string.sub(ids[whole], 1, 16) == brand do whole = whole - 1 end
+  if whole > 0 then many = whole end
+end
+
+local entries, messages, views = {}, {}, {}
+for i = 1, many do
+  table.insert(entries, ids[i])
+  table.insert(entries, redis.call('HGET', outbox, ids[i]))
+  local message = redis.call('HGET', fixed, ids[i])
+  if message then
+    table.insert(messages, ids[i])
+    table.insert(messages, message)
+  end
+end
+for _, asked in ipairs(cjson.decode(ARGV[1])) do
+  local shard = redis.call('HMGET', root .. ':shard:' .. asked[2], 'closed', 'episode:' .. asked[1])
+  table.insert(views, shard[1] or '-1')
+  table.insert(views, shard[2] or '')
+end
+return {now, entries, messages, views}
