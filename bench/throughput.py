@@ -3,15 +3,16 @@
     make bench                    # or: python -m bench.throughput --mentions 500000 --scorer none model
 
 Fills a topic on the best Kafka that is here with mentions of about 400 bytes (4 partitions, 200 brands, 30
-minutes of event time), reads it once raw (consume + typed decode), then lets one worker read it until Redis
-and the archive are complete. Figures are per CPU-second of the measured process: broker and Redis run on
-the same cores.
+minutes of event time), lets one worker read it until Redis and the archive are complete, and reads it raw
+(consume + typed decode) before and after that. Figures are per CPU-second of the measured process: broker and
+Redis run on the same cores. The raw figure holds no start-up; the worker's is told with and without its own.
 """
 
 import argparse
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -20,10 +21,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import redis
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from bench.report import show
+from bench.stages import measure, scorer_named
 from stream_worker.core.columns import Records
 from stream_worker.core.decode import decode
 from stream_worker.core.layout import Limits
@@ -38,6 +42,7 @@ WORDS = (
 )
 VOCABULARY = [word for line in WORDS for word in line.split()]
 TIMEOUT_S = 540
+ALONE = 100_000  # mentions that are taken through the stages one by one
 
 
 def first_there(*places: Callable[[], Any]) -> Any:
@@ -77,13 +82,18 @@ def fill(bootstrap: str, topic: str, mentions: int) -> None:
     producer.flush()
 
 
-def read_raw(bootstrap: str, topic: str, mentions: int) -> float:
-    """Consume and decode the whole topic; returns mentions per CPU-second."""
+def open_consumer(bootstrap: str, topic: str) -> Consumer:
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": f"raw-{topic}", "fetch.queue.backoff.ms": 5,
          "enable.auto.commit": False, "queued.min.messages": 50_000, "log_level": 0}
     )  # fmt: skip
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
+    return consumer
+
+
+def read_raw(bootstrap: str, topic: str, mentions: int) -> float:
+    """Consume and decode the whole topic; returns mentions per CPU-second."""
+    consumer = open_consumer(bootstrap, topic)
     begun_s, read = time.process_time(), 0
     while read < mentions:
         messages = consumer.consume(20_000, 0.2)
@@ -98,9 +108,25 @@ def read_raw(bootstrap: str, topic: str, mentions: int) -> float:
     return mentions / spent_s
 
 
+def read_batches(bootstrap: str, topic: str, mentions: int, batch: int) -> list[tuple[int, Records]]:
+    """Read the first mentions as the worker does: polls of `batch` records, taken apart by partition."""
+    consumer, batches, read = open_consumer(bootstrap, topic), [], 0
+    while read < mentions:
+        of_partition: dict[int, tuple[list[int], list[int], list[bytes]]] = {}
+        for message in consumer.consume(batch, 0.2):
+            columns = of_partition.setdefault(message.partition(), ([], [], []))
+            fields = (message.offset(), message.timestamp()[1], message.value())
+            for column, field in zip(columns, fields, strict=True):
+                column.append(field)
+            read += 1
+        batches += [(partition, Records(*columns)) for partition, columns in of_partition.items()]
+    consumer.close()
+    return batches
+
+
 def run_worker(
     bootstrap: str, topic: str, redis_url: str, mentions: int, scorer: str, batch: int
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Let one worker read the topic until both sinks are complete."""
     prefix = f"{{bench-{scorer}}}"
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -124,24 +150,39 @@ def run_worker(
                 [sys.executable, "-m", "stream_worker", "run"], env=environment, stderr=stderr
             )
             try:
+                _wait(lambda: "worker joined" in log.read_text(), worker, log, each_s=0.02)
+                start_cpu_s, _ = _used(worker.pid)
                 counted_s = _wait(lambda: _counted(redis_url, prefix) >= mentions, worker, log) - begun_s
                 archived_s = _wait(lambda: _archived(archive) >= mentions, worker, log) - begun_s
                 cpu_s, rss_bytes = _used(worker.pid)
+                stages = _stages(log)
             finally:
                 worker.terminate()
                 worker.wait(30)
+    other_s = cpu_s - start_cpu_s - sum(stages.values())
     return {
         "counted_s": counted_s, "archived_s": archived_s, "cpu_s": cpu_s, "rss_mb": rss_bytes / 1e6,
         "mentions_per_cpu_s": mentions / cpu_s, "mentions_per_s": mentions / archived_s,
+        "mentions_per_cpu_s_after_start": mentions / (cpu_s - start_cpu_s),
+        "stages_cpu_s": {"start": start_cpu_s, **stages, "other": other_s},
     }  # fmt: skip
 
 
-def _wait(done: Callable[[], bool], worker: subprocess.Popen[bytes], log: Path) -> float:
+def _stages(log: Path) -> dict[str, float]:
+    """CPU seconds of each stage, as the worker's own metric tells them."""
+    port = re.search(r'"port": (\d+)', log.read_text())
+    assert port is not None, "the worker says where its metrics are"
+    with urlopen(f"http://127.0.0.1:{port[1]}/metrics", timeout=10) as answer:
+        told = re.findall(r'stage_cpu_seconds_total\{stage="(\w+)"\} (\S+)', answer.read().decode())
+    return {stage: float(seconds) for stage, seconds in told}
+
+
+def _wait(done: Callable[[], bool], worker: subprocess.Popen[bytes], log: Path, each_s: float = 0.2) -> float:
     deadline_s = time.monotonic() + TIMEOUT_S
     while not done():
         if worker.poll() is not None or time.monotonic() > deadline_s:
             raise SystemExit(f"the worker did not finish:\n{log.read_text()[-2000:]}")
-        time.sleep(0.2)
+        time.sleep(each_s)
     return time.monotonic()
 
 
@@ -181,24 +222,26 @@ def main() -> None:
         print(f"servers: {broker}; {store}", file=sys.stderr)
         topic = broker.new_topic(partitions=PARTITIONS, prefix="bench")
         fill(broker.bootstrap, topic, asked.mentions)
-        raw = read_raw(broker.bootstrap, topic, asked.mentions)
-        rows = {
-            scorer: run_worker(broker.bootstrap, topic, store.url, asked.mentions, scorer, asked.batch)
-            for scorer in asked.scorer
-        }
+        measured = {scorer: _one(broker, store, topic, scorer, asked) for scorer in asked.scorer}
     finally:
         broker.close()
         store.close()
-    if asked.json:
-        print(json.dumps({"mentions": asked.mentions, "raw_per_cpu_s": raw, "worker": rows}))
-        return
-    print(f"{asked.mentions:,} mentions; raw consume + typed decode: {raw:,.0f} per CPU-second")
-    for scorer, row in rows.items():
-        print(
-            f"worker, scorer {scorer:5}: {row['mentions_per_cpu_s']:>9,.0f} per CPU-second "
-            f"({row['mentions_per_cpu_s'] / raw:.2f} of raw), {row['mentions_per_s']:,.0f}/s on the clock, "
-            f"{row['rss_mb']:,.0f} MB at most"
-        )
+    print(json.dumps({"mentions": asked.mentions, "worker": measured}) if asked.json else show(measured))
+
+
+def _one(broker: Any, store: Any, topic: str, scorer: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """One worker, between two raw reads: the machine may be busier at one time than at another."""
+    before = read_raw(broker.bootstrap, topic, asked.mentions)
+    row = run_worker(broker.bootstrap, topic, store.url, asked.mentions, scorer, asked.batch)
+    after = read_raw(broker.bootstrap, topic, asked.mentions)
+    batches = read_batches(broker.bootstrap, topic, min(asked.mentions, ALONE), asked.batch)
+    alone = measure(batches, scorer_named(scorer))
+    return {
+        **row,
+        "raw_per_cpu_s": [before, after],
+        "alone_cpu_s_per_mention": alone,
+        "load": os.getloadavg(),
+    }
 
 
 if __name__ == "__main__":
