@@ -15,7 +15,7 @@ from tests.end_to_end.oracle import MINUTE_MS
 from tests.end_to_end.publishing import publish, publish_in_transactions, publishing_live
 from tests.end_to_end.scene import Scene, minute_after
 from tests.end_to_end.traffic import Phase, traffic
-from tests.end_to_end.workers import settings, staff, wait_until
+from tests.end_to_end.workers import audited, settings, staff, wait_until
 
 SEED = 20_261_122
 BACKLOG, LIVE = 30_000, 20_000
@@ -82,6 +82,13 @@ def test_fifty_thousand_hostile_mentions_end_in_exactly_one_place(
     # And the recount of the log finds every window, row and dead letter as it must be
     told = scene.judge(records, ends)
     scene.say("compared:\n  " + "\n  ".join(told))
+
+    # And the audit, which knows neither the oracle nor what was harmed, finds all of it clean
+    code, report, said = audited(tree)
+    assert (code, report.get("differences")) == (0, []), said
+    assert report["offsets"] == sum(ends.values())
+    assert report["rows"] == report["counted"] + report["duplicates"]
+    scene.say(f"audited: {report['rows']} rows in {report['took_s']} s, notes: {report['notes']}")
 
 
 def _harm(scene, start, redis_server, live):

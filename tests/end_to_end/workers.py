@@ -1,5 +1,6 @@
 """Worker processes that a test starts, kills, freezes and stops, and what they wrote to stderr."""
 
+import json
 import os
 import signal
 import subprocess
@@ -84,6 +85,16 @@ def settings(kafka, topic, redis_server, prefix, archive, **more):
         "log__format": "json",
     }
     return {f"STREAM_WORKER_{name.upper()}": value for name, value in (tree | archive | more).items()}
+
+
+def audited(environment, *arguments):
+    """`stream-worker audit --json` in a process of its own: exit code, report ({} if none), stderr."""
+    others = {it: value for it, value in os.environ.items() if not it.startswith("STREAM_WORKER_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_worker", "audit", "--json", *arguments],
+        cwd=CHECKOUT, env=others | environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
 @contextmanager
