@@ -13,12 +13,14 @@ from typing import Annotated
 import typer
 
 from stream_worker.commands import (
+    alerts,
     audit,
     check,
     config,
     dead_letters,
     demo,
     model,
+    notify,
     reference,
     run,
     serve,
@@ -39,11 +41,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run.run)
+app.command()(notify.notify)
 app.command()(serve.serve)
 app.command()(check.check)
 app.command()(audit.audit)
 app.command()(skip.skip)
 app.command()(demo.demo)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(model.app, name="model")

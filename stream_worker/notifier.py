@@ -33,7 +33,7 @@ from stream_worker.observability.logs import Repeats
 EACH_S: Final = 1.0
 TURN_MAX_S: Final = 5.0
 LIST_EACH_S: Final = 600.0
-LEASE_MS: Final = 5_000
+LEASE_MS: Final = 15_000
 
 log = structlog.get_logger()
 

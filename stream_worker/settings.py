@@ -106,6 +106,29 @@ class Model(Group):
     )
 
 
+class Notify(Group):
+    """Where alerts are told, and how persistently."""
+
+    webhook_url: SecretStr | None = setting(None, "Where messages are posted, http:// or https://.")
+    webhook_secret: SecretStr | None = setting(
+        None, "Signs them: whsec_ and base64. Two, with a space between, while a receiver changes over."
+    )
+    public_only: bool = setting(
+        default=False, meaning="Post by https and to public addresses only, whatever the name says."
+    )
+    console: bool = setting(default=True, meaning="Print each message to standard output, one JSON a line.")
+    timeout: Duration = setting("10s", "Wait no longer for a receiver.", ge="100ms", le="1m")
+    give_up_after: Duration = setting(
+        "24h", "A message that was not taken for so long is given up, on the record.", ge="1m", le="7d"
+    )
+
+    @model_validator(mode="after")
+    def _nothing_goes_out_unsigned(self) -> Self:
+        if (self.webhook_url is None) != (self.webhook_secret is None):
+            raise ValueError("webhook_url and webhook_secret go together: set both or neither")
+        return self
+
+
 class Http(Group):
     """Probes and metrics."""
 
@@ -146,6 +169,7 @@ class Settings(BaseSettings):
     archive: Archive = Field(default_factory=Archive)
     windows: Windows = Field(default_factory=Windows)
     model: Model = Field(default_factory=Model)
+    notify: Notify = Field(default_factory=Notify)
     http: Http = Field(default_factory=Http)
     api: Api = Field(default_factory=Api)
     log: Log = Field(default_factory=Log)

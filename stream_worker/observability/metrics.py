@@ -16,6 +16,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 PREFIX: Final = "stream_worker_"
+DELIVERY_BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 STAGE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
@@ -41,6 +42,7 @@ class Metrics:
         self._about_records()
         self._about_time()
         self._about_the_archive()
+        self._about_alerts()
         self._about_the_process()
 
     def forget(self, partition: int) -> None:
@@ -125,7 +127,7 @@ class Metrics:
             "Minutes of a shard judged and closed by this worker; 16 make a minute.",
         )  # fmt: skip
         self.episodes_total = self._make(
-            Counter, "episodes_total", "events", "Events put into the outbox: opened, resolved.", "kind"
+            Counter, "episodes_total", "events", "Events put into the outbox, by kind.", "kind"
         )
         self.batch_seconds = self._make(
             Histogram, "batch_seconds", "seconds", "How long the stages of the loop take.", "stage",
@@ -164,6 +166,28 @@ class Metrics:
             Counter, "archive_forgotten_total", "times",
             "Times rows were dropped from memory, past archive.memory_max, to be read again.",
         )  # fmt: skip
+
+    def _about_alerts(self) -> None:
+        self.alerts_total = self._make(
+            Counter, "alerts_total", "messages",
+            "Messages that this notifier put into a chain of alerts, by kind.", "kind",
+        )  # fmt: skip
+        self.deliveries_total = self._make(
+            Counter, "deliveries_total", "attempts",
+            "Attempts to send a message: delivered, failed (tried again), disabled (the receiver is gone).",
+            "channel", "outcome",
+        )  # fmt: skip
+        self.delivery_seconds = self._make(
+            Histogram, "delivery_seconds", "seconds", "How long an attempt takes.", "channel",
+            buckets=DELIVERY_BUCKETS,
+        )  # fmt: skip
+        self.undelivered_messages = self._make(
+            Gauge, "undelivered_messages", "messages",
+            "Messages in a chain that some channel does not have yet, or that have no receipt.",
+        )  # fmt: skip
+        self.notifier_leads = self._make(
+            Gauge, "notifier_leads", "0 or 1", "Whether this notifier is the one that works."
+        )
 
     def _about_the_process(self) -> None:
         self.dependency_up = self._make(
