@@ -26,6 +26,7 @@ from tests.simulation.world import World
 VERSION = 1
 SCRIPTS = ("create_cursor", "jump", "apply", "seal", "close", "next_sealed", "lease")
 READS = ("cursor", "brands", "shard", "history")
+NAMES = {*SCRIPTS, *READS, "snapshot", "restore", "empty", "create", "read", "list"}
 
 
 class Step(msgspec.Struct, omit_defaults=True):
@@ -76,9 +77,12 @@ def read(path) -> Recording:
     steps = []
     for number, line in enumerate(lines, 2):
         try:
-            steps.append(msgspec.json.decode(line, type=Step))
+            step = msgspec.json.decode(line, type=Step)
         except msgspec.MsgspecError as error:
             raise NoHistory(f"{path}, line {number}, is no step: {error}") from None
+        if step.name not in NAMES:
+            raise NoHistory(f"{path}, line {number}: no server does {step.name!r}")
+        steps.append(step)
     if not steps:
         raise NoHistory(f"{path} holds no step: it was cut off; record it again")
     return Recording(header, steps, Counter())

@@ -104,6 +104,7 @@ def test_a_recording_survives_its_file(tmp_path):
         (b'{"what": "recorded history", "v": 2, "seed": 1, "max_brands": 1}\n', "version 2"),
         (b'{"what": "recorded history", "v": 1, "seed": 1, "max_brands": 1}\n', "no step"),
         (b'{"what": "recorded history", "v": 1, "seed": 1, "max_brands": 1}\n{"na', "line 2"),
+        (b'{"what": "recorded history", "v": 1, "seed": 1, "max_brands": 1}\n{"name": "fly"}', "'fly'"),
     ],
 )
 def test_a_file_that_is_no_recording_is_a_clear_error(content, told, tmp_path, capsys):
