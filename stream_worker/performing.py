@@ -143,7 +143,10 @@ class Performer:
         """Hand the answers of the background thread to their machines."""
         for done in self._background.completions():
             if done.partition == TOPIC:
-                (self.topic, self.asked_behind), self._topic_asked = done.result, False  # type: ignore[misc]
+                self._topic_asked = False
+                if done.error is not None:
+                    raise done.error  # a bug: crash, nothing is lost
+                self.topic, self.asked_behind = done.result  # type: ignore[misc]
                 continue
             held = self.held.get(done.partition)
             if held is None or held.epoch != done.epoch:
