@@ -1,0 +1,293 @@
+"""The daily report as one HTML file: no script, nothing from elsewhere, every word of others escaped.
+
+Rules:
+1. Brands and texts come from the public and are hostile: escaped, isolated in their direction of writing,
+   without what is not printable. They never stand in an attribute or a plot.
+2. A number that is not certain says so: intervals, "too few", what is incomplete, before it is used.
+"""
+
+import html
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Final
+
+import pandas as pd
+
+from stream_worker.batch.charts import brand_chart, day_chart, net_chart
+from stream_worker.batch.tables import shares
+from stream_worker.batch.texts import Repeated
+from stream_worker.core.days import Day
+from stream_worker.core.deltas import MEASURES
+
+BRANDS_MAX: Final = 30
+"""So many brands are shown; the tables beside the report have all."""
+FEW: Final = 30
+"""With fewer scored mentions a share is too uncertain to be told without a word."""
+_ALL: Final[list[str]] = list(MEASURES)
+_NONE, _MINUS, _TIMES = "\u2013", "\u2212", "\u00d7"
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+@dataclass(slots=True)
+class Story:
+    """All that a report tells."""
+
+    day: Day
+    state: str  # "complete", "today, so far", …
+    why_open: list[str]
+    hours: pd.DataFrame  # 24 rows
+    table: pd.DataFrame  # brand, network, hour
+    brands: pd.DataFrame
+    before: pd.DataFrame | None  # brands of the day before, in the hours that both days have
+    same: pd.DataFrame | None  # brands of this day in those hours
+    hours_in_common: int
+    movers: pd.DataFrame | None
+    texts: list[Repeated]
+    parity: dict[str, Any] | None
+    differences: list[str]
+    account: dict[str, int]
+    incomplete: list[str]
+
+
+def page(story: Story) -> str:
+    """Return the report."""
+    css = (files("stream_worker.batch") / "report.css").read_text(encoding="utf-8")
+    body = "".join(
+        part(story) for part in (_head, _charts, _brands, _movers, _texts, _parity, _incomplete, _account)
+    )
+    return (
+        "<!doctype html>\n"
+        '<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>Mentions of {story.day}</title><style>{css}</style></head>\n"
+        f"<body><main>{body}</main></body></html>\n"
+    )
+
+
+def _head(story: Story) -> str:
+    total = [int(value) for value in story.hours[_ALL].sum()]
+    coverage, share, low, high, net, net_low, net_high = shares(total)
+    bad = story.parity is not None and story.parity["unexplained"]
+    state = "bad" if bad else "open" if story.why_open else "done"
+    words = f"{story.state}; differs from what was shown live" if bad else story.state
+    figures: list[tuple[str, str]] = [
+        (_count(total[0]), "mentions"),
+        (_count(total[8]), "voices"),
+        (_count(len(story.brands)), "brands"),
+        (_percent(share), f"negative, {_range(low, high)}" if share is not None else "negative"),
+        (_signed(net), f"net sentiment, {_net_margin(net, net_low, net_high)}"),
+        (_percent(coverage, 1), "coverage"),
+    ]
+    if story.parity is not None:
+        figures.append((_count(story.parity["agree"]), "of 1,440 minutes as shown live"))
+    listed = "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in figures)
+    return (
+        f"<h1>Mentions of {story.day.date:%A, %-d %B %Y}</h1>"
+        f'<p class="quiet">UTC, by the time of posting</p><span class="state {state}">{_text(words)}</span>'
+        f'<p class="lead">{_sentence(story, total)}</p><ul class="figures">{listed}</ul>'
+    )
+
+
+def _sentence(story: Story, total: Sequence[int]) -> str:
+    if not total[0]:
+        return "No mention of this day is archived."
+    first = story.brands.iloc[0]
+    share = f", {_percent(first['n'] / total[0])} of all" if len(story.brands) > 1 else ""
+    said = f"{_name(first['brand'])} was mentioned most{share}. "
+    if story.movers is not None and len(story.movers):
+        top = story.movers.iloc[0]
+        word = "rose" if top["moved"] > 0 else "fell"
+        said += (
+            f"The negative share of {_name(top['brand'])} {word} most: "
+            f"{_percent(top['negative_share_before'])} the day before, {_percent(top['negative_share'])} now."
+        )
+    elif story.before is not None:
+        said += "No brand's negative share moved beyond its margin against the day before."
+    return said
+
+
+def _charts(story: Story) -> str:
+    hours = story.hours
+    unsure = (hours["uncertain"] + hours["unscored"]).tolist()
+    stacked = day_chart(hours["neg"].tolist(), hours["neu"].tolist(), hours["pos"].tolist(), unsure)
+    found = [shares(sums) for sums in hours[_ALL].to_numpy().tolist()]
+    nets = net_chart(*([one[place] for one in found] for place in (4, 5, 6)))
+    keys = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"), ("unsure", "uncertain or unscored"))
+    key = "".join(f'<span><i class="{name}"></i>{words}</span>' for name, words in keys)
+    return (
+        f'<h2>Mentions by hour</h2><div class="key">{key}</div><div class="charts" role="img" '
+        f'aria-label="Mentions by hour">{stacked}</div><h2>Net sentiment by hour</h2>'
+        f'<p class="quiet">{_MINUS}100 to +100, '
+        "with the 95 % interval of sampling; orange and blue only where it lies wholly on one side.</p>"
+        f'<div class="charts" role="img" aria-label="Net sentiment by hour">{nets}</div>'
+    )
+
+
+def _brands(story: Story) -> str:
+    if not len(story.brands):
+        return ""
+    rows = "".join(_brand_row(story, brand) for _, brand in story.brands[:BRANDS_MAX].iterrows())
+    more = len(story.brands) - BRANDS_MAX
+    rest = f'<p class="quiet">and {_count(more)} more in hours.csv</p>' if more > 0 else ""
+    return (
+        '<h2>Brands</h2><div class="frame"><table class="brands">'
+        "<thead><tr><th>Brand</th><th>Mentions</th>"
+        '<th class="wide">Voices</th><th>Negative</th><th>Net sentiment</th>'
+        '<th class="wide">By hour</th></tr>'
+        f"</thead><tbody>{rows}</tbody></table></div>{rest}"
+    )
+
+
+def _brand_row(story: Story, brand: "pd.Series[Any]") -> str:
+    ours = story.table[story.table["brand"] == brand["brand"]]
+    hourly = ours.groupby("hour")[["n", "neg"]].sum().reindex(story.hours.index, fill_value=0)
+    scored = int(brand["n"] - brand["unscored"])
+    share = _percent(brand["negative_share"]) if scored else _NONE
+    margin = _range(brand["negative_low"], brand["negative_high"]) if scored else "nothing scored"
+    return (
+        f'<tr><td class="brand">{_name(brand["brand"])}</td><td>{_count(brand["n"])}'
+        f'<span class="quiet">{_against(story, brand["brand"])}</span></td>'
+        f'<td class="wide">{_count(brand["voices"])}</td><td>{share}<span class="quiet">{margin}</span></td>'
+        f"<td>{_scale(brand, scored)}</td>"
+        f'<td class="day wide">{brand_chart(hourly["n"].tolist(), hourly["neg"].tolist())}</td></tr>'
+    )
+
+
+def _against(story: Story, name: str) -> str:
+    if story.before is None or story.same is None:
+        return ""
+    now, before = (int(one.loc[one["brand"] == name, "n"].sum()) for one in (story.same, story.before))
+    if not before:
+        return "none the day before"
+    ratio = now / before
+    return "as the day before" if 0.9 < ratio < 1.15 else f"{ratio:.2g}{_TIMES} the day before"
+
+
+def _scale(brand: "pd.Series[Any]", scored: int) -> str:
+    if not scored:
+        return _NONE
+    value, low, high = (100 * brand[name] for name in ("net_sentiment", "net_low", "net_high"))
+    colour = "few" if high - low > 60 else "hot" if high < 0 else "cold" if low > 0 else "mid"
+    few = " too few" if scored < FEW else ""
+    place = f"left:{(low + 100) / 2:.1f}%;width:{(high - low) / 2:.1f}%"
+    return (
+        f'<div class="net"><div class="scale"><u style="{place}"></u>'
+        f'<s class="{colour}" style="left:{(value + 100) / 2:.1f}%"></s></div>'
+        f'<div>{_signed(value / 100)}<span class="quiet">{_margin(value - low, high - value)}{few}</span>'
+        "</div></div>"
+    )
+
+
+def _margin(below: float, above: float) -> str:
+    widest = round(max(below, above))
+    return f"± {widest}" if widest else "± &lt;1"
+
+
+def _movers(story: Story) -> str:
+    hours = f", in the {story.hours_in_common} hours that both have" if story.hours_in_common < 24 else ""
+    head = f"<h2>Biggest movers against the day before{hours if story.before is not None else ''}</h2>"
+    if story.movers is None:
+        return f'{head}<p class="quiet">The day before is not archived.</p>'
+    if not len(story.movers):
+        return f'{head}<p class="quiet">None: no negative share moved beyond its margin.</p>'
+    rows = "".join(
+        f'<tr><td class="brand">{_name(one["brand"])}</td><td>{_percent(one["negative_share_before"])}</td>'
+        f'<td class="{"hot" if one["moved"] > 0 else "cold"}">{_percent(one["negative_share"])}</td>'
+        f"<td>{_count(one['n_before'])}</td><td>{_count(one['n'])}</td></tr>"
+        for _, one in story.movers.iterrows()
+    )
+    return (
+        f'{head}<div class="frame"><table>'
+        f"<thead><tr><th>Brand</th><th>Negative, day before</th><th>Negative</th>"
+        f"<th>Mentions, day before</th><th>Mentions</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _texts(story: Story) -> str:
+    head = "<h2>Most repeated texts</h2>"
+    if not story.texts:
+        return f'{head}<p class="quiet">Nothing was copied.</p>'
+    rows = "".join(
+        f'<tr><td class="words"><blockquote><bdi>{_text(one.text)}</bdi></blockquote></td>'
+        f'<td class="words">{_name(one.brand)}</td>'
+        f"<td>{_count(one.copies)}</td><td>{_count(one.authors)}</td></tr>"
+        for one in story.texts
+    )
+    return (
+        f'{head}<p class="quiet">A copy is counted as a mention, and is no voice.</p>'
+        '<div class="frame"><table>'
+        '<thead><tr><th class="words">Text</th><th class="words">Brand</th>'
+        "<th>Copies</th><th>Authors</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _parity(story: Story) -> str:
+    head = "<h2>Parity with live</h2>"
+    found = story.parity
+    if found is None:
+        return f'{head}<p class="quiet">Not compared: Redis was not asked.</p>'
+    same = f"{found['agree']:,} of {found['minutes']:,} minutes"
+    verdict = f"{same} are the same in the archive and in what was shown live."
+    lines = [
+        f"{reason}: {_count(one['minutes'])} minutes, {_count(one['mentions'])} mentions"
+        for reason, one in found["reasons"].items()
+    ]
+    return f"{head}<p>{verdict}</p>{_list(lines)}{_list(story.differences)}"
+
+
+def _incomplete(story: Story) -> str:
+    lines = story.why_open + story.incomplete
+    said = _list(lines) if lines else '<p class="quiet">Nothing that is known of.</p>'
+    return f"<h2>What is incomplete</h2>{said}"
+
+
+def _account(story: Story) -> str:
+    rows = "".join(
+        f"<tr><td>{_text(name)}</td><td>{_count(value)}</td></tr>" for name, value in story.account.items()
+    )
+    return f'<h2>Account</h2><table style="max-width:32rem"><tbody>{rows}</tbody></table>'
+
+
+def _list(lines: Iterable[str]) -> str:
+    listed = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    return f'<ul class="plain">{listed}</ul>' if listed else ""
+
+
+def _text(text: str) -> str:
+    """Escape, and leave out what is not printable."""
+    return html.escape("".join(c if c.isprintable() else " " for c in text))
+
+
+def _name(name: str) -> str:
+    return f"<bdi>{_text(name) or '(other brands)'}</bdi>"
+
+
+def _count(number: Any) -> str:
+    return f"{int(number):,}"
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return _NONE if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    digits = 0 if round(100 * low) != round(100 * high) else 1
+    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
+
+
+def _net_margin(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "nothing scored"
+    return _margin(100 * (value - low), 100 * (high - value))
+
+
+def _signed(value: float | None) -> str:
+    if value is None:
+        return _NONE
+    shown = round(100 * value)
+    return f"{_MINUS}{-shown}" if shown < 0 else f"+{shown}" if shown else "0"

@@ -1,0 +1,157 @@
+"""Tables of a day, as pandas frames: by brand, network and hour; by brand; by hour; the movers.
+
+Rules:
+1. Counts stay integers; shares are computed from sums, never averaged.
+2. The columns are documented in docs/batch.md and only ever added to.
+"""
+
+from math import sqrt
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from stream_worker.batch.recount import DayCounts
+from stream_worker.core.audit.cells import BRAND_BITS, NETWORK_BITS, Cells
+from stream_worker.core.deltas import MEASURES
+from stream_worker.core.sentiment import Z, coverage, negative_share, net_sentiment
+
+MOVE_MENTIONS_MIN: Final = 30
+"""With fewer scored mentions on a day a brand is no mover: too few to tell."""
+_ALL: Final[list[str]] = list(MEASURES)
+_SUMS: Final = [*_ALL, "late", "duplicates"]
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def hours_table(counts: DayCounts) -> pd.DataFrame:
+    """Return a row for each brand, network and hour that has mentions: integers only, sorted."""
+    frames = [
+        frame
+        for hour_ms, (counted, duplicates) in counts.hours.items()
+        if len(frame := _hour(hour_ms, counted, duplicates))
+    ]
+    table = pd.concat(frames, ignore_index=True) if frames else _hour(0, *[_NOTHING] * 2)
+    table["brand"] = _named(table["brand"], counts.brands.part(0, len(counts.brands)))
+    table["network"] = _named(table["network"], counts.networks.part(0, len(counts.networks)))
+    table["hour"] = pd.to_datetime(table["hour"], unit="ms", utc=True)
+    ordered = table.sort_values(["brand", "network", "hour"], ignore_index=True)
+    return ordered[["hour", "brand", "network", *_SUMS]]
+
+
+_NOTHING: Final = Cells(
+    np.empty(0, np.int64), np.empty((0, len(MEASURES)), np.int64), np.empty((0, len(MEASURES)), np.int64)
+)
+
+
+def _hour(hour_ms: int, counted: Cells, duplicates: Cells) -> pd.DataFrame:
+    table = pd.DataFrame(counted.sums, index=counted.keys, columns=_ALL)
+    table["late"] = counted.sums[:, 0] - counted.on_time[:, 0]
+    again = pd.Series(duplicates.sums[:, 0], index=duplicates.keys, name="duplicates")
+    table = table.join(again, how="outer").fillna(0).astype("int64")
+    keys = table.index.to_numpy().astype(np.int64)
+    table["hour"] = hour_ms
+    table["brand"] = keys & ((1 << BRAND_BITS) - 1)
+    table["network"] = (keys >> BRAND_BITS) & ((1 << NETWORK_BITS) - 1)
+    return table
+
+
+def _named(codes: pd.Series, names: list[str]) -> pd.Series:
+    return codes.map(lambda code: names[code])
+
+
+def with_shares(table: pd.DataFrame) -> pd.DataFrame:
+    """Add coverage, negative share and net sentiment with 95 % intervals; NaN where nothing is scored."""
+    rows = [shares(row) for row in table[_ALL].to_numpy().tolist()]
+    return table.join(pd.DataFrame(rows, index=table.index, columns=list(SHARES), dtype="float64"))
+
+
+SHARES: Final = (
+    "coverage", "negative_share", "negative_low", "negative_high", "net_sentiment", "net_low", "net_high",
+)  # fmt: skip
+
+
+def shares(sums: list[int]) -> list[float | None]:
+    """Return the values of `SHARES` for ten sums."""
+    net, share = net_sentiment(sums), negative_share(sums)
+    low, high = wilson(sums[1], sums[0] - sums[5]) if share is not None else (None, None)
+    nets = (None, None, None) if net is None else (net.value, net.low, net.high)
+    return [coverage(sums), share, low, high, *nets]
+
+
+def wilson(found: int, of: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share by Wilson's score; `of` is above 0.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
+    share = found / of
+    centre = (share + Z * Z / (2 * of)) / (1 + Z * Z / of)
+    half = Z * sqrt(share * (1 - share) / of + Z * Z / (4 * of * of)) / (1 + Z * Z / of)
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def by_brand(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each brand, the most mentioned first."""
+    brands = table.groupby("brand", as_index=False)[_SUMS].sum()
+    return with_shares(brands.sort_values(["n", "brand"], ascending=[False, True], ignore_index=True))
+
+
+def by_hour(table: pd.DataFrame, start: pd.Timestamp) -> pd.DataFrame:
+    """Return 24 rows, zeros included."""
+    hours = pd.date_range(start, periods=24, freq="h")
+    return table.groupby("hour")[_SUMS].sum().reindex(hours, fill_value=0)
+
+
+def in_common(table: pd.DataFrame, before: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Return both days, each in the hours of the day in which both have mentions, and how many those are."""
+    hours = set(table["hour"].dt.hour) & set(before["hour"].dt.hour)
+    cut = [one[one["hour"].dt.hour.isin(hours)] for one in (table, before)]
+    return cut[0], cut[1], len(hours)
+
+
+def movers(today: pd.DataFrame, before: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the brands whose negative share moved most against the day before, and beyond its margin.
+
+    A move is told only where the two days' intervals do not overlap, and where both days have at least
+    `MOVE_MENTIONS_MIN` scored mentions.
+    """
+    both = today.merge(before, on="brand", suffixes=("", "_before"))
+    scored = both["n"] - both["unscored"], both["n_before"] - both["unscored_before"]
+    enough = (scored[0] >= MOVE_MENTIONS_MIN) & (scored[1] >= MOVE_MENTIONS_MIN)
+    apart = (both["negative_low"] > both["negative_high_before"]) | (
+        both["negative_high"] < both["negative_low_before"]
+    )
+    both = both[enough & apart].copy()
+    both["moved"] = both["negative_share"] - both["negative_share_before"]
+    return both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index)[:count]
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet, with plain types; the same table gives the same bytes."""
+    pq.write_table(_arrow(table), path, compression="zstd", store_schema=False)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV; a name that a spreadsheet would run as a formula gets a ' in front."""
+    safe = table.copy()
+    for name in ("brand", "network"):
+        safe[name] = [f"'{text}" if text.startswith(_FORMULA) else text for text in safe[name]]
+    pa_csv.write_csv(_arrow(safe), path)
+
+
+def read_hours(path: Path) -> pd.DataFrame:
+    """Read a table that `write_parquet` wrote. Raises OSError, ArrowException when it cannot be read."""
+    table: pd.DataFrame = pq.read_table(path).to_pandas()
+    return table[["hour", "brand", "network", *_SUMS]]
+
+
+def _arrow(table: pd.DataFrame) -> pa.Table:
+    made: Any = pa.Table.from_pandas(table, preserve_index=False)
+    fields = [
+        pa.field(one.name, pa.string() if pa.types.is_large_string(one.type) else one.type)
+        for one in made.schema
+    ]
+    return made.cast(pa.schema(fields)).replace_schema_metadata(None)
