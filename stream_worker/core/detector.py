@@ -181,7 +181,7 @@ class Share:
         minute_ms, voices, neg_voices, mentions, _, complete, gap_minutes = observation
         usual, against, seen = numbers.usual, numbers.against, numbers.quarter
         quarter = minute_ms // QUARTER_MS
-        if quarter != usual.quarter:
+        if quarter != usual.quarter or usual.hours == 0:  # in its first hour a brand is learned by the minute
             usual = _turn(numbers, quarter)
             against, seen = _against(usual, quarter), (0, 0, 0)
         share, fast_cost, slow_cost, weight, mean, counts_weight, fast_fade, scale = astuple(against)

@@ -49,9 +49,7 @@ def highest_score(counted):
     detector = Share()
     numbers, highest = detector.start(), 0.0
     for number, (voices, negatives) in enumerate(counted):
-        seen = Observation(
-            START_MS + number * MINUTE_MS, voices, negatives, voices, negatives, True, 0, False
-        )
+        seen = Observation(START_MS + number * MINUTE_MS, voices, negatives, voices, negatives, True, 0)
         numbers, verdict = detector.step(numbers, seen)
         highest = max(highest, verdict.score)
     return highest
