@@ -9,14 +9,14 @@ Rules:
 3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
 from stream_worker.core.columns import HOUR_MS
-from stream_worker.core.detector import Detector
-from stream_worker.core.judge import judge
+from stream_worker.core.detector import OPEN_AT, Detector
+from stream_worker.core.judge import Archived, judge
 from stream_worker.core.rolling import SHARDS
 from stream_worker.core.shards import Close, SealedMinute, Shard
 from stream_worker.ports import Rolling, Sealed
@@ -40,10 +40,13 @@ class Minutes:
         lateness_ms: int,
         max_hold_ms: int,
         recorder: Recorder,
+        open_at: Callable[[str], float] = lambda _brand: OPEN_AT,
+        archived: Archived = lambda _brand: None,
     ) -> None:
         self.sealed = Sealed(0, 0, [], 0, {}, 0, 0)
         self._rolling, self._detector, self._owner = rolling, detector, owner
         self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
+        self._open_at, self._archived = open_at, archived
         self._shards: dict[int, Shard] = {}
         self._brands: Mapping[str, int | None] = {}
         self._brands_behind = ""  # the mark of the sealed minute that they were read behind
@@ -91,7 +94,10 @@ class Minutes:
             self._drawn_ms = self.sealed.sealed_ms
 
     def _close(self, shard: Shard, minute: SealedMinute) -> None:
-        call = judge(shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute))
+        call = judge(
+            shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute),
+            open_at=self._open_at, archived=self._archived,
+        )  # fmt: skip
         if not self._rolling.close(call):
             del self._shards[shard.number]  # somebody else was faster, or it was sealed again: read anew
             return

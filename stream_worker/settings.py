@@ -19,10 +19,20 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from stream_worker.core.sensitivity import DEFAULT, OPEN_SCORES
 from stream_worker.kafka_settings import Kafka
 from stream_worker.setting import Duration, Group, Size, setting
 
 ENV_PREFIX: Final = "STREAM_WORKER_"
+
+
+def _known(sensitivity: float) -> float:
+    if sensitivity not in OPEN_SCORES:
+        raise ValueError(f"must be one of {', '.join(f'{one:g}' for one in OPEN_SCORES)}")
+    return sensitivity
+
+
+Sensitivity = Annotated[float, AfterValidator(_known)]
 
 
 def _absolute(url: str) -> str:
@@ -94,6 +104,19 @@ class Windows(Group):
     alignment: Duration = setting(
         "10m", "A partition this far ahead of the slowest one is paused.", ge="1m", le="24h"
     )
+
+
+class Alerts(Group):
+    """How easily people are disturbed: as false alerts per brand and week, 1, 0.5, 0.25 or 0.1."""
+
+    sensitivity: Sensitivity = setting(
+        DEFAULT, "False alerts per brand and week: 1, 0.5, 0.25 or 0.1. Fewer come later and miss more."
+    )
+    brands: dict[str, Sensitivity] = setting({}, "Brands that differ, each with its own.")
+
+    def of(self, brand: str) -> float:
+        """Return the sensitivity of a brand."""
+        return self.brands.get(brand, self.sensitivity)
 
 
 class Model(Group):
@@ -168,6 +191,7 @@ class Settings(BaseSettings):
     redis: Redis = Field(default_factory=Redis)
     archive: Archive = Field(default_factory=Archive)
     windows: Windows = Field(default_factory=Windows)
+    alerts: Alerts = Field(default_factory=Alerts)
     model: Model = Field(default_factory=Model)
     notify: Notify = Field(default_factory=Notify)
     http: Http = Field(default_factory=Http)

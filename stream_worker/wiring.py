@@ -5,22 +5,23 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import structlog
 import xxhash
 from confluent_kafka.admin import AdminClient
-from obstore.store import ObjectStore
-
 from models.errors import ModelRefused
 from models.scorers.none import unscored_scorer
+from obstore.store import ObjectStore
+from stream_worker.core import profiles
 from stream_worker.core.columns import Scores
-from stream_worker.core.detector import Share
+from stream_worker.core.detector import Detector, Share
 from stream_worker.core.gather import CutLimits
 from stream_worker.core.layout import Limits, Log
 from stream_worker.core.operations import TopicFacts
 from stream_worker.core.partition import Partition, Score
+from stream_worker.core.sensitivity import OPEN_SCORES
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.kafka_settings import client_properties
 from stream_worker.minutes import Minutes
@@ -33,7 +34,7 @@ from stream_worker.settings import Settings
 from stream_worker.sinks.archive import ObjectArchive
 from stream_worker.sinks.background import Background
 from stream_worker.sinks.dead_letters import KafkaDeadLetters, ensure_topic
-from stream_worker.sinks.objects import open_store
+from stream_worker.sinks.objects import Objects, open_store
 from stream_worker.sinks.rolling.redis import RedisRolling
 from stream_worker.sources.kafka import KafkaSource
 from stream_worker.sources.topic import Topic, refuse_unfit
@@ -136,6 +137,14 @@ def open_rolling(settings: Settings, topic: Topic, owner: str) -> RedisRolling:
     )
 
 
+def open_profiles(settings: Settings, detector: Detector[Any]) -> dict[str, str]:
+    """Read the newest profiles that `daily` left in the archive: brand -> numbers. Raises Unavailable."""
+    objects = Objects(open_archive_store(settings))
+    names = objects.names(profiles.PREFIX)
+    data = objects.read(max(names)) if names else None
+    return {} if data is None else profiles.decode(data, detector)
+
+
 def _join(
     settings: Settings, score: Score, model: str, recorder: Recorder, stop: threading.Event
 ) -> Worker | None:
@@ -161,6 +170,9 @@ def _join(
         partitions=topic.partitions,
         on_trouble=_say_kafka_trouble(),
     )  # fmt: skip
+    archived = _when_there("archive", lambda: open_profiles(settings, Share()), recorder, stop)
+    if archived is None:
+        return None
     background = _start_background(recorder)
     log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
     performer = Performer(
@@ -170,6 +182,7 @@ def _join(
     minutes = Minutes(
         rolling, Share(), owner=owner, lateness_ms=in_ms(settings.windows.lateness),
         max_hold_ms=in_ms(settings.windows.max_hold), recorder=recorder,
+        open_at=lambda brand: OPEN_SCORES[settings.alerts.of(brand)], archived=archived.get,
     )  # fmt: skip
     return Worker(
         source=source, performer=performer, minutes=minutes, background=background,
