@@ -1,5 +1,6 @@
 """Where everything is made and joined: the only place that knows settings and adapters at once."""
 
+import gc
 import os
 import signal
 import socket
@@ -11,9 +12,10 @@ import pyarrow as pa
 import structlog
 import xxhash
 from confluent_kafka.admin import AdminClient
+from obstore.store import ObjectStore
+
 from models.errors import ModelRefused
 from models.scorers.none import unscored_scorer
-from obstore.store import ObjectStore
 from stream_worker.core import profiles
 from stream_worker.core.columns import Scores
 from stream_worker.core.detector import Detector, Share
@@ -59,6 +61,7 @@ def run_worker(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: _stop_or_exit(stop))
     score, model = load_model(settings)
+    gc.freeze()  # what is loaded now stays: the collector need not look at it again and again
     metrics, health = Metrics(), Health()
     metrics.expose_process()
     metrics.model_info.labels(model).set(1)
