@@ -10,6 +10,7 @@ Rules (CONTRACTS §5):
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +30,7 @@ from stream_worker.core.audit.chains import (
 from stream_worker.core.audit.differences import Findings
 from stream_worker.core.audit.report import Report, Wanted
 from stream_worker.core.audit.standing import Standing
-from stream_worker.core.layout import Log
+from stream_worker.core.layout import Head, Log
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.kafka_settings import client_properties
 from stream_worker.settings import Settings
@@ -53,9 +54,14 @@ class _Log:
     """One log: its archive and its chains, by partition."""
 
     log: Log
+    head: Head
     archive: ObjectArchive
     stored: StoredArchive
     chains: dict[int, Chain]
+
+    def add(self, partition: int) -> None:
+        """Have a chain for a partition, be it empty."""
+        self.chains.setdefault(partition, Chain(self.log, partition, first_offset(self.head, partition)))
 
 
 def audit(settings: Settings, wanted: Wanted, say: Say, progress: Progress) -> Report:
@@ -78,14 +84,10 @@ def audit(settings: Settings, wanted: Wanted, say: Say, progress: Progress) -> R
         lost = _never_archived(logs[1:], picture.standing, findings)
     for chain in chains:
         check_documents(chain, findings, whole=wanted.whole)
-    rows, there = RowsPass(chains, picture, findings, SCHEMA, now.stored.read, lost), set[str]()
-    for log in logs:
-        there |= _listing(log, findings, whole=wanted.whole)
-    try:
+    with closing(picture) if picture else nullcontext():
+        there = set[str]().union(*(_listing(log, findings, whole=wanted.whole) for log in logs))
+        rows = RowsPass(chains, picture, findings, SCHEMA, now.stored.read, lost)
         rows.run(there, progress)
-    finally:
-        if picture is not None:
-            picture.close()
     for chain in chains:
         check_rows(chain, findings, whole=wanted.whole)
     _letters(settings, now, rows, findings, older=len(list(other_logs(now.archive, now.log))) > 0)
@@ -107,9 +109,10 @@ def _open(settings: Settings, topic: Topic, findings: Findings) -> _Log:
             f"{archive.objects.address}"
         )
     known = [int(name) for name in _folders(archive, log) if name.isdecimal()]
-    partitions = range(max([topic.partitions, len(head.starts), *(number + 1 for number in known)]))
-    chains = {number: Chain(log, number, first_offset(head, number)) for number in partitions}
-    return _Log(log, archive, StoredArchive(archive, log, findings), chains)
+    made = _Log(log, head, archive, StoredArchive(archive, log, findings), {})
+    for partition in range(max([topic.partitions, len(head.starts), *(number + 1 for number in known)])):
+        made.add(partition)
+    return made
 
 
 def _folders(archive: ObjectArchive, log: Log) -> list[str]:
@@ -178,7 +181,10 @@ def _read_redis(
         socket_timeout_s=redis.socket_timeout.total_seconds(),
     )  # fmt: skip
     try:
+        cursors = snapshots.look().cursors
         for log in logs:
+            for partition in cursors[log.log.name]:
+                log.add(partition)
             for chain in log.chains.values():
                 log.stored.extend(chain)
         now = logs[0]

@@ -141,7 +141,7 @@ def told(findings):
     return [str(it) for it in findings.differences]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_worker_that_counts_meanwhile_changes_nothing_of_the_result(seed):
     # Given a system of which a part is counted when the audit begins
     system = System(seed=seed, counted=12)
