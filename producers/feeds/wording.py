@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from math import prod
 from typing import NamedTuple, TypeVar
 
 from producers.feeds.phrases import BRANDS, NEGATIVE, WORDS, Brand, Template
@@ -11,7 +12,9 @@ from producers.feeds.phrases import BRANDS, NEGATIVE, WORDS, Brand, Template
 FOREIGN = 0.04
 """Share of posts in another language than English."""
 ASIDES = 0.6
-"""Share of posts with a second sentence."""
+"""Share of posts with a second sentence; one with few other words to choose from has it always."""
+FEW_WAYS = 1_000
+"""A post that can be said in fewer ways would soon come again by chance."""
 HASHTAGS = 0.7
 """Share of posts on a network of pictures that end in the brand's hashtag."""
 IN_CRISIS = 0.85
@@ -46,6 +49,8 @@ class _Speech(NamedTuple):
     crisis: _Phrases
     foreign: tuple[tuple[str, Mapping[str, _Phrases]], ...]
     hashtags: tuple[str, ...]
+    short: frozenset[int]
+    """Phrases, by identity, that can be said in few ways."""
 
 
 def author_name(number: int) -> str:
@@ -67,16 +72,17 @@ def write_post(
         return _named(_say(foreign[mood], dice), brand), tag
     angry = mood == NEGATIVE
     posts = speech.crisis if angry and trouble and luck() < IN_CRISIS else speech.posts[mood]
-    text = _say(posts, dice)
-    if network == "news":
-        return _capitalised(_named(text, brand)), "en"
-    opening = _say(speech.openings.get(network) or speech.openings["any"], dice)
+    phrase = _pick(posts, dice)
+    text = _fill(phrase, dice)
+    opening = "" if network == "news" else _say(speech.openings.get(network) or speech.openings["any"], dice)
     if opening:
         text = _opened(opening, text)
-    if luck() < ASIDES:
+    if luck() < ASIDES or id(phrase) in speech.short:
         text += " " if text[-1] in ".!?" else ". "
         text += _say(speech.asides[mood], dice)
     text = _named(text, brand)
+    if network == "news":
+        return _capitalised(text), "en"
     if manner % 5 == 0:  # some write all in lower case, and few shout when they are angry
         text = text.lower()
     else:
@@ -109,14 +115,16 @@ def _speech(like: str, trouble: str) -> _Speech:
         (language.tag, _all(language.posts, {**slots, "noun": language.nouns}))
         for language in WORDS.languages
     )
+    posts = _all(brand.posts, slots)
     return _Speech(
-        _all(brand.posts, slots),
+        posts,
         _all(WORDS.asides, slots),
         _all(WORDS.endings, slots),
         _all(WORDS.openings, slots),
         _each(WORDS.crises.get(trouble, ()), slots),
         tuple(foreign),
         tuple(f"#{thing.replace(' ', '')}" for thing in brand.things),
+        frozenset(id(phrase) for phrases in posts.values() for phrase in phrases if _ways(phrase) < FEW_WAYS),
     )
 
 
@@ -142,9 +150,16 @@ def _phrase(template: Template, slots: Mapping[str, Sequence[str]]) -> _Phrase:
     return (*parts, (text, ("",))) if text or not parts else tuple(parts)
 
 
+def _ways(phrase: _Phrase) -> int:
+    return prod(len(options) for _, options in phrase)
+
+
 def _say(phrases: _Phrases, dice: random.Random) -> str:
+    return _fill(phrases[int(dice.random() * len(phrases))], dice)
+
+
+def _fill(phrase: _Phrase, dice: random.Random) -> str:
     luck = dice.random
-    phrase = phrases[int(luck() * len(phrases))]
     return "".join([literal + options[int(luck() * len(options))] for literal, options in phrase])
 
 
