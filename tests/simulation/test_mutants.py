@@ -1,5 +1,7 @@
 """That the simulator sees broken designs: a handful of mutants, all of which `make mutants` lives with."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.simulation.mutants import Ending, Mutant, clean, fate_of, main
@@ -45,6 +47,12 @@ def test_a_mutant_that_only_crashes_is_not_caught():
 def test_every_mutant_says_what_is_broken_and_has_a_name_of_its_own():
     assert all(mutant.broken.endswith(".") for mutant in MUTANTS)
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 60
+
+
+def test_every_mutant_still_finds_what_it_breaks():
+    for mutant in MUTANTS:
+        with ExitStack() as broken:
+            assert [broken.enter_context(patches) for patches in mutant.patches()], mutant.name
 
 
 def test_a_mutant_that_is_not_in_the_catalogue_is_a_clear_error(capsys):
