@@ -56,7 +56,7 @@ log = structlog.get_logger()
 def run_worker(settings: Settings) -> int:
     """Run one worker until SIGTERM or SIGINT; returns the exit code. Raises Misconfigured before it joins."""
     configure(settings.log.format, settings.log.level)
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own one keeps 50 MB of what was freed
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own one keeps much of what was freed
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: _stop_or_exit(stop))
@@ -82,7 +82,7 @@ def load_model(settings: Settings) -> tuple[Score, str]:
     if settings.model.scorer == "none":
         scorer = unscored_scorer()
     else:
-        from models.registry import load  # noqa: PLC0415  scikit-learn: 2 s and 110 MB, only where it scores
+        from models.registry import load  # noqa: PLC0415  scikit-learn is large: only where it scores
 
         try:
             scorer = load(settings.model.path, settings.model.pin)

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -185,6 +186,19 @@ def test_the_rows_from_an_offset_on_keep_flags_and_scores(offset, left):
     assert made.flags.repeat.tolist() == whole.flags.repeat[at].tolist()
     assert made.scores.sentiment_micro.tolist() == whole.scores.sentiment_micro[at].tolist()
     assert made.scores.probability.shape == (len(left), 3)
+
+
+def test_rows_wait_as_arrow_arrays_with_the_same_values():
+    made = Gathered(0, 0)
+    whole = part(mention(id="1", author="ann", reach=7), mention(id="2", text="zwei é", lang="de"))
+
+    made.add(whole, [], position=2, watermark_ms=7, value_bytes=10, now_s=0.0)
+
+    [packed] = made.take(2, lost=0, now_s=1.0).parts
+    for name in ("ids", "brands", "networks", "authors", "texts", "urls", "langs", "reaches", "reply_tos"):
+        assert isinstance(getattr(packed.columns, name), pa.Array)
+        assert getattr(packed.columns, name).to_pylist() == getattr(whole.columns, name)
+    assert packed.columns.offsets.tolist() == whole.columns.offsets.tolist()
 
 
 # Whatever comes, in whatever batches
