@@ -4,7 +4,7 @@ Rules:
 1. What is gathered is one range of offsets `[start, position)` without a hole that we know of.
 2. A chunk ends where a limit says, and only a plan fixes it: a clock may propose an end, never decide one.
 3. A chunk spans at most `span_max` offsets and 64 event hours: it is cut before the row that would exceed.
-4. Rows wait packed, as Arrow arrays: well under half the memory of Python strings, and what Parquet is made of.
+4. Rows wait as Arrow arrays: well under half the memory of Python strings, and what Parquet is made of.
 """
 
 from collections.abc import Callable
