@@ -17,6 +17,7 @@ from stream_worker.commands import (
     audit,
     check,
     config,
+    daily,
     dead_letters,
     demo,
     model,
@@ -47,6 +48,7 @@ app.command()(check.check)
 app.command()(audit.audit)
 app.command()(skip.skip)
 app.command()(demo.demo)
+app.command()(daily.daily)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 app.add_typer(dead_letters.app, name="dead-letters")

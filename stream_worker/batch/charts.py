@@ -18,7 +18,7 @@ _STYLE: Final[Any] = {
     "svg.hashsalt": "stream-worker",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 10,
+    "font.size": 9,
     "lines.solid_capstyle": "butt",
     "text.color": TEXT,
     "axes.edgecolor": LINE,

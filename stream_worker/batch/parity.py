@@ -63,6 +63,8 @@ class Parity:
         self._held[span] |= held if kind != "hd" else held.any()
         if kind == MINUTES:
             self._by_hash[span] |= held
+        if not len(rows.keys) and not len(redis.keys):
+            return
         both = _aligned(rows, redis)
         minute = both.index.to_numpy() >> (NETWORK_BITS + BRAND_BITS)
         comparable = scored[minute]

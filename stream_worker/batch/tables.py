@@ -22,6 +22,7 @@ from stream_worker.core.sentiment import Z, coverage, negative_share, net_sentim
 
 MOVE_MENTIONS_MIN: Final = 30
 """With fewer scored mentions on a day a brand is no mover: too few to tell."""
+HOUR_SHARE_MIN: Final = 0.1
 _ALL: Final[list[str]] = list(MEASURES)
 _SUMS: Final = [*_ALL, "late", "duplicates"]
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -30,9 +31,9 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 def hours_table(counts: DayCounts) -> pd.DataFrame:
     """Return a row for each brand, network and hour that has mentions: integers only, sorted."""
     frames = [
-        frame
+        _hour(hour_ms, counted, duplicates)
         for hour_ms, (counted, duplicates) in counts.hours.items()
-        if len(frame := _hour(hour_ms, counted, duplicates))
+        if len(counted.keys) or len(duplicates.keys)
     ]
     table = pd.concat(frames, ignore_index=True) if frames else _hour(0, *[_NOTHING] * 2)
     table["brand"] = _named(table["brand"], counts.brands.part(0, len(counts.brands)))
@@ -106,9 +107,16 @@ def by_hour(table: pd.DataFrame, start: pd.Timestamp) -> pd.DataFrame:
 
 
 def in_common(table: pd.DataFrame, before: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, int]:
-    """Return both days, each in the hours of the day in which both have mentions, and how many those are."""
-    hours = set(table["hour"].dt.hour) & set(before["hour"].dt.hour)
-    cut = [one[one["hour"].dt.hour.isin(hours)] for one in (table, before)]
+    """Return both days in the hours that can be compared, and how many those are.
+
+    An hour with less than `HOUR_SHARE_MIN` of the other day's mentions is one that the archive hardly has:
+    its first one, or the last one so far.
+    """
+    days = (table, before)
+    now, then = (one.groupby(one["hour"].dt.hour)["n"].sum().reindex(range(24), fill_value=0) for one in days)
+    enough = (now > 0) & (then > 0) & (now >= HOUR_SHARE_MIN * then) & (then >= HOUR_SHARE_MIN * now)
+    hours = enough.index[enough]
+    cut = [one[one["hour"].dt.hour.isin(hours)] for one in days]
     return cut[0], cut[1], len(hours)
 
 
