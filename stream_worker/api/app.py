@@ -24,7 +24,10 @@ SPAN_MAX_MINUTES: Final = 48 * 60
 USUAL_EVERY_S: Final = 5.0
 BUSY_S: Final = 5
 _SPAN: Final = r"^[1-9][0-9]{0,3}[mh]$"
-_PAGES: Final = ("/", "/brands/{brand}", "/alerts", "/alerts/{alert}", "/pipeline")
+_PAGES: Final = (
+    *("/", "/brands", "/brands/", "/brands/{brand}"),
+    *("/alerts", "/alerts/", "/alerts/{alert}", "/pipeline", "/pipeline/"),
+)
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -55,7 +55,7 @@ class FreshnessReader:
         """Say how far each partition is. Raises Unavailable."""
         fresh = await self.freshness(look)
         known = [of.effective_ms for of in look.partitions if of.effective_ms is not None]
-        slowest_ms = min(known) if len(known) > 1 else None
+        slowest_ms = min(known) if known and min(known) < max(known) else None
         partitions = [_partition(of, look, slowest_ms) for of in look.partitions]
         return Pipeline(
             **fresh_fields(look, fresh.model, fresh.coverage),

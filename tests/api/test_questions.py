@@ -146,7 +146,7 @@ def test_the_pipeline_knows_every_partition(api):
     assert found["log"] == "mentions.0a1b2c3d"
     assert found["lag"] == 0
     assert {row["owner"] for row in found["partitions"]} == {"worker-a:4711"}
-    assert sum(row["slowest"] for row in found["partitions"]) >= 1
+    assert sum(row["slowest"] for row in found["partitions"]) in (0, 1, 2)
     assert len(found["freshness"]["minutes"]) == 8
 
 

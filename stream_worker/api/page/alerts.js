@@ -6,6 +6,7 @@ import { alertPath, brandPath, coverage, full, hm, int, lasted, ms, pct, when } 
 import { swatch } from './graphics.js';
 import { library, negativeChart } from './charts.js';
 import { marks, minutesOf, series } from './minutes.js';
+import { networks, panel } from './panels.js';
 import { ALERT, KIND, openAlerts, reason } from './words.js';
 
 const MARK = { open: 'spikeline', escalated: 'spikeline', resolved: 'usual', expired: 'usual', withdrawn: 'few', missed: 'few' };
@@ -71,7 +72,8 @@ function frame() {
       h('div', {}, h('section', { 'aria-labelledby': 'h-neg' },
         h('div', { class: 'chart-head' }, h('h2', { id: 'h-neg' }, 'Negative mentions per minute'),
           h('div', { class: 'legend' }, h('span', {}, swatch('neu'), 'expected from as many mentions'), h('span', {}, swatch('neg'), 'more than expected')), h('span', { class: 'end', id: 'read-negative' })),
-        h('ol', { class: 'flags' }), h('div', { class: 'chart', id: 'negative', role: 'img' }))),
+        h('ol', { class: 'flags' }), h('div', { class: 'chart', id: 'negative', role: 'img' })),
+        h('section', { class: 'sec gap-5 half', id: 'networks' }, h('header', {}, h('h2', {}, 'Networks'), h('span', { class: 'end' }, 'last 15 min; line: usual of the brand')))),
       h('aside', {}, h('section', {}, h('header', { class: 'chart-head' }, h('h2', {}, 'Is it real?'), h('span', { class: 'end', id: 'passed' })), h('ul', { class: 'checks' })),
         h('section', { class: 'sec gap-5' }, h('header', {}, h('h2', {}, 'What was told'), h('span', { class: 'end mono' }, alert.id)), h('ol', { class: 'log' })))),
   ];
@@ -87,6 +89,7 @@ function drawOne() {
   put($('.log'), alert.messages.map(message => h('li', { class: message.kind === 'opened' ? 'neg' : null }, h('time', { title: full(message.minute) }, hm(message.minute)), h('span', { class: 'pin' }),
     h('span', {}, KIND[message.kind] ?? message.kind, h('span', { class: 'why' }, message.reason ?? '')))),
     alert.messages.length ? null : h('li', {}, h('time', {}, hm(alert.opened)), h('span', { class: 'pin' }), h('span', {}, 'Alert opened', h('span', { class: 'why' }, 'Its messages are no longer in Redis.'))));
+  if (detail) panel('#networks', networks(detail, detail.brand.usual?.negative_share ?? first()?.baseline));
   drawChart();
 }
 
@@ -115,10 +118,10 @@ function checksOf() {
     checks.push([all.voices >= 30, 'Many voices', `${int(all.voices)} authors and texts since ${hm(alert.opened)}.`]);
     checks.push([copies < .5, 'Not only copies', `${pct(copies)} are copies${row?.usual ? `, usual ${pct(row.usual.copies_share)}` : ''}.`]);
   }
-  const networks = (detail?.networks ?? []).filter(it => it.mentions >= 10), usual = row?.usual?.negative_share ?? told?.baseline;
-  if (networks.length && usual != null && !alert.ended) {
-    const up = networks.filter(it => it.negative_share > usual);
-    checks.push([up.length > 1, 'More than one network', `Negative share is up on ${up.length} of ${networks.length} in the last 15 minutes.`]);
+  const heard = (detail?.networks ?? []).filter(it => it.mentions >= 10), usual = row?.usual?.negative_share ?? told?.baseline;
+  if (heard.length && usual != null && !alert.ended) {
+    const up = heard.filter(it => it.negative_share > usual);
+    checks.push([up.length > 1, 'More than one network', `Negative share is up on ${up.length} of ${heard.length} in the last 15 minutes.`]);
   }
   if (told) checks.push([told.complete !== false, 'Nothing missing', told.complete === false ? 'The minute was incomplete: a partition was not waited for.' : 'Every partition took part in the minute.']);
   if (row && !alert.ended) checks.push([row.coverage >= .98, 'The model works as usual', `Coverage ${coverage(row.coverage)}, ${pct(row.uncertain / Math.max(1, row.mentions))} uncertain.`]);

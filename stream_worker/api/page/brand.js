@@ -1,12 +1,13 @@
 // Brand: six numbers, net sentiment over mentions on one time axis, and its networks.
 
-import { $, h, pill, put, say } from './dom.js';
-import { ask, known } from './feed.js';
-import { against, alertPath, brandPath, coverage, hm, int, ms, pct, plural, PM, pts, range, WINDOWS } from './format.js';
+import { $, h, narrow, pill, put, say } from './dom.js';
+import { ask, known, now } from './feed.js';
+import { alertPath, brandPath, coverage, hm, int, lasted, pct, plural, PM, pts, range, times, when, WINDOWS } from './format.js';
 import { bullet, side, swatch, tooFew } from './graphics.js';
 import { library, netChart, volumeChart } from './charts.js';
 import { marks, minutesOf, series, SPANS } from './minutes.js';
-import { STATE, why } from './words.js';
+import { networks, panel } from './panels.js';
+import { ALERT, STATE, why } from './words.js';
 
 const EVERY = 2000;
 let brand, of, detail, shown, charts, query, setQuery, timer, failed;
@@ -19,7 +20,8 @@ export async function start(main, { params, setParam, name }) {
   timer = setInterval(() => { if (!known.paused && known.state === 'live' && !document.hidden) refresh(true); }, EVERY);
 }
 
-const span = () => SPANS[query.get('span')] ? query.get('span') : '2h';
+const usually = () => narrow() ? '1h' : '2h';
+const span = () => SPANS[query.get('span')] ? query.get('span') : usually();
 const sec = (id, name, more, ...children) => h('section', { class: 'sec', id }, h('header', {}, h('h2', {}, name), h('span', { class: 'end' }, more)), ...children);
 
 function frame() {
@@ -30,10 +32,10 @@ function frame() {
       h('div', {}, h('p', { class: 'crumb' }, h('a', { href: '/' }, 'Overview'), ' / Brand'),
         h('div', { class: 'tools' }, h('h1', { dir: 'auto' }, brand), h('span', { id: 'state' }))),
       h('div', { class: 'end' }, h('fieldset', { class: 'seg', 'aria-label': 'Span of the charts' }, Object.entries(SPANS).map(([value, text]) =>
-        h('label', {}, h('input', { type: 'radio', name: 'span', value, checked: value === span(), onchange: () => { setQuery('span', value === '2h' ? null : value); load(value); } }), h('span', {}, text)))))),
+        h('label', {}, h('input', { type: 'radio', name: 'span', value, checked: value === span(), onchange: () => { setQuery('span', value === usually() ? null : value); load(value); } }), h('span', {}, text)))))),
     h('dl', { class: 'keys' }, keys.map((name, i) => h('div', {}, h('dt', {}, i ? name : `${name}, ${WINDOWS[known.window]}`),
       h('dd', { class: 'v', id: `k${i}` }, h('span', { class: 'skel' })), h('dd', { class: 'c', id: `c${i}` }, '\u00a0')))),
-    h('div', { class: 'split wide' },
+    h('div', {},
       h('div', {},
         h('section', { 'aria-labelledby': 'h-net' },
           h('div', { class: 'chart-head' }, h('h2', { id: 'h-net' }, 'Net sentiment'), h('span', { class: 'quiet small' }, 'five minutes at a time, with its margin; dots are single minutes'), h('span', { class: 'end', id: 'read-net' })),
@@ -44,7 +46,7 @@ function frame() {
           h('div', { class: 'chart', id: 'volume', role: 'img', tabindex: 0 }),
           h('details', { class: 'tbl', id: 'table', ontoggle: asTable }, h('summary', {}, 'As a table'))),
         h('p', { class: 'quiet', id: 'trouble', hidden: true })),
-      h('aside', {}, sec('networks', 'Networks', ''), sec('speaking', 'Who is speaking', 'line: usual'))),
+      h('div', { class: 'cols-3 gap-5' }, sec('networks', 'Networks', ''), sec('speaking', 'Who is speaking', 'line: usual'), sec('past', 'Alerts of this brand', ''))),
   ];
 }
 
@@ -90,29 +92,27 @@ function drawNumbers() {
   $('#k0').className = `v${out ? ` is-${out}` : ''}`;
   set(0, few ? 'too few' : [pts(row.net), h('small', {}, PM + Math.round(row.net_margin * 100))],
     few ? plural(row.mentions, 'mention') : usual?.net_low != null ? `usual ${range(usual.net_low, usual.net_high)}` : 'usual not known yet');
-  set(1, few ? '–' : pct(row.negative_share), usual?.negative_share != null ? `usual ${pct(usual.negative_share)}${few ? '' : `, now ${against(row.negative_share, usual.negative_share).replace(' usual', '')}`}` : `${int(row.negative)} mentions`);
-  set(2, int(row.mentions), usual ? `usual ${int(usual.mentions)}, now ${against(row.mentions, usual.mentions).replace(' usual', '')}` : `since ${hm(row.window_from)}`);
+  set(1, few ? '–' : pct(row.negative_share), usual?.negative_share != null ? `usual ${pct(usual.negative_share)}${few ? '' : `, now ${times(row.negative_share, usual.negative_share)}`}` : `${int(row.negative)} mentions`);
+  set(2, int(row.mentions), usual?.mentions ? `usual ${int(usual.mentions)}, now ${times(row.mentions, usual.mentions)}` : `since ${hm(row.window_from)}`);
   set(3, int(row.voices), row.mentions ? `${pct(row.copies / row.mentions)} are copies${usual ? `, usual ${pct(usual.copies_share)}` : ''}` : '\u00a0');
   set(4, pct(detail.share_of_all), 'of all mentions');
   set(5, coverage(row.coverage), `${int(row.unscored)} unscored, ${row.mentions ? pct(row.uncertain / row.mentions) : 0} uncertain`);
-  drawNetworks(row);
+  drawBelow(row);
 }
 const set = (i, value, below) => { put($(`#k${i}`), value); say($(`#c${i}`), below); $(`#c${i}`).title = below; };
 
-function drawNetworks(row) {
-  const end = `last ${WINDOWS[row.window]}${row.usual?.negative_share != null ? '; line: usual of the brand' : ''}`;
-  say($('#networks .end'), end);
-  $('#networks table, #networks p')?.remove();
-  $('#networks').append(!detail.networks ? h('p', { class: 'quiet' }, 'Known for windows up to an hour.') : !detail.networks.length ? h('p', { class: 'quiet' }, 'No mentions.')
-    : h('table', { class: 'plain' },
-      h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, 'Network'), h('th', { scope: 'col', class: 'right' }, 'Mentions'), h('th', { scope: 'col' }, h('span', { class: 'vh' }, 'Share as a bar')), h('th', { scope: 'col', class: 'right' }, 'Negative'))),
-      h('tbody', {}, detail.networks.map(it => h('tr', {}, h('th', { scope: 'row' }, it.network || 'others'), h('td', { class: 'right' }, int(it.mentions)),
-        h('td', {}, it.negative_share == null ? '' : bullet(it.negative_share, row.usual?.negative_share)), h('td', { class: `right${it.mentions < 30 ? ' quiet' : ' strong'}` }, it.mentions < 30 ? 'too few' : pct(it.negative_share)))))));
+function drawBelow(row) {
+  const named = WINDOWS[row.window];
+  say($('#networks .end'), `last ${named}; line: usual of the brand`);
+  panel('#networks', networks(detail, row.usual?.negative_share));
   const copies = row.mentions ? row.copies / row.mentions : 0, voices = row.voices ? row.negative_voices / row.voices : null;
-  $('#speaking table')?.remove();
-  $('#speaking').append(h('table', { class: 'plain' }, h('tbody', {},
+  panel('#speaking', h('table', { class: 'plain' }, h('tbody', {},
     h('tr', {}, h('th', { scope: 'row' }, 'Copies'), h('td', {}, bullet(copies, row.usual?.copies_share, 84, .8, false)), h('td', { class: 'right' }, pct(copies))),
-    h('tr', {}, h('th', { scope: 'row' }, 'Negative voices'), h('td', {}, voices == null ? '' : bullet(voices, row.usual?.negative_share)), h('td', { class: 'right' }, row.voices < 30 ? 'too few' : pct(voices))))));
+    h('tr', {}, h('th', { scope: 'row' }, 'Negative among voices'), h('td', {}, voices == null ? '' : bullet(voices, row.usual?.negative_share)), h('td', { class: 'right' }, row.voices < 30 ? 'too few' : pct(voices))))));
+  const past = (known.alerts?.alerts ?? []).filter(alert => alert.brand === brand);
+  panel('#past', past.length ? h('ol', { class: 'events' }, past.slice(0, 5).map(alert => h('li', {}, h('time', {}, when(alert.opened)),
+    h('span', {}, h('a', { href: alertPath(alert.id) }, ALERT[alert.state]), ' ', h('span', { class: 'quiet' }, alert.ended ? lasted(alert.opened, alert.ended) : `for ${lasted(alert.opened, now())}`),
+      h('span', { class: 'why' }, alert.messages[0]?.reason ?? ''))))) : h('p', { class: 'quiet' }, 'None that Redis remembers.'));
 }
 
 // ---- charts ----

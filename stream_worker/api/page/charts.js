@@ -47,7 +47,7 @@ const yAxis = (splits, value) => ({
   splits: () => splits, values: (_, all) => all.map(value),
 });
 const frame = (width, height, top, more) => ({
-  width, height, padding: [top, 6, 0, 0], legend: { show: false },
+  width, height, padding: [top, 18, 0, 0], legend: { show: false },
   cursor: { y: false, points: { show: false }, sync: { key: 'minute' }, drag: { x: false, y: false } }, ...more,
 });
 
@@ -142,8 +142,7 @@ function splits(max) {
 
 export function netChart(element, of) {
   return chart(element, width => {
-    const { t, net, low, high, dots, usual } = of();
-    const all = of(), hot = usual ? high.map((value, i) => value != null && value < usual.net_low * 100 && all.episodes.some(it => t[i] >= it.from && (it.to == null || t[i] <= it.to))) : [];
+    const all = of(), { t, net, low, high, dots, usual } = all, hot = usual ? high.map((value, i) => value != null && value < usual.net_low * 100 && all.episodes.some(it => t[i] >= it.from && (it.to == null || t[i] <= it.to))) : [];
     const first = hot.indexOf(true), only = (values, fits) => values.map((value, i) => fits(i) ? value : null);
     const calm = i => first < 0 || i <= first, warm = i => first >= 0 && i >= first;
     const level = share => t.map(() => usual ? share * 100 : null);
@@ -167,7 +166,7 @@ export function netChart(element, of) {
           draw: [plot => {
             flags(plot, all.flags, true);
             rule(plot, all.open, css('--text-3'), [2, 2]);
-            if (usual) label(plot, `usual ${pts(usual.net_low)} to ${pts(usual.net_high)}`, plot.bbox.left + 6 * ratio(), plot.valToPos(usual.net_high * 100, 'y', true), { dy: -9, halo: true });
+            if (usual) label(plot, `usual ${pts(usual.net_low)} to ${pts(usual.net_high)}`, plot.bbox.left + plot.bbox.width - 8 * ratio(), plot.valToPos(Math.min(90, usual.net_high * 100 + 24), 'y', true), { align: 'right' });
           }],
           setCursor: [plot => all.read('net', plot.cursor.idx)],
         },

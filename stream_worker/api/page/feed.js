@@ -104,6 +104,7 @@ export function connect(window) {
   }
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) again();
+    else { known.state = 'disconnected'; known.retryAt = Date.now() + AGAIN[1]; tell(); }  // it tries again by itself
   };
 }
 
@@ -115,6 +116,10 @@ function again() {
   tell();
   setTimeout(() => connect(known.window), wait);
 }
+
+// A page that is left keeps no connection, or a browser soon has none for the next one.
+addEventListener('pagehide', () => source?.close());
+addEventListener('pageshow', event => { if (event.persisted) connect(known.window); });
 
 export function reconnect() { attempts = 0; connect(known.window); }
 

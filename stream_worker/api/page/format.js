@@ -12,12 +12,12 @@ export const pts = value => {
 };
 export const pct = (share, digits = 0) => share == null ? DASH : (share * 100).toFixed(digits) + NB + '%';
 export const coverage = share => share == null ? DASH : (Math.floor(share * 1000) / 10).toFixed(1) + NB + '%';
-export const against = (now, usual) => {
-  if (!usual) return 'usual 0';
+export const times = (now, usual) => {
   const ratio = now / usual;
   if (ratio > .9 && ratio < 1.15) return 'as usual';
-  return (ratio < 10 ? ratio.toFixed(1) : Math.round(ratio)) + TIMES + ' usual';
+  return (ratio < 10 ? ratio.toFixed(1) : Math.round(ratio)) + TIMES;
 };
+export const against = (now, usual) => !usual ? 'usual 0' : times(now, usual).replace(TIMES, TIMES + ' usual');
 export const range = (low, high) => `${pts(low)} to ${pts(high)}`;
 export const plural = (n, one, many = one + 's') => `${int(n)} ${n === 1 ? one : many}`;
 

@@ -65,9 +65,10 @@ export function spark(row, bars, finalTo) {
 }
 
 export function sparkHead(bars, end, hm) {
-  const width = bars * 3, hour = Math.floor(end / 1800e3) * 1800e3, x = width - (end - hour) / MINUTE * 3;
-  const marks = [[0, hm(end - bars * MINUTE), 'start'], [width, 'now', 'end']];
-  if (x > 60 && x < width - 55) marks.push([x, hm(hour), 'middle']);
+  const width = bars * 3, marks = [[0, hm(end - bars * MINUTE), 'start'], [width, 'now', 'end']];
+  for (let at = Math.floor(end / 1800e3) * 1800e3, x; (x = width - (end - at) / MINUTE * 3) > 50; at -= 1800e3) {
+    if (x < width - 45) { marks.push([x, hm(at), 'middle']); break; }
+  }
   return svg(width, 16, {}, marks.map(([at, text, anchor]) => s('text', { class: 'tick', x: at, y: 12, 'text-anchor': anchor, text })));
 }
 

@@ -6,12 +6,11 @@ import { brandPath, decoded, toggleZone, WINDOWS } from './format.js';
 import { drawBar } from './bar.js';
 import { keys } from './keys.js';
 import { openAlerts, title } from './words.js';
-import * as overview from './overview.js';
 
 const params = new URLSearchParams(location.search);
 const [, first = '', second] = location.pathname.split('/');
 const name = second == null ? null : decoded(location.pathname.split('/').slice(2).join('/'));
-const page = first === 'brands' ? 'brand' : first === 'alerts' ? (name ? 'alert' : 'alerts') : first === 'pipeline' ? 'pipeline' : 'overview';
+const page = first === 'brands' && name ? 'brand' : first === 'alerts' ? (name ? 'alert' : 'alerts') : first === 'pipeline' ? 'pipeline' : 'overview';
 const go = address => { location.href = address; };
 
 function setParam(key, value) {
@@ -20,7 +19,11 @@ function setParam(key, value) {
 }
 
 const PAGES = {
-  overview: async main => { overview.start(main, { params, setParam }); return { draw: overview.draw, title: () => null }; },
+  overview: async main => {
+    const overview = await import('./overview.js');
+    overview.start(main, { params, setParam });
+    return { ...overview, title: () => null };
+  },
   brand: async main => {
     const brand = await import('./brand.js');
     brand.start(main, { params, setParam, name });
@@ -85,7 +88,7 @@ function chrome() {
   $('#pause').addEventListener('click', pause);
   const input = $('.find input');
   input.value = page === 'overview' ? params.get('find') ?? '' : '';
-  input.addEventListener('input', () => { if (page === 'overview') overview.find(input.value.trim()); });
+  input.addEventListener('input', () => { shown.find?.(input.value.trim()); });
   input.addEventListener('focus', () => put($('#brand-names'), [...known.rows.keys()].sort().map(brand => h('option', { value: brand }))));
   input.addEventListener('blur', () => document.body.classList.remove('finding'));
   $('.find').addEventListener('submit', event => {
@@ -103,4 +106,4 @@ connect(known.window);
 setTimeout(() => { if (known.state === 'loading') update(new Set()); }, 200);
 PAGES[page]($('#main')).then(started => { shown = started; if (known.freshness) update(new Set(['*', 'alerts'])); });
 const zone = () => { toggleZone(); known.zone = Date.now(); update(new Set(['*', 'alerts'])); };
-keys({ page, name, pause, zone, choose: overview.choose, go, move: step => shown.move?.(step) });
+keys({ page, name, pause, zone, choose: window => shown.choose?.(window), go, move: step => shown.move?.(step) });

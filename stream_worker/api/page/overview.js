@@ -58,7 +58,7 @@ function legend() {
   const key = items => h('div', { class: 'legend' }, items.map(([mark, text]) => h('span', {}, mark, text)));
   return h('div', { class: 'brands-legend' },
     key([
-      [svg(34, 12, {}, s('rect', { class: 'usual', x: 3, width: 28, height: 12, rx: 2 }), s('path', { class: 'whisk', d: 'M9 6h20' }), s('circle', { class: 'pt', cx: 19, cy: 6, r: 3.5 })), 'net sentiment with its margin; box: usual of the last 48 hours'],
+      [svg(34, 12, {}, s('rect', { class: 'usual', x: 3, width: 28, height: 12, rx: 2 }), s('path', { class: 'whisk', d: 'M9 6h20' }), s('circle', { class: 'pt', cx: 19, cy: 6, r: 3.5 })), 'net sentiment with its margin; box: usual'],
       [svg(20, 12, {}, s('line', { class: 'sp-usual', x1: 0, x2: 20, y1: 6, y2: 6 })), 'usual mentions; each row has its own height'],
     ]),
     key([[swatch('neg'), 'negative'], [swatch('neu'), 'neutral'], [swatch('pos'), 'positive'], [swatch('unc'), 'uncertain'], [swatch('uns'), 'unscored']]));
