@@ -20,6 +20,9 @@ from tests.simulation.world import World
 which = st.integers(0, 3)  # of the workers, partitions or requests there are, round about
 SERVERS = st.sampled_from(["redis", "store", "broker", "letters"])
 FREEZES = ("freeze_before", "freeze_after")  # their histories go on by chance: not here
+kinds = st.sampled_from([kind for kind in KINDS if kind not in FREEZES])
+OFTEN = ("apply", "apply", "apply", "seal", "close", "create plan", "create rows", "create manifest")
+faults = st.none() | st.tuples(st.sampled_from(OFTEN), kinds)
 
 
 class Hostile(RuleBasedStateMachine):
@@ -62,9 +65,11 @@ class Hostile(RuleBasedStateMachine):
     # Time and work
 
     @precondition(_somebody_runs)
-    @rule(number=which, turns=st.integers(1, 4), seconds=st.sampled_from([0, 1, 1, 5]))
-    def turn(self, number, turns, seconds):
+    @rule(number=which, turns=st.integers(1, 4), seconds=st.sampled_from([0, 1, 1, 5]), fault=faults)
+    def turn(self, number, turns, seconds, fault):
         worker = self._worker(number)
+        if fault is not None:
+            self.the_next_request_fails(*fault)
         for _ in range(turns):
             self.world.now_ms += seconds * 1_000 + 10
             with self._watched():
@@ -73,8 +78,11 @@ class Hostile(RuleBasedStateMachine):
                     worker.work()
 
     @precondition(_somebody_runs)
-    @rule(seconds=st.sampled_from([10, 70]))
-    def everybody_works_for_a_while(self, seconds):
+    @rule(seconds=st.sampled_from([10, 70]), partition=which, chance=st.integers(0, 50), fault=faults)
+    def everybody_works_for_a_while(self, seconds, partition, chance, fault):
+        if fault is not None:
+            self.the_next_request_fails(*fault)
+        self.produce(partition, chance, 3)
         for _ in range(seconds // 5):
             self.world.now_ms += 5_000
             for worker in list(self.world._running()):
@@ -102,9 +110,7 @@ class Hostile(RuleBasedStateMachine):
 
     # Faults
 
-    @rule(
-        what=st.sampled_from(REQUESTS), kind=st.sampled_from([kind for kind in KINDS if kind not in FREEZES])
-    )
+    @rule(what=st.sampled_from(REQUESTS), kind=kinds)
     def the_next_request_fails(self, what, kind):
         self.world.planned.setdefault(what, []).append(kind)
 
@@ -131,6 +137,8 @@ class Hostile(RuleBasedStateMachine):
     @precondition(_somebody_runs)
     @rule(number=which, polls=st.integers(1, 20))
     def deafen(self, number, polls):
+        if len(self.world._running()) == 1:
+            self.world.start()
         self._worker(number).source.deaf_polls = polls
         self.world.rebalance()
 
