@@ -1,5 +1,6 @@
 """The audit on real servers: clean after a run, and every fault told by name."""
 
+import hashlib
 import io
 import json
 import os
@@ -213,7 +214,46 @@ def brand(system):
     return repr(system.minute_field()[1].decode().split(":", 2)[2])
 
 
+@contextmanager
+def foreign(path, name):
+    """A copy of an object under a name that no manifest knows."""
+    copy = path.with_name(name)
+    copy.write_bytes(path.read_bytes())
+    try:
+        yield
+    finally:
+        copy.unlink()
+
+
+@contextmanager
+def row_and_manifest(system):
+    """A row changed by somebody who also knew to change the sha256 in its manifest."""
+    path = rows(system)
+    owner = next(
+        it for it in system.files(f"_manifests/{system.log}/*/*.json") if name_of(path) in it.read_text()
+    )
+    with system.file_changed(path, rows_with(louder)):
+        body = path.read_bytes()
+
+        def rewritten(objects):
+            own = {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+            return [it | own if it["name"] == name_of(path) else it for it in objects]
+
+        with system.file_changed(owner, json_with(objects=rewritten)):
+            yield
+
+
 BY_HAND = {
+    "a row and its manifest": (
+        row_and_manifest,
+        "minute",
+        lambda s: "brand '' (all that Redis has not admitted)",
+    ),
+    "a foreign object": (
+        lambda s: foreign(rows(s), rows(s).name.replace(".parquet", "9.parquet").replace("-0", "-", 1)),
+        "object",
+        lambda s: "9.parquet",
+    ),
     "a row": (
         lambda s: s.file_changed(rows(s), rows_with(louder)),
         "object's sha256",

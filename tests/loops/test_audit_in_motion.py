@@ -7,12 +7,12 @@ import pytest
 from obstore.store import MemoryStore
 
 from stream_worker.auditor.picture import Picture
-from stream_worker.auditor.rows import KINDS, RowsPass
+from stream_worker.auditor.rows import KINDS, Listed, RowsPass, _removed_days
 from stream_worker.core.audit.chains import Chain, Chunk
 from stream_worker.core.audit.differences import Findings
-from stream_worker.core.columns import MINUTE_MS
+from stream_worker.core.columns import DAY_MS, MINUTE_MS
 from stream_worker.core.fold import fold
-from stream_worker.core.layout import Limits, Log, Manifest, Outcomes, Plan
+from stream_worker.core.layout import Limits, Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.operations import Apply
 from stream_worker.errors import Unavailable
 from stream_worker.sinks.archive import ObjectArchive
@@ -229,3 +229,20 @@ def test_redis_that_goes_back_meanwhile_voids_the_audit():
     with pytest.raises(Unavailable, match="went back in time"):
         picture._take(snapshots.look())
     picture.close()
+
+
+def test_days_of_which_nothing_is_left_were_removed_by_age():
+    # Given objects of four days, named by their manifests
+    listed = [
+        Listed(day * DAY_MS, 0, None, StoredObject(name=f"{day}.{i}", rows=1, bytes=1, sha256="", model=""))
+        for day in (10, 11, 15, 16)
+        for i in range(2)
+    ]
+    there = {one.stored.name for one in listed}
+
+    # Then only days that are wholly gone, and old beside what is there, count as removed
+    assert _removed_days(listed, there) == set()
+    assert _removed_days(listed, there - {"10.0"}) == set()  # one object is missing: somebody must know
+    assert _removed_days(listed, there - {"10.0", "10.1"}) == set()  # its neighbour is there
+    assert _removed_days(listed, there - {"10.0", "10.1", "11.0", "11.1"}) == {10, 11}
+    assert _removed_days(listed, set()) == set()  # an empty store is no lifecycle rule

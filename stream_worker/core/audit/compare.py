@@ -138,7 +138,8 @@ class Comparison:
         at = dt.datetime.fromtimestamp((self.hour_ms + minute * MINUTE_MS) / 1000, dt.UTC)
         of_network = f", network {self.networks.name(network)}" if self.kind == MINUTE else ""
         unit = "hour" if self.kind == HISTORY_OF_HOURS else "minute"
-        return f"{unit} {at:%Y-%m-%dT%H:%MZ}{of_network}, brand {self.brands.name(brand)!r}"
+        named = repr(self.brands.name(brand)) if brand else "'' (all that Redis has not admitted)"
+        return f"{unit} {at:%Y-%m-%dT%H:%MZ}{of_network}, brand {named}"
 
 
 def _split(on_time: Int64, found: Int64, differs: Int64) -> str:
