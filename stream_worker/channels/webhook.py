@@ -12,8 +12,10 @@ import base64
 import datetime as dt
 import ipaddress
 import socket
+import ssl
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -52,6 +54,7 @@ class Webhook:
         self._client = httpx2.Client(
             timeout=httpx2.Timeout(timeout_s),
             follow_redirects=False,
+            verify=_trusted(),
             headers={"user-agent": f"stream-worker/{VERSION}", "content-type": "application/json"},
             limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
         )
@@ -88,6 +91,12 @@ class Webhook:
         if all(_mapped(address).is_global for address in addresses):
             return None
         return "the host leads to an address that is not public (notify.public_only)"
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Return the authorities the library trusts, read once a process."""
+    return httpx2.create_ssl_context()
 
 
 def _signer(secret: str) -> Signer:

@@ -159,6 +159,21 @@ def test_an_episode_does_not_adopt_an_alert_that_came_after_it():
     assert message.kind == "missed"
 
 
+def test_what_was_paged_without_the_store_is_an_alert_of_its_own_and_the_one_before_is_taken_back():
+    # Given an alert that an episode has adopted, and the page of the same episode by one who did not know
+    chain = opened_chain(5)
+    one = event("opened", 6)
+    tell(chain, told(chain, one, view(8, open_since=6)))
+    tell(chain, told(Chain(), one, view(8, open_since=6)))
+
+    # Then the episode goes on under its own name, and the other alert is taken back
+    assert [alert.episode for alert in chain.alerts] == [episode(5), episode(6)]
+    assert chain.alert_of(episode(6)) is chain.latest
+    end = withdrawal(chain, view(9, open_since=6))
+    assert end.id == f"{episode(5)}.withdrawn"
+    assert withdrawal(tell(chain, end), view(9, open_since=6)) is None
+
+
 def test_an_open_alert_of_a_quiet_brand_is_withdrawn_once_its_opening_is_closed():
     chain = opened_chain(5)
 

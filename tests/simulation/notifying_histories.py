@@ -1,7 +1,14 @@
-"""Histories of the notifier: which faults a seed brings, and how one history ends."""
+"""Histories of the notifier: `python -m tests.simulation.notifying_histories --histories 3000`.
 
+A seed says which faults a history brings, and all that happens in it.
+"""
+
+import argparse
 import gc
+import sys
+import time
 import traceback
+from collections import Counter
 from random import Random
 
 from tests.simulation.faults import Violation
@@ -57,3 +64,30 @@ def live(seed, profile=None):
         gc.enable()
     outcome.bites = world.bites
     return outcome
+
+
+def main():
+    asked = argparse.ArgumentParser(prog="python -m tests.simulation.notifying_histories")
+    asked.add_argument("--histories", type=int, default=1_000, metavar="N", help="how many, one a seed")
+    asked.add_argument("--seed", type=int, help="live through this one history only")
+    told = asked.parse_args()
+    seeds = [told.seed] if told.seed is not None else range(told.histories)
+    bites, wrong, begun_s = Counter(), [], time.monotonic()
+    for seed in seeds:
+        outcome = live(seed)
+        bites += outcome.bites
+        if outcome.wrong:
+            wrong.append(seed)
+            print(f"seed {seed}: {outcome.wrong[:600]}", file=sys.stderr)
+    for what, times in sorted(bites.items()):
+        print(f"{times:9d}  {what}")
+    idle = [what for what in MUST_BITE if not bites[what]] if len(seeds) >= 300 else []
+    if idle:
+        print(f"never happened: {', '.join(idle)}", file=sys.stderr)
+    took_s = time.monotonic() - begun_s
+    print(f"{len(seeds)} histories, {len(wrong)} wrong, {len(seeds) / took_s:.1f} a second")
+    return 1 if wrong or idle else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

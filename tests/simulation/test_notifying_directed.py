@@ -226,6 +226,25 @@ def test_what_was_paged_without_the_store_is_never_called_missed(it):
     it.calm()
 
 
+def test_what_was_paged_without_the_store_gets_its_link_even_if_redis_forgets_it(it):
+    # Given a page that went out while the store was away
+    it.spike((5, 60))
+    notifier = it.notifier()
+    it.run(notifier, minutes=5)
+    before = it.snapshot()
+    it.away("store", minutes=10)
+    it.run(notifier, minutes=5)
+    assert it.received() == [f"{minute(5)}.opened"]
+
+    # When Redis goes back before it, and nothing spikes this time
+    it.go_back(before)
+    it.run(notifier, minutes=20)
+
+    # Then the chain knows what people were told, and they hear that it is taken back
+    assert it.chain() == it.received() == [f"{minute(5)}.opened", f"{minute(5)}.withdrawn"]
+    it.calm()
+
+
 def test_a_link_of_a_dead_notifier_is_found_and_sent(it):
     # Given a request for a link that was under way when its sender died, and Redis gone back since
     before = it.snapshot()
