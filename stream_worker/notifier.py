@@ -8,7 +8,7 @@ Rules:
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import structlog
@@ -17,7 +17,6 @@ from stream_worker.core.delivery import Delivery
 from stream_worker.core.delivery_operations import (
     CreateLink,
     Fix,
-    Look,
     Operation,
     ReadChain,
     Record,
@@ -25,10 +24,9 @@ from stream_worker.core.delivery_operations import (
     Send,
     WriteReceipt,
 )
-from stream_worker.core.links import Event, Link, Message, Receipt
-from stream_worker.core.sending import Outcome
 from stream_worker.errors import Unavailable, Unreadable
 from stream_worker.observability.logs import Repeats
+from stream_worker.ports import Chains, Channel, Outbox
 
 EACH_S: Final = 1.0
 TURN_MAX_S: Final = 5.0
@@ -36,50 +34,6 @@ LIST_EACH_S: Final = 600.0
 LEASE_MS: Final = 15_000
 
 log = structlog.get_logger()
-
-
-class Outbox(Protocol):
-    """What the workers want to be told, in Redis. All methods raise Unavailable."""
-
-    def look(self, brands: Sequence[str]) -> Look:
-        """Read the outbox, and how these brands and those in the outbox stand, by one script."""
-
-    def fix(self, event: Event, message: Message) -> Message | None:
-        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
-
-    def remove(self, event: Event, record: str | None) -> None:
-        """Remove an entry that is as it was read, while its brand's episode record is, too."""
-
-    def record(self, message: Message) -> None:
-        """Show a message to people: a view, nothing depends on it."""
-
-    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """Take or renew a lease; False: somebody else has it."""
-
-
-class Chains(Protocol):
-    """The chains of alerts in the store, create-only. All methods raise Unavailable."""
-
-    def lists(self) -> tuple[Mapping[str, int], Iterable[str]]:
-        """All chains with n of their last link, and those that have links without receipt."""
-
-    def read(self, key: str, after: int) -> tuple[Sequence[Link], Iterable[int]]:
-        """The newest links behind `after`, and which links have receipts. Raises Unreadable."""
-
-    def create(self, key: str, link: Link) -> bool:
-        """Create a link; False: there is one."""
-
-    def write_receipt(self, key: str, n: int, receipt: Receipt) -> None:
-        """Create the receipt of a link, unless there is one."""
-
-
-class Channel(Protocol):
-    """A way to people."""
-
-    name: str
-
-    def send(self, message: Message) -> Outcome:
-        """Send once; never raises for what a receiver may do."""
 
 
 class Recorder(Protocol):

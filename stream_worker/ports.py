@@ -6,13 +6,16 @@ Rules:
 3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as DESIGN R2 allows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from stream_worker.core.columns import Records, Rejected, Scores
+from stream_worker.core.delivery_operations import Look
 from stream_worker.core.layout import Head, Manifest, Plan, StoredObject
+from stream_worker.core.links import Event, Link, Message, Receipt
 from stream_worker.core.operations import Applied, Apply, Chain, Cursor, LogPosition, Part, TopicFacts
+from stream_worker.core.sending import Outcome
 from stream_worker.core.shards import Close, SealedMinute, Shard
 
 __all__ = [  # values of the core that cross a port, for whoever implements it
@@ -21,11 +24,17 @@ __all__ = [  # values of the core that cross a port, for whoever implements it
     "Archive",
     "Background",
     "Chain",
+    "Chains",
+    "Channel",
     "Close",
     "Completion",
     "Cursor",
     "DeadLetters",
     "LogPosition",
+    "Look",
+    "Message",
+    "Outbox",
+    "Outcome",
     "Part",
     "Poll",
     "Rolling",
@@ -190,6 +199,53 @@ class DeadLetters(Protocol):
 
     def send(self, partition: int, rejected: Sequence[Rejected]) -> None:
         """Produce and flush; when it returns every letter is stored. Identity is the coordinates."""
+
+
+# Alerts
+
+
+class Outbox(Protocol):
+    """What the workers want to be told, in Redis. All methods raise Unavailable."""
+
+    def look(self, brands: Sequence[str]) -> Look:
+        """Read the outbox, and how these brands and those in the outbox stand, by one script."""
+
+    def fix(self, event: Event, message: Message) -> Message | None:
+        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
+
+    def remove(self, event: Event, record: str | None) -> None:
+        """Remove an entry that is as it was read, while its brand's episode record is, too."""
+
+    def record(self, message: Message) -> None:
+        """Show a message to people: a view, nothing depends on it."""
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease; False: somebody else has it."""
+
+
+class Chains(Protocol):
+    """The chains of alerts in the store, create-only. All methods raise Unavailable."""
+
+    def lists(self) -> tuple[Mapping[str, int], Iterable[str]]:
+        """All chains with n of their last link, and those that have links without receipt."""
+
+    def read(self, key: str, after: int) -> tuple[Sequence[Link], Iterable[int]]:
+        """The newest links behind `after`, and which links have receipts. Raises Unreadable."""
+
+    def create(self, key: str, link: Link) -> bool:
+        """Create a link; False: there is one."""
+
+    def write_receipt(self, key: str, n: int, receipt: Receipt) -> None:
+        """Create the receipt of a link, unless there is one."""
+
+
+class Channel(Protocol):
+    """A way to people."""
+
+    name: str
+
+    def send(self, message: Message) -> Outcome:
+        """Send once; never raises for what a receiver may do."""
 
 
 # The background thread

@@ -1,1 +1,1 @@
-"""Channels: how messages reach people. Each is a `notifier.Channel` with a name and one `send`."""
+"""Channels: how messages reach people. Each is a `ports.Channel` with a name and one `send`."""

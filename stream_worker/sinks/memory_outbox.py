@@ -20,7 +20,7 @@ ALERTS_MAX: Final = 1_000
 
 
 class MemoryOutbox:
-    """`notifier.Outbox` over a `MemoryState`."""
+    """`ports.Outbox` over a `MemoryState`."""
 
     def __init__(self, now_ms: Callable[[], int], state: MemoryState) -> None:
         self._now_ms, self.state = now_ms, state

@@ -41,7 +41,7 @@ class Profile:
 
 
 class SimulatedOutbox:
-    """`notifier.Outbox` for one process: each call is a request."""
+    """`ports.Outbox` for one process: each call is a request."""
 
     def __init__(self, world, process, wire):
         self._world, self._process, self._wire = world, process, wire

@@ -1,4 +1,4 @@
-"""The notifier's side of the rolling picture in Redis: `notifier.Outbox` over Lua scripts (docs/redis.md).
+"""The notifier's side of the rolling picture in Redis: `ports.Outbox` over Lua scripts (docs/redis.md).
 
 Rules:
 1. What is read is read by one script, and what is written is compared with it inside a script.
