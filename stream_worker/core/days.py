@@ -108,7 +108,7 @@ def marker_name(day: Day) -> str:
 def marker_of(day: Day, ends: Sequence[ChainEnd], rows: int, duplicates: int, objects: int) -> Marker:
     """Return the marker of a day that is complete."""
     logs: dict[str, dict[str, MarkedPartition]] = {}
-    for one in sorted(ends):
+    for one in sorted(ends, key=lambda one: one.place):
         logs.setdefault(one.log.name, {})[str(one.partition)] = MarkedPartition(one.end, one.watermark_ms)
     return Marker(
         date=str(day), rows=rows, counted=rows - duplicates, duplicates=duplicates, objects=objects, logs=logs
@@ -128,7 +128,7 @@ def open_partitions(
     `sealed_ms` and `cursors` are of one instant of Redis, read before `ends`; 0 and nothing without a Redis.
     """
     newest, why = newest_log(ends), []
-    for one in sorted(ends):
+    for one in sorted(ends, key=lambda one: one.place):
         if one.log != newest or one.watermark_ms >= day.end_ms + one.lateness_ms:
             continue
         name = f"partition {one.partition} of {one.log.name}"
