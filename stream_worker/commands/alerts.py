@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from stream_worker.commands.backtest import backtest
 from stream_worker.commands.options import Config, Json, load_settings, print_json, print_table, say
 
 COLUMNS = ("minute", "kind", "brand", "episode", "reason")
 
 app = typer.Typer(help="Look at alerts.", no_args_is_help=True)
+app.command("backtest")(backtest)
 
 
 @app.command("list")
