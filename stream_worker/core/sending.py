@@ -3,7 +3,8 @@
 Rules:
 1. Per channel, the messages of an episode go out one after the other; another episode need not wait.
 2. A message that failed is tried again after 1, 2, 4 … s, at most 5 minutes, or when the receiver asks for
-   it (at most an hour), until it is given up. A channel that failed is left alone as long for all.
+   it (at most an hour), until it is given up. A channel that failed is left alone for 1, 2, 4 … s, at most
+   10, so that neither a receiver that is away nor one bad message holds up the rest for long.
 3. A channel that says that it is gone (`disabled`) gets nothing any more until the next start.
 4. Times are seconds of the caller's clock; only their differences matter.
 """
@@ -16,6 +17,7 @@ from stream_worker.core.links import Message
 
 PAUSE_FIRST_S: Final = 1.0
 PAUSE_MAX_S: Final = 300.0
+CHANNEL_PAUSE_MAX_S: Final = 10.0
 ASKED_MAX_S: Final = 3_600.0
 
 
@@ -127,7 +129,8 @@ class Posts:
         channel, one = self._channels[name], line.find(message)
         if outcome.kind == "failed":
             channel.failures += 1
-            channel.again_s = now_s + _pause_s(channel.failures, outcome.after_s)
+            pause_s = _pause_s(channel.failures, CHANNEL_PAUSE_MAX_S, outcome.after_s)
+            channel.again_s = now_s + pause_s
         else:
             channel.failures, channel.again_s = 0, 0.0
             channel.disabled = outcome.kind == "disabled"
@@ -141,9 +144,9 @@ class Posts:
         elif now_s - post.first_s >= self._give_up_s:
             post.outcome = f"given up after {post.attempts} attempts: {outcome.why}"
         else:
-            post.again_s = now_s + _pause_s(post.attempts, outcome.after_s)
+            post.again_s = now_s + _pause_s(post.attempts, PAUSE_MAX_S, outcome.after_s)
 
 
-def _pause_s(failures: int, asked_s: float | None) -> float:
-    pause_s: float = min(PAUSE_MAX_S, PAUSE_FIRST_S * 2 ** min(failures - 1, 20))
+def _pause_s(failures: int, most_s: float, asked_s: float | None) -> float:
+    pause_s: float = min(most_s, PAUSE_FIRST_S * 2 ** min(failures - 1, 20))
     return pause_s if asked_s is None else max(pause_s, min(asked_s, ASKED_MAX_S))

@@ -60,6 +60,28 @@ def test_the_pause_grows_up_to_five_minutes_and_longer_if_the_receiver_asks():
     assert due(made, line, now_s + 900) == ("a", "1")
 
 
+def test_a_bad_message_does_not_starve_the_others():
+    # Given a message of one episode that the receiver never takes, before many good ones
+    made, line = posts(give_up_s=1e9), Line()
+    made.enqueue(line, message("bad"), 1)
+    for n in range(20):
+        made.enqueue(line, message(f"good {n}", episode=f"f{n}"), n + 2)
+
+    # When a quarter of an hour passes, one attempt at most each second
+    taken = []
+    for now_s in range(900):
+        found = due(made, line, float(now_s))
+        if found is not None:
+            bad = found[1] == "bad"
+            made.take(line, "a", message(found[1], episode="e" if bad else found[1].replace("good ", "f")),
+                      FAILED if bad else DELIVERED, float(now_s))  # fmt: skip
+            taken += [now_s] if not bad else []
+
+    # Then all good ones were taken within the first minute
+    assert len(taken) == 20
+    assert taken[-1] < 60
+
+
 @pytest.mark.parametrize("asked_s", [1e9, 3_600.0])
 def test_nobody_may_ask_for_more_than_an_hour(asked_s):
     made, line = posts(give_up_s=1e9), Line()
