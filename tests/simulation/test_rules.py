@@ -22,6 +22,7 @@ SERVERS = st.sampled_from(["redis", "store", "broker", "letters"])
 FREEZES = ("freeze_before", "freeze_after")  # their histories go on by chance: not here
 kinds = st.sampled_from([kind for kind in KINDS if kind not in FREEZES])
 OFTEN = ("apply", "apply", "apply", "seal", "close", "create plan", "create rows", "create manifest")
+chances = st.integers(0, 50)  # seeds of what is produced
 faults = st.none() | st.tuples(st.sampled_from(OFTEN), kinds)
 
 
@@ -65,12 +66,16 @@ class Hostile(RuleBasedStateMachine):
     # Time and work
 
     @precondition(_somebody_runs)
-    @rule(number=which, turns=st.integers(1, 4), seconds=st.sampled_from([0, 1, 1, 5]), fault=faults)
-    def turn(self, number, turns, seconds, fault):
+    @rule(
+        number=which, seconds=st.sampled_from([1, 5]), records=st.integers(0, 4), chance=chances, fault=faults
+    )
+    def turn(self, number, seconds, records, chance, fault):
         worker = self._worker(number)
         if fault is not None:
             self.the_next_request_fails(*fault)
-        for _ in range(turns):
+        for partition in range(len(self.world.broker.topic.partitions)):
+            self.produce(partition, chance + partition, records)
+        for _ in range(3):
             self.world.now_ms += seconds * 1_000 + 10
             with self._watched():
                 worker.turn()
@@ -78,7 +83,7 @@ class Hostile(RuleBasedStateMachine):
                     worker.work()
 
     @precondition(_somebody_runs)
-    @rule(seconds=st.sampled_from([10, 70]), partition=which, chance=st.integers(0, 50), fault=faults)
+    @rule(seconds=st.sampled_from([10, 70]), partition=which, chance=chances, fault=faults)
     def everybody_works_for_a_while(self, seconds, partition, chance, fault):
         if fault is not None:
             self.the_next_request_fails(*fault)
@@ -102,7 +107,7 @@ class Hostile(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.now_ms += seconds * 1_000
 
-    @rule(partition=which, chance=st.integers(0, 50), times=st.integers(1, 6))
+    @rule(partition=which, chance=chances, times=st.integers(1, 6))
     def produce(self, partition, chance, times):
         self.world.rng = Random(chance)
         for _ in range(times):
