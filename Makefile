@@ -10,10 +10,10 @@ CODE := stream_worker producers models tests bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format servers bench simulate mutants replay lock clean
+.PHONY: help setup demo test check format servers bench simulate mutants replay screenshots lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(PROJECT) ## make .venv with the locked packages and this project in it
 
@@ -50,6 +50,9 @@ mutants: $(PROJECT) ## break the design in every way we know; the simulator must
 
 replay: $(PROJECT) ## replay 100 recorded histories on a real Redis, a folder and an S3 server
 	$(BIN)/python -m tests.simulation.replay $(ARGS)
+
+screenshots: $(PROJECT) ## take docs/images/*.png of the page anew (needs Chromium and chromedriver)
+	@$(BIN)/python -m tests.api.screenshots
 
 lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
