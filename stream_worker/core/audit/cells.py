@@ -20,8 +20,8 @@ from stream_worker.core.deltas import MEASURES
 BRAND_BITS: Final = 24
 NETWORK_BITS: Final = 16
 MINUTE_SHIFT: Final = NETWORK_BITS + BRAND_BITS
-MERGE_AT: Final = 400_000
-"""So many cells of single batches are summed up at once: it bounds the memory of an hour."""
+MERGE_AT: Final = 60_000
+"""So many cells of single batches wait, beyond those of the hour, before they are summed up."""
 
 _WIDTH: Final = len(MEASURES)
 _INDEX: Final = {measure: i for i, measure in enumerate(MEASURES)}
@@ -111,6 +111,7 @@ class Recount:
     def __init__(self, *, by_minute: bool, by_network: bool) -> None:
         self._by_minute, self._by_network = by_minute, by_network
         self._pending: list[Cells] = []
+        self._merge_at = MERGE_AT
 
     def add(self, rows: Rows, wanted: Bool) -> None:
         """Add the wanted rows."""
@@ -122,8 +123,11 @@ class Recount:
         sums = rows.sums[wanted]
         on_time = np.where(rows.late[wanted][:, None], 0, sums)
         self._pending.append(grouped(keys, sums, on_time))
-        if sum(len(cells.keys) for cells in self._pending) > MERGE_AT:
+        if sum(len(cells.keys) for cells in self._pending) > self._merge_at:
             self._pending = [self.cells()]
+            self._merge_at = (
+                MERGE_AT + len(self._pending[0].keys) * 3 // 2
+            )  # adding stays cheap for a full hour
 
     def cells(self) -> Cells:
         """Return all cells so far."""

@@ -151,22 +151,26 @@ def _split(on_time: Int64, found: Int64, differs: Int64) -> str:
 
 def _aligned(rows: Cells, redis: Cells, scored: Bool, *, on_time: bool = False) -> Aligned:
     """Bring both sides to the same keys, and keep the cells that differ."""
-    keys = np.union1d(rows.keys, redis.keys)
-    left, right = _spread(rows, keys), _spread(redis, keys)
+    keys = rows.keys
+    if not np.array_equal(keys, redis.keys):  # where all is well both have the same, and nothing is copied
+        keys = np.union1d(rows.keys, redis.keys)
+        rows, redis = _spread(rows, keys), _spread(redis, keys)
     measures = COUNTS | scored[keys >> MINUTE_SHIFT][:, None]
     if on_time:
         measures &= FREE_OF_SIGN
-        differs = ((right.on_time > left.on_time) & measures).any(axis=1)
+        differs = ((redis.on_time > rows.on_time) & measures).any(axis=1)
     else:
-        differs = ((left.sums != right.sums) & measures).any(axis=1)
+        differs = ((rows.sums != redis.sums) & measures).any(axis=1)
     at = np.flatnonzero(differs)
-    return Aligned(keys[at], _pick(left, at), _pick(right, at), measures[at])
+    return Aligned(keys[at], _pick(rows, at), _pick(redis, at), measures[at])
 
 
 def _spread(cells: Cells, keys: Int64) -> Cells:
     """Give the cells these keys, zeros where they have none."""
-    zeros = np.zeros((len(keys), len(MEASURES)), np.int64)
-    return joined([cells, Cells(keys, zeros, zeros)]) if len(cells.keys) else Cells(keys, zeros, zeros)
+    at = np.searchsorted(keys, cells.keys)
+    sums, on_time = (np.zeros((len(keys), len(MEASURES)), np.int64) for _ in range(2))
+    sums[at], on_time[at] = cells.sums, cells.on_time
+    return Cells(keys, sums, on_time)
 
 
 def _pick(cells: Cells, at: Int64) -> Cells:
