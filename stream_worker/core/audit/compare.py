@@ -22,7 +22,6 @@ from stream_worker.core.audit.cells import (
     NETWORK_BITS,
     Cells,
     Names,
-    joined,
     unpack,
 )
 from stream_worker.core.audit.differences import Difference, Findings
