@@ -26,6 +26,7 @@ from stream_worker.commands import (
     run,
     serve,
     skip,
+    up,
 )
 from stream_worker.errors import StreamWorkerError
 
@@ -42,6 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(run.run)
+app.command()(up.up)
 app.command()(notify.notify)
 app.command()(serve.serve)
 app.command()(check.check)

@@ -1,6 +1,7 @@
 """`stream-worker demo`: the main job, on servers from the package index."""
 
 import datetime as dt
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -42,18 +43,23 @@ def demo(
             metavar="DIR", callback=_new_folder, help="Keep archive and logs in this folder, a new one."
         ),
     ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page, at a terminal.")
+    ] = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="The account on stdout as one JSON object.")
     ] = False,
 ) -> None:
-    """Show the main job live: own servers, invented mentions, a crisis, and an account at the end.
+    """Show it live: own servers, invented mentions, the page, a crisis, an alert, and an account at the end.
 
     Exit code 1 when a record is unexplained, 69 when the embedded servers are not installed.
     """
     from stream_worker.demo.play import play  # noqa: PLC0415
     from stream_worker.demo.processes import Wanted  # noqa: PLC0415
 
-    account = play(Wanted(None if duration is None else in_ms(duration), rate, seed), keep)
+    opens = browser and sys.stderr.isatty()
+    lasts_ms = None if duration is None else in_ms(duration)
+    account, story = play(Wanted(lasts_ms, rate, seed, opens), keep)
     if as_json:
-        print_json(account.as_object())
+        print_json(account.as_object() | story.as_object())
     raise typer.Exit(0 if account.agrees else 1)

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -20,7 +21,9 @@ from stream_worker.errors import Unavailable
 WAIT_S: Final = 30
 """So long the audit waits for the archive; it cuts a chunk every five seconds."""
 
-_AUDIT_S: Final = 120.0
+BEHIND_MS: Final = 20_000
+
+_COMMAND_S: Final = 120.0
 _CODE = Path(__file__).parents[2]
 
 
@@ -33,7 +36,8 @@ class Account(NamedTuple):
     late: int  # rows that were late
     duplicates: int
     rejected: int
-    rows: int
+    archived: int  # rows
+    dead_letters: int
     differences: list[str]  # what the audit found, in words
 
     @property
@@ -56,11 +60,11 @@ class Account(NamedTuple):
             ("published", self.published, "confirmed by the broker"),
             ("counted", self.counted, "in Redis, and the same in the archive counted again"),
             ("duplicates", self.duplicates, "the same mention again: archived, not counted"),
-            ("rejected", self.rejected, "cannot be used: each is a dead letter"),
+            ("rejected", self.rejected, f"cannot be used: {self.dead_letters:,} dead letters"),
             ("unexplained", self.unexplained, "what is missing above, and what the audit finds different"),
             (
                 "archived rows",
-                self.rows,
+                self.archived,
                 f"one for each that is counted or a duplicate; {self.late:,} came late",
             ),
         ]
@@ -78,26 +82,39 @@ def passed(client: Any) -> int:
     return total
 
 
-def take(settings: Mapping[str, str], published: int, not_delivered: int) -> Account:
-    """Run the audit with the worker's settings. Raises Unavailable when it does not come to an end."""
+def caught_up(client: Any) -> bool:
+    """Whether the past is counted: every partition that has mentions is not far behind the clock."""
+    now_ms = time.time() * 1000
+    fields = [client.hgetall(key) for key in client.scan_iter(f"{PREFIX}:cursors:*")]
+    reached = [int(ms) for one in fields for name, ms in one.items() if name.startswith("wm:") and int(ms)]
+    return bool(reached) and min(reached) > now_ms - BEHIND_MS
+
+
+def ask(settings: Mapping[str, str], command: str, *options: str) -> dict[str, Any]:
+    """Run a command of ours with these settings; returns its JSON. Raises Unavailable without one."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_WORKER_")}
     try:
         done = subprocess.run(  # noqa: S603  our own program
-            [sys.executable, "-m", "stream_worker", "audit", "--json", "--wait", f"{WAIT_S}s"],
+            [sys.executable, "-m", "stream_worker", command, "--json", *options],
             env={**others, "PYTHONPATH": str(_CODE), **settings}, capture_output=True, text=True, check=False,
-            timeout=_AUDIT_S,
+            timeout=_COMMAND_S,
         )  # fmt: skip
-        found = json.loads(done.stdout)
+        return dict(json.loads(done.stdout))
     except subprocess.TimeoutExpired:
-        raise Unavailable(f"the demo's audit did not end within {_AUDIT_S:.0f} s") from None
+        raise Unavailable(f"the demo's {command} did not end within {_COMMAND_S:.0f} s") from None
     except ValueError:
-        raise Unavailable(f"the demo's audit failed: {done.stderr.strip().rpartition(chr(10))[2]}") from None
+        line = done.stderr.strip().rpartition("\n")[2]
+        raise Unavailable(f"the demo's {command} failed: {line}") from None
+
+
+def account_of(found: Mapping[str, Any], published: int, not_delivered: int, dead_letters: int) -> Account:
+    """Put the account together; `found` is the report of the audit."""
     differences = [
         f"{it['check']}: {it['where']}: expected {it['expected']}, found {it['found']}"
         for it in found["differences"]
     ]
     return Account(
         published=published, not_delivered=not_delivered, counted=found["counted"], late=found["late"],
-        duplicates=found["duplicates"], rejected=found["rejected"], rows=found["rows"],
-        differences=differences,
+        duplicates=found["duplicates"], rejected=found["rejected"], archived=found["rows"],
+        dead_letters=dead_letters, differences=differences,
     )  # fmt: skip

@@ -1,7 +1,6 @@
-"""The rolling picture as anybody may read it: `{sw}:now:<brand>` and `{sw}:outbox`, and how it is shown."""
+"""The rolling picture as anybody may read it, `{sw}:now:<brand>`, and how it is shown."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -51,15 +50,13 @@ def _row(brand: str, fields: dict[str, str]) -> Row:
     )
 
 
-def read_events(client: Any) -> dict[str, dict[str, Any]]:
-    """Read the outbox: message id → body (docs/alerts.md)."""
-    return {key: json.loads(body) for key, body in client.hgetall(f"{PREFIX}:outbox").items()}
+WORDS: Final = {"opened": "ALERT", "escalated": "WORSE", "reminder": "STILL"}
 
 
-def told(event: dict[str, Any]) -> str:
-    """Say an event in one line."""
-    word = "ALERT" if event["kind"] == "opened" else "OVER"
-    return f"{word}  {event['brand']} {event['kind']} at {event['minute'][11:16]} UTC: {event['reason']}"
+def told(alert: dict[str, Any]) -> str:
+    """Say an alert in one line."""
+    word = WORDS.get(alert["kind"], "OVER")
+    return f"{word}  {alert['brand']} {alert['kind']} at {alert['minute'][11:16]} UTC: {alert['reason']}"
 
 
 def table(rows: Sequence[Row]) -> Table:

@@ -6,13 +6,15 @@ Rules:
 3. The folder is removed unless it was asked for, or something did not go as it should.
 """
 
+import base64
 import datetime as dt
-import math
+import secrets
 import shutil
 import signal
 import tempfile
 import threading
 import time
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,44 +24,61 @@ from typing import Final
 import redis
 from rich.console import Console
 
-from stream_worker.demo.account import Account, passed, take
-from stream_worker.demo.picture import read_events, read_rows, told
+from stream_worker.demo.account import WAIT_S, Account, account_of, ask, caught_up, passed
+from stream_worker.demo.picture import PREFIX, read_rows, told
+from stream_worker.demo.probes import Probes
 from stream_worker.demo.processes import (
+    BACKFILL,
     CRISIS_BRAND,
     CRISIS_MINUTES,
-    LATENESS_S,
+    PROBE_BRAND,
+    RUMOUR_BRAND,
     TOPIC,
     Processes,
     Wanted,
-    probes_port,
+    client_properties,
     published,
     require_servers,
+    said,
     start_all,
+    webhook_settings,
 )
+from stream_worker.demo.receiver import Receiver
 from stream_worker.demo.screen import Screen
+from stream_worker.demo.story import Story, read_alerts, tell
 from stream_worker.embedded.children import LOOPBACK
 from stream_worker.errors import StreamWorkerError, Unavailable
+from stream_worker.sinks.dead_letters import read_letters
 
+LETTERS_MAX: Final = 100_000
+"""Dead letters that are counted at most."""
 EACH_S: Final = 0.5
 SETTLE_S: Final = 30.0
 
 
-def play(wanted: Wanted, keep: Path | None) -> Account:
-    """Play it and return the account; what it writes is in `keep`, else in a folder that goes with it.
+def play(wanted: Wanted, keep: Path | None) -> tuple[Account, Story]:
+    """Play it; what it writes is in `keep`, else in a folder that goes with it, all but the report.
 
     Raises Unavailable: at once when a server is not installed, later when a part of it ends.
     """
     require_servers()
     folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="stream-worker-demo-"))
     screen = Screen(Console(stderr=True))
+    secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
     stays = keep is not None
     try:
-        with _stop_signals() as stop, start_all(folder, wanted) as processes:
-            account = _perform(processes, wanted, screen, stop)
+        with (
+            _stop_signals() as stop,
+            Receiver(secret, folder / "receipts") as receiver,
+            start_all(folder, wanted, webhook_settings(receiver.url, secret)) as processes,
+        ):
+            account, story = _perform(processes, wanted, screen, receiver, stop)
+            report = _report(processes, folder, keep)
         stays = stays or not account.agrees
         screen.say("all stopped; the account:")
-        for line in account.lines():
+        for line in (*account.lines(), *story.lines()):
             screen.say(line, timed=False)
+        screen.say(f"the report of the day: {report.as_uri()}")
     except redis.RedisError as error:
         stays = True
         raise Unavailable(f"the demo's Redis did not answer ({error}); its log is in {folder}") from error
@@ -68,38 +87,60 @@ def play(wanted: Wanted, keep: Path | None) -> Account:
         raise
     finally:
         if stays:
-            screen.say(f"archive and logs are kept in {folder}")
+            screen.say(f"archive, logs and receipts are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
-    return account
+    return account, story
 
 
-def _perform(processes: Processes, wanted: Wanted, screen: Screen, stop: threading.Event) -> Account:
-    """Show what happens until the end; return the account once producer and worker have stopped."""
+def _perform(
+    processes: Processes, wanted: Wanted, screen: Screen, receiver: Receiver, stop: threading.Event
+) -> tuple[Account, Story]:
+    """Show what happens until the end; take the account once the producer has stopped."""
     _tell_what_is_open(processes, wanted, screen)
-    watch = _Watch(processes, screen)
-    with screen:
+    watch = _Watch(processes, screen, receiver, browser=wanted.browser)
+    kafka = client_properties(processes.kafka.address)
+    with screen, Probes(kafka, TOPIC, PROBE_BRAND, processes.redis.address, PREFIX) as probes:
         while processes.producer.is_running and not stop.is_set():
+            if caught_up(watch.client):
+                probes.begin()  # how soon a mention is seen is a question about live running
             watch.look(f"{passed(watch.client):,} records read; Ctrl-C ends the demo and takes the account")
             stop.wait(EACH_S)
         if stop.is_set() and not watch.is_live:
             screen.say("stopped before the first numbers: there is nothing to account for")
             raise KeyboardInterrupt
+        probes.stop()
         processes.producer.stop()
         delivered, not_delivered = published(processes.producer)
+        delivered, not_delivered = delivered + probes.published, not_delivered + probes.unknown
         screen.say(f"the producer has stopped; the broker confirmed {delivered:,} records")
         _settle(watch, delivered)
         screen.say("the audit counts the archive again and compares it with Redis and the dead letters")
-        return take(processes.settings, delivered, not_delivered)
+        found = ask(processes.settings, "audit", "--wait", f"{WAIT_S}s")
+        letters = sum(1 for _ in read_letters(kafka, f"{TOPIC}.dead-letters", LETTERS_MAX))
+        account = account_of(found, delivered, not_delivered, letters)
+        crisis = CRISIS_BRAND, processes.crisis_s
+        return account, tell(watch.client, receiver.receipts.values(), crisis, probes.visible)
+
+
+def _report(processes: Processes, folder: Path, keep: Path | None) -> Path:
+    """Have the daily batch report the day so far; returns the page, which outlives the demo."""
+    ask(processes.settings, "daily", "--date", "today", "--out", str(folder / "report"))
+    (page,) = (folder / "report").rglob("*.html")
+    if keep:
+        return page
+    lasting = Path(tempfile.gettempdir(), f"stream-worker-report-{page.parent.name}.html")
+    return Path(shutil.copyfile(page, lasting))
 
 
 class _Watch:
     """What is looked at again and again, and what of it was told already."""
 
-    def __init__(self, processes: Processes, screen: Screen) -> None:
+    def __init__(self, processes: Processes, screen: Screen, receiver: Receiver, *, browser: bool) -> None:
         self.client = redis.Redis.from_url(processes.redis.address, decode_responses=True)
-        self._processes = processes
+        self._processes, self._receiver = processes, receiver
         self.screen = screen
+        self._browser = browser
         self._told: set[str] = set()
 
     @property
@@ -110,16 +151,31 @@ class _Watch:
     def look(self, status: str) -> None:
         """Show the picture, and tell what is new. Raises Unavailable when a part has ended."""
         processes = self._processes
-        for child in (processes.kafka, processes.redis, processes.worker):
+        for child in processes.all:
             if not child.is_running:
                 raise Unavailable(f"the demo's {child.name} has ended by itself: see {child.log}")
-        if "probes" not in self._told and (port := probes_port(processes.worker)):
-            self._tell("probes", f"the worker answers at http://{LOOPBACK}:{port}/readyz and /metrics")
+        if "page" not in self._told and said(processes.api, "api opened"):
+            self._tell("page", f"OPEN   the page is live: {processes.page}")
+            if self._browser:
+                webbrowser.open(processes.page)
+        if "probes" not in self._told and (opened := said(processes.worker, "probes opened")):
+            self._tell(
+                "probes", f"the worker answers at http://{LOOPBACK}:{opened['port']}/readyz and /metrics"
+            )
         rows = read_rows(self.client)
         if rows:
             self._tell("live", "the first numbers are in Redis")
-        for key, event in sorted(read_events(self.client).items()):
-            self._tell(key, told(event))
+        if time.time() >= processes.crisis_s:
+            self._tell(
+                "crisis",
+                f"CRISIS a service outage at {CRISIS_BRAND}; bots spread a rumour about {RUMOUR_BRAND}",
+            )
+        for alert in read_alerts(self.client):
+            self._tell(alert["id"], told(alert))
+        for receipt in list(self._receiver.receipts.values()):
+            after_s = receipt.received_s - processes.crisis_s
+            line = f"HOOK   {receipt.id} arrived, signature good, {after_s:.0f} s after the crisis began"
+            self._tell(f"receipt {receipt.id}", line)
         self.screen.show(rows, status)
 
     def _tell(self, key: str, line: str) -> None:
@@ -145,22 +201,19 @@ def _settle(watch: _Watch, delivered: int) -> None:
 
 
 def _tell_what_is_open(processes: Processes, wanted: Wanted, screen: Screen) -> None:
-    kafka, store, worker, producer, archive, crisis_s, _ = processes
-    lasts_s = math.inf if wanted.duration_ms is None else wanted.duration_ms / 1000
-    lasts = f"for {lasts_s:g} s" if wanted.duration_ms else "until Ctrl-C"
+    lasts = f"for {wanted.duration_ms / 1000:g} s" if wanted.duration_ms else "until Ctrl-C"
+    kafka, store, worker = processes.kafka, processes.redis, processes.worker
+    producer, notifier, api = processes.producer, processes.notifier, processes.api
     lines = [
         f"broker    {kafka.name} at {kafka.address}, topic {TOPIC} (pid {kafka.pid})",
         f"redis     {store.name} at {store.address} (pid {store.pid})",
-        f"archive   {archive}",
+        f"archive   {processes.archive}",
         f"worker    pid {worker.pid}, log {worker.log}",
-        f"producer  pid {producer.pid}, {wanted.rate:g} invented mentions a second {lasts}",
+        f"notifier  pid {notifier.pid}, log {notifier.log}",
+        f"api       pid {api.pid}, page and API at {processes.page}",
+        f"producer  pid {producer.pid}, {BACKFILL} of the past, then {wanted.rate:g} a second {lasts}",
+        f"crisis    {CRISIS_BRAND}, from {_clock(processes.crisis_s)} UTC on for {CRISIS_MINUTES} minutes",
     ]
-    if time.time() + lasts_s > crisis_s:
-        judged_s = crisis_s + 60 + LATENESS_S
-        lines.append(
-            f"crisis    {CRISIS_BRAND}, from {_clock(crisis_s)} UTC on for {CRISIS_MINUTES} minutes;"
-            f" its first minute is judged at about {_clock(judged_s)}"
-        )
     for line in lines:
         screen.say(line)
 

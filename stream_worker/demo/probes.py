@@ -49,8 +49,12 @@ class Probes:
         self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
+
+    def begin(self) -> None:
+        """Begin to publish, if it has not."""
+        if not self._thread.ident:
+            self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -59,7 +63,8 @@ class Probes:
         """Publish no more, and wait until the broker has confirmed those that are on their way."""
         if not self._stop.is_set():
             self._stop.set()
-            self._thread.join()
+            if self._thread.ident:
+                self._thread.join()
             self.unknown += self._producer.flush(5.0)
 
     @property

@@ -1,12 +1,13 @@
-"""The processes of the demo: a broker, a Redis, one worker and one producer.
+"""The processes of the demo: a broker, a Redis, one worker, the notifier, the API and one producer.
 
 Rules:
-1. Worker and producer are the programs that run elsewhere; only their addresses are of the demo.
+1. They are the programs that run elsewhere; only their addresses are of the demo.
 2. All listen on 127.0.0.1 at free ports, write below one folder, and end with this process.
 3. They see no `STREAM_WORKER_…` of the caller's environment: the demo touches no other system.
 """
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -19,7 +20,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from stream_worker.embedded.archive import open_archive
 from stream_worker.embedded.binaries import binary_in_wheel
-from stream_worker.embedded.children import Child
+from stream_worker.embedded.children import LOOPBACK, Child, free_port
 from stream_worker.embedded.kafka import start_kafka
 from stream_worker.embedded.redis import find_redis, start_redis
 from stream_worker.errors import Misconfigured, Unavailable
@@ -34,7 +35,12 @@ TOPIC_CONFIG: Final = {
 CRISIS_BRAND: Final = "Okelio"
 CALM_S: Final = 20
 CRISIS_MINUTES: Final = 5
+RUMOUR_BRAND: Final = "Quillfox Games"
+"""A bot swarm is set on it with the crisis; nobody must be told."""
+PROBE_BRAND: Final = "Velqua"
+BACKFILL: Final = "2h"
 LATENESS_S: Final = 5
+API_PORT: Final = 8080  # any other when it is taken
 BROKEN_SHARE: Final = 0.01
 
 _CODE = Path(__file__).parents[2]
@@ -48,6 +54,7 @@ class Wanted(NamedTuple):
     duration_ms: int | None
     rate: float  # mentions per second
     seed: int
+    browser: bool  # whether to open the page
 
 
 class Processes(NamedTuple):
@@ -56,10 +63,18 @@ class Processes(NamedTuple):
     kafka: Child
     redis: Child
     worker: Child
+    notifier: Child
+    api: Child
     producer: Child
     archive: Path
+    page: str  # its address
     crisis_s: int  # since 1970
-    settings: dict[str, str]  # of the worker, as its environment
+    settings: dict[str, str]  # of worker, notifier and API, as their environment
+
+    @property
+    def all(self) -> tuple[Child, ...]:
+        """All that must run until the end, but for the producer."""
+        return self.kafka, self.redis, self.worker, self.notifier, self.api
 
 
 def require_servers() -> None:
@@ -72,25 +87,28 @@ def require_servers() -> None:
 
 
 @contextmanager
-def start_all(folder: Path, wanted: Wanted) -> Iterator[Processes]:
+def start_all(folder: Path, wanted: Wanted, webhook: Mapping[str, str]) -> Iterator[Processes]:
     """Start all; stop them at the end, the producer first. KeyboardInterrupt kills them instead.
 
-    Unavailable when something does not come up.
+    `webhook` has the settings of the receiver. Unavailable when something does not come up.
     """
     started: list[Child] = []
     try:
         started.append(kafka := start_kafka(folder / "kafka"))
         started.append(redis := start_redis(folder / "redis"))
         create_topic(kafka.address)
-        archive = folder / "archive"
-        settings = _settings(kafka, redis, archive)
-        worker = _program("worker", ("stream_worker", "run"), folder, settings)
-        started.append(worker.start())
-        crisis_s = crisis_start(now_s := int(time.time()))
-        publish = _publish(kafka.address, wanted, crisis_s - now_s)
-        producer = _program("producer", publish, folder, {})
-        started.append(producer.start())
-        yield Processes(kafka, redis, worker, producer, archive, crisis_s, settings)
+        archive, port = folder / "archive", _api_port()
+        settings = _settings(kafka, redis, archive, port)
+        for name, command in (("worker", "run"), ("api", "serve"), ("notifier", "notify")):
+            own = {**settings, **webhook} if name == "notifier" else settings
+            started.append(_program(name, ("stream_worker", command), folder, own).start())
+        crisis_s = int(time.time()) + CALM_S
+        started.append(_program("producer", _publish(kafka.address, wanted), folder, {}).start())
+        worker, api, notifier, producer = started[2:]
+        yield Processes(
+            kafka, redis, worker, notifier, api, producer, archive=archive, crisis_s=crisis_s,
+            page=f"http://{LOOPBACK}:{port}/", settings=settings,
+        )  # fmt: skip
     except KeyboardInterrupt:
         for child in started:
             child.kill()
@@ -100,12 +118,21 @@ def start_all(folder: Path, wanted: Wanted) -> Iterator[Processes]:
             child.stop()
 
 
-def crisis_start(now_s: int) -> int:
-    """The first whole minute that leaves some calm before it.
+def webhook_settings(url: str, secret: str) -> dict[str, str]:
+    """Return what the notifier is told of the demo's own receiver."""
+    settings = {"notify__webhook_url": url, "notify__webhook_secret": secret, "notify__console": "false"}
+    return {f"STREAM_WORKER_{name.upper()}": value for name, value in settings.items()}
 
-    The detector learns by the minute: a crisis within the very first one would be all it knows of the brand.
-    """
-    return -(-(now_s + CALM_S) // 60) * 60
+
+def _api_port() -> int:
+    """The usual port, so that a page stays open over two demos; any other one when it is taken."""
+    with socket.socket() as usual:
+        usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            usual.bind((LOOPBACK, API_PORT))
+        except OSError:
+            return free_port()
+    return API_PORT
 
 
 def create_topic(bootstrap: str) -> None:
@@ -123,12 +150,12 @@ def client_properties(bootstrap: str) -> dict[str, str | int | float | bool]:
     return {"bootstrap.servers": bootstrap, "log_level": "0"}
 
 
-def probes_port(worker: Child) -> int | None:
-    """The port at which the worker answers, from its log; None before it listens."""
-    for line in worker.log.read_text(errors="replace").splitlines():
-        said = _object(line)
-        if said.get("event") == "probes opened":
-            return int(said["port"])
+def said(child: Child, event: str) -> dict[str, Any] | None:
+    """The first time a program said this in its log; None before it did."""
+    for line in child.log.read_text(errors="replace").splitlines():
+        told = _object(line)
+        if told.get("event") == event:
+            return told
     return None
 
 
@@ -138,9 +165,9 @@ def published(producer: Child) -> tuple[int, int]:
     Raises Unavailable when it ended without a word.
     """
     for line in reversed(producer.log.read_text(errors="replace").splitlines()):
-        said = _object(line)
-        if "delivered" in said:
-            return int(said["delivered"]), int(said["failed"]) + int(said["unknown"])
+        told = _object(line)
+        if "delivered" in told:
+            return int(told["delivered"]), int(told["failed"]) + int(told["unknown"])
     raise Unavailable(f"the producer ended without its counts: see {producer.log}")
 
 
@@ -167,7 +194,7 @@ def _program(name: str, arguments: tuple[str, ...], folder: Path, env: Mapping[s
     )
 
 
-def _settings(kafka: Child, redis: Child, archive: Path) -> dict[str, str]:
+def _settings(kafka: Child, redis: Child, archive: Path, api_port: int) -> dict[str, str]:
     settings = {
         "kafka__bootstrap_servers": kafka.address,
         "kafka__topic": TOPIC,
@@ -177,16 +204,19 @@ def _settings(kafka: Child, redis: Child, archive: Path) -> dict[str, str]:
         "archive__seconds_max": "5",
         "windows__lateness": f"{LATENESS_S}s",
         "http__port": "0",
+        "api__port": f"{api_port}",
         "log__format": "json",
     }
     return {f"STREAM_WORKER_{name.upper()}": value for name, value in settings.items()}
 
 
-def _publish(bootstrap: str, wanted: Wanted, crisis_after_s: int) -> tuple[str, ...]:
+def _publish(bootstrap: str, wanted: Wanted) -> tuple[str, ...]:
     lasts = () if wanted.duration_ms is None else ("--duration", f"{wanted.duration_ms}ms")
+    crisis = f"+{CALM_S}s/{CRISIS_MINUTES}m"
     return (
         *("-c", "from producers.cli import main; main()", "synthetic"),
         *("--bootstrap-servers", bootstrap, "--topic", TOPIC, "--json", *lasts),
         *("--rate", f"{wanted.rate}", "--seed", f"{wanted.seed}", "--broken", f"{BROKEN_SHARE}"),
-        *("--crisis", f"{CRISIS_BRAND}@+{crisis_after_s}s/{CRISIS_MINUTES}m"),
+        *("--backfill", BACKFILL, "--crisis", f"{CRISIS_BRAND}@{crisis}:outage"),
+        *("--crisis", f"{RUMOUR_BRAND}@{crisis}:rumour"),
     )

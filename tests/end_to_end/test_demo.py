@@ -9,16 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from stream_worker.demo.processes import require_servers
+from stream_worker.demo.processes import CRISIS_BRAND, require_servers
 from stream_worker.errors import Unavailable
 from tests.servers.choice import in_ci
 
 CHECKOUT = Path(__file__).parents[2]
-PROCESSES = 4  # broker, Redis, worker, producer
+PROCESSES = 6  # broker, Redis, worker, notifier, API, producer
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(autouse=True)
@@ -87,56 +88,67 @@ def wait_until(true, what, process, within_s=60):
         time.sleep(0.1)
 
 
-def test_a_short_demo_ends_by_itself_and_every_record_is_in_one_place(demo, tmp_path):
-    # When it is to last 20 seconds, and keep what it wrote
-    began = time.monotonic()
-    process = demo("--duration", "20s", "--json", "--keep", str(tmp_path / "kept"))
-    out, _ = process.communicate(timeout=90)
-    took_s = time.monotonic() - began
+def test_a_demo_tells_of_its_crisis_and_ends_with_every_record_in_one_place(demo, tmp_path):
+    # When it is to last until the minute of the crisis is judged, with fewer mentions than usual
+    kept = tmp_path / "kept"
+    process = demo("--duration", "100s", "--rate", "8", "--json", "--no-browser", "--keep", str(kept))
+    wait_until(lambda: "the page is live" in process.said.read_text(), "the page", process)
+    page = re.search(r"the page is live: (\S+)", process.said.read_text())[1]
+    brands = httpx2.get(f"{page}api/v1/brands", timeout=10)
+    out, _ = process.communicate(timeout=200)
 
-    # Then it ends by itself in time, and stdout is the account and nothing else
+    # Then it ends by itself, and stdout is the account and nothing else
     assert process.returncode == 0, process.said.read_text()
-    assert took_s < 70
     account = json.loads(out)
-    assert account["published"] > 300
+    assert brands.status_code == 200
+    assert account["published"] > 7_200 * 8 * 0.5
     assert account["not_delivered"] == 0
 
     # And nothing is unexplained, by the sum as well as by its word
     assert account["unexplained"] == 0
     assert account["counted"] + account["duplicates"] + account["rejected"] == account["published"]
-    assert account["rows"] == account["counted"] + account["duplicates"]
-    assert account["rejected"] > 0
+    assert account["archived"] == account["counted"] + account["duplicates"]
+    assert account["dead_letters"] >= account["rejected"] > 0
     assert account["differences"] == []
 
-    # And the picture was shown, the archive is kept, and nothing runs any more
+    # And the crisis was told, with a good signature, the rumour was not, and probes were seen
+    receipts = [json.loads(path.read_text()) for path in (kept / "receipts").iterdir()]
+    assert {json.loads(receipt["body"])["brand"] for receipt in receipts} == {CRISIS_BRAND}
+    assert (account["alerts_opened"], account["webhooks_delivered"]) == (1, len(receipts))
+    assert account["crisis_to_webhook_s"] > 0
+    assert account["windows_final"] > 110
+    assert account["visible"] > 0
+
+    # And the picture was shown, archive and report are kept, and nothing runs any more
     assert "Aerovanta" in process.said.read_text()
-    assert list((tmp_path / "kept/archive").glob("dt=*/hour=*/*.parquet"))
+    assert list((kept / "archive").glob("dt=*/hour=*/*.parquet"))
+    assert list((kept / "report").rglob("report.html"))
     assert len(pids(process)) == PROCESSES
     assert [pid for pid in pids(process) if runs(pid)] == []
 
 
 def test_ctrl_c_ends_it_in_order_with_an_account_and_without_a_trace(demo, tmp_path):
     # Given a demo without an end that shows its first numbers
-    process = demo("--json", "--rate", "50")
+    process = demo("--json", "--rate", "2")
     wait_until(lambda: "first numbers" in process.said.read_text(), "first numbers", process)
     assert [pid for pid in pids(process) if not runs(pid)] == []
 
     # When it hears one Ctrl-C
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=70)
+    out, _ = process.communicate(timeout=120)
 
-    # Then it accounts for all that was published, and neither a process nor a folder is left
+    # Then it accounts for all that was published, and nothing is left but the report
     assert process.returncode == 0, process.said.read_text()
     account = json.loads(out)
     assert account["published"] > 0
     assert account["unexplained"] == 0
     assert [pid for pid in pids(process) if runs(pid)] == []
-    assert list(tmp_path.glob("stream-worker-*")) == []
+    assert [path.suffix for path in tmp_path.glob("stream-worker-*")] == [".html"]
 
 
 def test_ctrl_c_before_the_first_numbers_ends_it_at_once(demo, tmp_path):
     # Given a demo that has begun, and shows nothing yet
-    process = demo("--json")
+    process = demo("--json", "--rate", "2")
     wait_until(lambda: len(pids(process)) == PROCESSES, "all processes are named", process)
 
     # When it hears Ctrl-C
@@ -153,7 +165,7 @@ def test_ctrl_c_before_the_first_numbers_ends_it_at_once(demo, tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties a child's life to its parent's")
 def test_kill_9_of_the_demo_takes_everything_with_it(demo):
     # Given a demo of which all has started
-    process = demo()
+    process = demo("--rate", "2")
     wait_until(lambda: len(pids(process)) == PROCESSES, "all processes are named", process)
     named = pids(process)
 
@@ -167,7 +179,7 @@ def test_kill_9_of_the_demo_takes_everything_with_it(demo):
 
 def test_a_worker_that_dies_ends_it_with_one_line_that_names_the_log(demo, tmp_path):
     # Given a demo that runs
-    process = demo()
+    process = demo("--rate", "2")
     wait_until(lambda: len(pids(process)) == PROCESSES, "all processes are named", process)
     said = process.said.read_text()
     worker = int(re.search(r"worker +pid (\d+)", said)[1])
