@@ -40,6 +40,7 @@ from stream_worker.wiring import open_archive_store
 
 TEXTS_SHOWN: Final = 12
 MOVERS_SHOWN: Final = 8
+OPEN: Final = "not complete: numbers may still change"
 PARQUET, CSV, HTML = "hours.parquet", "hours.csv", "report.html"
 
 Say = Callable[[str], None]
@@ -110,13 +111,15 @@ def _report(
     why_open = open_partitions(day, ends, *_sealed(live)) + [
         f"cannot be read: {one}" for one in counts.faults
     ]
+    if not counts.rows:
+        why_open.append("no row of this day is archived")
     marker = _mark(days, day, ends, counts, listing) if not why_open else days.marker(day)
     table = tables.hours_table(counts)
     same, before, hours_in_common = _against(table, _before(days, logs, day, out, say))
     account = _account(table, counts, listing)
     story = Story(
         day=day,
-        state="complete" if not why_open else "not complete: numbers may still change",
+        state="complete" if not why_open else OPEN,
         why_open=why_open,
         hours=tables.by_hour(table, pd.Timestamp(day.start_ms, unit="ms", tz="UTC")),
         table=table,

@@ -22,6 +22,8 @@ from stream_worker.core.sentiment import Z, coverage, negative_share, net_sentim
 
 MOVE_MENTIONS_MIN: Final = 30
 """With fewer scored mentions on a day a brand is no mover: too few to tell."""
+MOVE_MIN: Final = 0.03
+"""A share that moved by less is nothing to tell, however certain it is."""
 HOUR_SHARE_MIN: Final = 0.1
 _ALL: Final[list[str]] = list(MEASURES)
 _SUMS: Final = [*_ALL, "late", "duplicates"]
@@ -123,8 +125,8 @@ def in_common(table: pd.DataFrame, before: pd.DataFrame) -> tuple[pd.DataFrame, 
 def movers(today: pd.DataFrame, before: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the brands whose negative share moved most against the day before, and beyond its margin.
 
-    A move is told only where the two days' intervals do not overlap, and where both days have at least
-    `MOVE_MENTIONS_MIN` scored mentions.
+    A move is told only if it is `MOVE_MIN` at least, the two days' intervals do not overlap, and both days
+    have `MOVE_MENTIONS_MIN` scored mentions.
     """
     both = today.merge(before, on="brand", suffixes=("", "_before"))
     scored = both["n"] - both["unscored"], both["n_before"] - both["unscored_before"]
@@ -132,8 +134,8 @@ def movers(today: pd.DataFrame, before: pd.DataFrame, count: int) -> pd.DataFram
     apart = (both["negative_low"] > both["negative_high_before"]) | (
         both["negative_high"] < both["negative_low_before"]
     )
-    both = both[enough & apart].copy()
     both["moved"] = both["negative_share"] - both["negative_share_before"]
+    both = both[enough & apart & (both["moved"].abs() >= MOVE_MIN)]
     return both.reindex(both["moved"].abs().sort_values(ascending=False, kind="stable").index)[:count]
 
 

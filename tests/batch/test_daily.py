@@ -360,11 +360,13 @@ def test_a_day_is_told_against_the_day_before(full):
     assert full.file("report.html").read_text() == html
 
 
-def test_an_empty_day_is_reported_as_such(full):
+def test_an_empty_day_is_reported_as_such_and_not_marked(full):
     code, report, _ = full.daily("--date", "2025-11-01")
 
-    assert (code, report["rows"], report["counted"]) == (0, 0, 0)
+    assert (code, report["rows"], report["counted"], report["complete"]) == (0, 0, 0, False)
+    assert report["why_not_complete"][-1] == "no row of this day is archived"
     assert "No mention of this day is archived" in (full.out / "2025-11-01" / "report.html").read_text()
+    assert not (full.folder / "_days").exists()
 
 
 def test_today_is_reported_as_far_as_it_is(world):
