@@ -9,7 +9,7 @@ Rules:
 4. While an answer from Redis is awaited (`waits`), the loop brings no more records.
 5. Retention, an operator's skip and a lost or rolled back Redis all end in `_reconcile`: one way to begin.
 
-The steps of an assignment (numbers as in ARCHITECTURE.md):
+The steps of an assignment (numbers as in docs/guarantees.md):
     A1 find the chain   A2 first start: create the head   A3 read the cursor, create it where it is missing
     A4 close what the log has lost   A5 jump a cursor that lies below the log   A6 seek to the horizon
 The steps of a micro-batch:
