@@ -20,9 +20,11 @@ from stream_worker.api.live import Feed
 from stream_worker.api.picture import Picture
 from stream_worker.api.reading import Reader
 from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.observability.metrics import Metrics
 from stream_worker.settings import Settings
 from stream_worker.sinks.rolling.connection import address_of
 from stream_worker.units import in_ms
+from stream_worker.version import VERSION
 
 CONNECTIONS_SPARE: Final = 100
 """Connections beyond the live feeds; further ones are turned away."""
@@ -97,7 +99,16 @@ def _make(settings: Settings) -> tuple[Feed, Guard]:
     picture = Picture(reader, lateness_ms)
     feed = Feed(picture, settings.api.clients_max)
     hosts = names_for(settings.api.host, settings.api.hosts)
-    return feed, Guard(create_app(picture, feed), hosts, lambda _status, _seconds: None)
+    metrics = Metrics()
+    metrics.expose_process()
+    metrics.build_info.labels(VERSION).set(1)
+    metrics.api_live_clients.set_function(lambda: feed.clients)
+
+    def observe(status: int, seconds: float) -> None:
+        metrics.api_requests_total.labels(f"{status // 100}xx").inc()
+        metrics.api_request_seconds.observe(seconds)
+
+    return feed, Guard(create_app(picture, feed, metrics.registry), hosts, observe)
 
 
 class _Server(uvicorn.Server):

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 import structlog
 from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from prometheus_client import CollectorRegistry
 
 from stream_worker.api import problems
 from stream_worker.api.alerts import find_alert
@@ -17,6 +18,7 @@ from stream_worker.api.answers import Alert, Alerts, BrandDetail, Brands, Minute
 from stream_worker.api.files import file_answer, read_files
 from stream_worker.api.live import Client, Feed
 from stream_worker.api.picture import ROWS_MAX, Picture
+from stream_worker.api.probes import probes
 from stream_worker.api.problems import Refused
 from stream_worker.errors import StreamWorkerError
 
@@ -36,7 +38,7 @@ WindowOf = Annotated[Window, Query(alias="window", description="How many minutes
 BrandName = Annotated[str, Path(description="The brand, percent-encoded; a slash as %2F.")]
 
 
-def create_app(picture: Picture, feed: Feed) -> FastAPI:
+def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry) -> FastAPI:
     """Make the application. Its lifespan runs the feed and what works out the usual, and ends with them."""
 
     @asynccontextmanager
@@ -64,6 +66,7 @@ def create_app(picture: Picture, feed: Feed) -> FastAPI:
     problems.install(app)
     app.include_router(_questions(picture))
     app.include_router(_live(feed))
+    app.include_router(probes(picture, registry))
     app.include_router(_page())
     return app
 

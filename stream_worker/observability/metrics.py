@@ -43,6 +43,7 @@ class Metrics:
         self._about_time()
         self._about_the_archive()
         self._about_alerts()
+        self._about_the_api()
         self._about_the_process()
 
     def forget(self, partition: int) -> None:
@@ -187,6 +188,19 @@ class Metrics:
         )  # fmt: skip
         self.notifier_leads = self._make(
             Gauge, "notifier_leads", "0 or 1", "Whether this notifier is the one that works."
+        )
+
+    def _about_the_api(self) -> None:
+        self.api_requests_total = self._make(
+            Counter, "api_requests_total", "requests", "Answers of `serve` by status: 2xx, 3xx, 4xx, 5xx.",
+            "status",
+        )  # fmt: skip
+        self.api_request_seconds = self._make(
+            Histogram, "api_request_seconds", "seconds", "How long `serve` takes to begin an answer.",
+            buckets=STAGE_BUCKETS,
+        )  # fmt: skip
+        self.api_live_clients = self._make(
+            Gauge, "api_live_clients", "connections", "Live feeds that `serve` has open."
         )
 
     def _about_the_process(self) -> None:

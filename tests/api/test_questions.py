@@ -215,6 +215,17 @@ def test_a_name_of_this_machine_is_answered(api, host):
     assert api.ask("/api/v1/brands", Host=host).status == 200
 
 
+def test_probes_and_metrics_stand_beside_the_api(api):
+    assert api.ask("/livez").json == {"status": "alive"}
+    assert api.ask("/readyz").json == {"status": "ready"}
+    api.ask("/nothing")
+    said = api.ask("/metrics")
+
+    assert said.headers["content-type"].startswith("text/plain")
+    assert b'stream_worker_api_requests_total{status="4xx"}' in said.body
+    assert b"stream_worker_api_live_clients 0.0" in said.body
+
+
 def test_the_description_is_whole(api):
     described = api.ask("/api/v1/openapi.json").json
     addresses = {

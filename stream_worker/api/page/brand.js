@@ -62,7 +62,8 @@ async function refresh(minutes = false) {
   try {
     const window = known.window === '24h' ? '24h' : known.window;
     detail = await ask(`/api/v1${brandPath(brand)}?window=${window}`);
-    if (minutes && of.minutes.length) { await of.refresh(); drawCharts(); }
+    if (minutes && of.minutes.length) await of.refresh();
+    if (of.minutes.length && globalThis.uPlot) drawCharts();
     if (failed) trouble('');
     drawNumbers();
   } catch (error) { trouble(error.status === 404 ? null : `The newest numbers could not be loaded: ${error.message}.`); }

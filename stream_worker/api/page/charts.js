@@ -143,7 +143,9 @@ function splits(max) {
 export function netChart(element, of) {
   return chart(element, width => {
     const all = of(), { t, net, low, high, dots, usual } = all, hot = usual ? high.map((value, i) => value != null && value < usual.net_low * 100 && all.episodes.some(it => t[i] >= it.from && (it.to == null || t[i] <= it.to))) : [];
-    const first = hot.indexOf(true), only = (values, fits) => values.map((value, i) => fits(i) ? value : null);
+    let first = hot.indexOf(true);
+    while (first > 0 && high[first - 1] != null && high[first - 1] < usual.net_low * 100) first--;
+    const only = (values, fits) => values.map((value, i) => fits(i) ? value : null);
     const calm = i => first < 0 || i <= first, warm = i => first >= 0 && i >= first;
     const level = share => t.map(() => usual ? share * 100 : null);
     const edge = { stroke: css('--line-2'), width: 1, points: { show: false } };

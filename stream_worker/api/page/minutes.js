@@ -59,7 +59,7 @@ export function marks(alerts, first) {
     const from = ms(alert.opened) / 1000, to = alert.ended ? ms(alert.ended) / 1000 : null;
     if (to != null && to < first) continue;
     episodes.push({ from, to });
-    flags.push({ at: from, kind: 'n', text: 'Spike begins' });
+    flags.push({ at: from, kind: 'n', text: 'Alert opened' });
     for (const message of alert.messages) {
       const words = { escalated: 'Escalated', resolved: 'Ended', expired: 'Expired', withdrawn: 'Withdrawn' }[message.kind];
       if (words) flags.push({ at: ms(message.minute) / 1000, kind: 't', text: words });

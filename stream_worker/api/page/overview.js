@@ -146,7 +146,7 @@ function layOut() {
 // ---- what changes ----
 
 export function draw(brands) {
-  if (!known.freshness) return;
+  if (!known.freshness) return absent();
   if (brands.has('*')) {
     rows = new Map(); order = [];
     heads();
@@ -163,6 +163,13 @@ export function draw(brands) {
   say($('#rest'), rest);
   chips(all);
   rail();
+}
+
+// Nothing has come since the page was opened: say so, rather than show an empty table.
+function absent() {
+  if (known.state === 'loading') return;
+  say($('h1'), 'The numbers do not come.');
+  say($('#rest'), known.state === 'stale' ? 'Redis does not answer. They will be here as soon as it does.' : 'The server does not answer. They will be here as soon as it does.');
 }
 
 function frame() {

@@ -1,0 +1,74 @@
+"""Pictures of the page for the documentation: `make screenshots` (needs Chromium and chromedriver).
+
+The page is the real one, over a Redis that the real scripts filled with an invented town.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from stream_worker.embedded.redis import start_redis
+from tests.api.browser import browser
+from tests.api.conftest import served
+from tests.api.scene import Scene
+from tests.servers.choice import Absent
+
+IMAGES = Path(__file__).parents[2] / "docs/images"
+MINUTES = 300
+PICTURES = {
+    "overview-dark.png": ("/", {"scheme": "dark"}),
+    "overview-light.png": ("/", {"scheme": "light"}),
+    "brand-dark.png": ("/brands/Kestrel%20Coffee", {"scheme": "dark", "height": 1000}),
+    "overview-mobile.png": ("/", {"scheme": "dark", "width": 390, "height": 844, "mobile": True}),
+}
+READY = "return document.querySelectorAll('.brands .usual, .chart canvas').length > 1"
+
+
+def main():
+    """Fill, serve, look, write."""
+    redis = start_redis()
+    print(f"{MINUTES} minutes of an invented town …", file=sys.stderr)
+    scene = Scene(redis.address).play(MINUTES)
+    IMAGES.mkdir(exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        served(redis__url=redis.address) as api,
+        browser(folder=Path(folder), timezone="Europe/Berlin") as window,
+    ):
+        for name, (path, look) in PICTURES.items():
+            window.look(scale=2, **look)
+            scene.live()
+            window.open(f"http://127.0.0.1:{api.port}{path}")
+            for _ in range(60):
+                scene.live()
+                time.sleep(0.5)
+                if window.run(READY) and "Live" in window.text(".fresh"):
+                    break
+            for _ in range(5):  # what is worked out beside the requests is there as well
+                scene.live()
+                time.sleep(1)
+            window.screenshot(IMAGES / name)
+            shrink(IMAGES / name)
+            print(f"{IMAGES / name}: {(IMAGES / name).stat().st_size // 1024} KiB", file=sys.stderr)
+        said = window.console()
+        assert said == [], said
+    redis.close()
+
+
+def shrink(path):
+    """Write the picture with 256 colours: a page has few, and the file is a third."""
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(
+            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+        )
+    small.save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Absent as absent:
+        sys.exit(f"make screenshots: {absent}")
