@@ -41,8 +41,8 @@ CONSUMER_PROPERTIES: dict[str, Any] = {
 }
 """What the delivery protocol rests on."""
 
-QUEUES_KBYTES, QUEUE_KBYTES_MIN = 65_536, 512
-"""Records that wait to be taken: 64 MiB over all partitions of the topic, and at least 512 KiB of each."""
+QUEUES_KBYTES, QUEUE_KBYTES_MIN = 32_768, 512
+"""Records that wait to be taken: 32 MiB over all partitions of the topic, and at least 512 KiB of each."""
 
 OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}  # noqa: SLF001 - its public name
 
