@@ -221,13 +221,16 @@ class Delivery:
         return None if message is None else CreateLink(brand.key, link_of(message, chain.last + 1))
 
     def _without_the_store(self, brand: _Brand) -> Operation | None:
-        """Go on with what is known, once the store was away for long enough."""
+        """Go on with what is known, once the store was away for long enough.
+
+        A chain that somebody else may have gone on with is not known: then openings alone are told.
+        """
         view, since_ms = brand.view, brand.stuck_since_ms
         if view is None or not view.caught_up or since_ms is None:
             return None
         if self._now_ms - since_ms < STORE_AWAY_MS:
             return None
-        known = brand.chain or Chain()
+        known = Chain() if brand.chain is None or brand.must_read else brand.chain
         unlinked = _unlinked(brand, known)
         for message in unlinked:
             self._enqueue(brand, message, None)

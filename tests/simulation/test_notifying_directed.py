@@ -245,6 +245,24 @@ def test_what_was_paged_without_the_store_gets_its_link_even_if_redis_forgets_it
     it.calm()
 
 
+def test_without_the_store_nothing_is_told_from_a_chain_that_others_went_on_with(it):
+    # Given a notifier that stood still while another one told the end of an episode
+    it.spike((5, 10), (40, 80))
+    sleeper, other = it.notifier(), it.notifier()
+    it.run(sleeper, minutes=8)
+    it.run(other, minutes=30)
+    assert it.received()[-1] == f"{minute(5)}.resolved"
+    it.world.kill(other)
+
+    # When it wakes up and the store is away
+    it.away("store", minutes=20)
+    it.run(sleeper, minutes=20)
+
+    # Then the next episode is paged as its own
+    assert it.received()[3:5] == [f"{minute(40)}.opened", f"{minute(40)}.escalated"]
+    it.calm()
+
+
 def test_a_link_of_a_dead_notifier_is_found_and_sent(it):
     # Given a request for a link that was under way when its sender died, and Redis gone back since
     before = it.snapshot()
