@@ -69,9 +69,10 @@ def live(seed, profile=None):
 def main():
     asked = argparse.ArgumentParser(prog="python -m tests.simulation.notifying_histories")
     asked.add_argument("--histories", type=int, default=1_000, metavar="N", help="how many, one a seed")
+    asked.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
     asked.add_argument("--seed", type=int, help="live through this one history only")
     told = asked.parse_args()
-    seeds = [told.seed] if told.seed is not None else range(told.histories)
+    seeds = [told.seed] if told.seed is not None else range(told.first, told.first + told.histories)
     bites, wrong, begun_s = Counter(), [], time.monotonic()
     for seed in seeds:
         outcome = live(seed)
