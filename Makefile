@@ -10,7 +10,7 @@ CODE := stream_worker producers models tests bench
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format servers bench simulate mutants replay screenshots lock clean
+.PHONY: help setup demo test check format servers bench spikes simulate mutants replay screenshots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ bench: $(PROJECT) ## measure one worker beside a raw read of the same topic (ARG
 	@$(BIN)/python -m bench.throughput $(ARGS)
 
 CORES ?= 2
+spikes: $(PROJECT) ## measure the detector on simulated crises beside the rules people ship (ARGS="--brands 100")
+	@$(BIN)/python -m bench.spikes $(ARGS)
+
 HISTORIES ?= 1000
 simulate: $(PROJECT) ## run the step machines through hostile histories (HISTORIES=1000)
 	$(BIN)/python -m tests.simulation --histories $(HISTORIES) $(ARGS)

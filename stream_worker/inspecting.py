@@ -2,13 +2,14 @@
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from confluent_kafka.admin import AdminClient
 
 from models.registry import Description, describe
 from stream_worker import skipping
+from stream_worker.core.sensitivity import advice
 from stream_worker.errors import Misconfigured, StreamWorkerError
 from stream_worker.kafka_settings import client_properties
 from stream_worker.settings import Settings
@@ -31,7 +32,7 @@ def check(settings: Settings, *, connect: bool) -> list[Check]:
     """Check the model, and with `connect` every server, each with the time it took."""
     found: list[Check] = [_tried("model", lambda: f"loaded, version {load_model(settings)[1]}")]
     if not connect:
-        return found
+        return [*found, _tried("alerts", lambda: _each(settings))]
     kafka = settings.kafka
     topics: list[Topic] = []
 
@@ -43,7 +44,23 @@ def check(settings: Settings, *, connect: bool) -> list[Check]:
     topic = topics[0] if topics else Topic(kafka.topic, "00000000", 0, {})
     found.append(_tried("redis", lambda: open_rolling(settings, topic, "check").ping()))
     found.append(_tried("archive", lambda: open_archive(settings, topic).probe()))
+    if found[-2].ok:
+        found.append(
+            _tried("alerts", lambda: _told(settings, open_rolling(settings, topic, "check").brands()))
+        )
     return found
+
+
+def _each(settings: Settings) -> str:
+    return (
+        f"about {settings.alerts.sensitivity:g} false alerts per brand and week; --connect counts the brands"
+    )
+
+
+def _told(settings: Settings, brands: Iterable[str]) -> str:
+    """Say what all brands cost in attention together."""
+    sensitivities = [settings.alerts.of(brand) for brand in brands]
+    return advice(len(sensitivities), sensitivities)
 
 
 def read_dead_letters(settings: Settings, limit: int) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ import structlog
 
 from stream_worker import cli, inspecting, wiring
 from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
 PLANTED = "hunter2-planted"
@@ -181,7 +182,8 @@ def test_config_check_says_so_on_stderr(stream_worker):
 def test_config_schema_is_a_json_schema_with_every_group(stream_worker):
     schema = json.loads(stream_worker("config", "schema").out)
 
-    assert set(schema["properties"]) == {"kafka", "redis", "archive", "windows", "model", "http", "log"}
+    assert set(schema["properties"]) == set(Settings.model_fields)
+    assert {"kafka", "redis", "archive", "windows", "alerts", "model", "log"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False
 
 
