@@ -103,11 +103,11 @@ def wait_for(true, within_s=10.0):
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scene(redis_server):
-    """Forty minutes of the town up to now, below a prefix of this module's own."""
+    """Two hours of the town up to now, below a prefix of its own; tests add to it."""
     prefix = f"{{t{secrets.token_hex(6)}}}"
-    made = Scene(redis_server.url, prefix).play(130)
+    made = Scene(redis_server.url, prefix).play(115)
     made.prefix = prefix
     yield made
     with redis_server.client() as client:
@@ -116,7 +116,7 @@ def scene(redis_server):
     made.rolling._client.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def api(redis_server, scene):
     """The API over that scene, once it knows what is usual."""
     with served(redis__url=redis_server.url, redis__prefix=scene.prefix, api__clients_max="6") as client:

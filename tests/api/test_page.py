@@ -16,7 +16,7 @@ PAGE_BYTES_MAX = 150_000
 WITHIN_S = 10
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium(tmp_path_factory):
     try:
         find_programs()
@@ -28,7 +28,7 @@ def chromium(tmp_path_factory):
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def page(api, scene, chromium):
     """`page(path)` opens an address and waits until it is live."""
     chromium.address = f"http://127.0.0.1:{api.port}"
@@ -42,7 +42,8 @@ def page(api, scene, chromium):
         return chromium
 
     chromium.console()
-    return show
+    yield show
+    chromium.open("about:blank")  # its live feed takes a place
 
 
 def shows(chromium, query, text):
