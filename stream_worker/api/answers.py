@@ -52,7 +52,7 @@ class Numbers(BaseModel):
 
 
 class Usual(BaseModel):
-    """What is usual for the brand: its own windows of this length over the last 48 hours."""
+    """What is usual for the brand: its own windows of this length, one every five minutes, over 48 hours."""
 
     windows: int = Field(description="How many windows it rests on; those in an episode are left out.")
     mentions: float = Field(description="Median.")
@@ -85,7 +85,7 @@ class Brand(Answer, Numbers):
     )
     since: Time | None = Field(description="Start of the minute that the open episode began in.")
     alert: str | None = Field(description="Id of the open alert.")
-    usual: Usual | None = Field(description="Null until six windows are known.")
+    usual: Usual | None = Field(description="Null until twelve windows are known.")
     last_hour: Strip | None = Field(description="In changes of the live feed only its newest minutes.")
 
 

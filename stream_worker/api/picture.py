@@ -21,7 +21,16 @@ from stream_worker.api.answers import (
 from stream_worker.api.look import Head, Look
 from stream_worker.api.pipeline import FreshnessReader, fresh_fields, state_of_minute
 from stream_worker.api.reading import Reader
-from stream_worker.api.rows import STRIP_MINUTES, brand_row, most_unusual_first, numbers_of, strip_of
+from stream_worker.api.rows import (
+    STRIP_MINUTES,
+    Tally,
+    brand_row,
+    most_unusual_first,
+    numbers_of,
+    of_minutes,
+    of_view,
+    strip_of,
+)
 from stream_worker.api.usuals import Usuals
 from stream_worker.core.columns import HOUR_MS, MINUTE_MS
 from stream_worker.core.rolling import WINDOWS, ZEROS, Sums
@@ -59,23 +68,41 @@ class Picture:
         self, brands: Sequence[str], window: Window, look: Look, *, limit: int = ROWS_MAX,
         strip_minutes: int = STRIP_MINUTES,
     ) -> list[Brand]:  # fmt: skip
-        """Return the rows of brands in order, at most `limit`; one that was never drawn is left out."""
-        views = await self.reader.views(brands)
-        rows = most_unusual_first([self._row(brand, view, look, window) for brand, view in views.items()])
-        rows = rows[:limit]
-        self.usuals.ask(row.brand for row in reversed(rows))
-        if look.newest_ms is None or not rows:
-            return rows
-        end_ms = look.newest_ms + MINUTE_MS
-        first_ms = end_ms - strip_minutes * MINUTE_MS
-        minutes = await self.reader.minutes([row.brand for row in rows], first_ms, end_ms, look)
-        for row in rows:
-            row.last_hour = strip_of(minutes[row.brand], first_ms, end_ms)
-        return rows
+        """Return the rows of brands in order, at most `limit`.
 
-    def _row(self, brand: str, view: Mapping[str, str], look: Look, window: Window) -> Brand:
+        Up to an hour is added up from minutes, which a worker that is busy does not redraw; a day is the
+        rolling view, and one that was never drawn is left out of it.
+        """
+        if look.newest_ms is None:
+            return []
+        by_view = window == "24h"
+        if by_view or len(brands) > limit:
+            views = await self.reader.views(brands)
+            rough = [
+                self._row(brand, self._viewed(view, window), look, window) for brand, view in views.items()
+            ]
+            rows = most_unusual_first(rough)[:limit]
+            brands = [row.brand for row in rows]
+        self.usuals.ask(reversed(brands))
+        end_ms = look.newest_ms + MINUTE_MS
+        minutes = await self.reader.minutes(brands, end_ms - HOUR_MS, end_ms, look)
+        if not by_view:
+            heads = await self.reader.heads(look.newest_ms, end_ms)
+            model = heads[look.newest_ms].models or None if look.newest_ms in heads else None
+            rows = [
+                self._row(brand, of_minutes(minutes[brand], window, look, model), look, window)
+                for brand in brands
+            ]
+        for row in rows:
+            row.last_hour = strip_of(minutes[row.brand], end_ms - strip_minutes * MINUTE_MS, end_ms)
+        return most_unusual_first(rows)
+
+    def _row(self, brand: str, tally: Tally, look: Look, window: Window) -> Brand:
+        return brand_row(brand, tally, look, window, self.usuals.of(brand, window))
+
+    def _viewed(self, view: Mapping[str, str], window: Window) -> Tally:
         try:
-            return brand_row(brand, view, look, window, self.usuals.of(brand, window), None)
+            return of_view(view, window)
         except (ValueError, KeyError) as error:
             raise Unreadable(
                 f"Redis at {self.reader.address} holds a view that is not ours: see docs/redis.md"

@@ -18,6 +18,8 @@ from stream_worker.core.columns import MINUTE_MS
 
 CELLS: Final = 8
 SILENT_MS: Final = 30_000
+SLOWER_MS: Final = 5_000
+"""A partition this far behind the fastest is told as the slowest; less is the beat of proofs."""
 COVERAGE_S: Final = 5.0
 
 
@@ -55,7 +57,7 @@ class FreshnessReader:
         """Say how far each partition is. Raises Unavailable."""
         fresh = await self.freshness(look)
         known = [of.effective_ms for of in look.partitions if of.effective_ms is not None]
-        slowest_ms = min(known) if known and min(known) < max(known) else None
+        slowest_ms = min(known) if known and max(known) - min(known) >= SLOWER_MS else None
         partitions = [_partition(of, look, slowest_ms) for of in look.partitions]
         return Pipeline(
             **fresh_fields(look, fresh.model, fresh.coverage),

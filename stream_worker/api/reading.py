@@ -130,7 +130,8 @@ class Reader:
         found = await self._many(
             brands, lambda pipe, brand: pipe.hmget(raw(self._key(f"now:{brand}")), fields), 500
         )
-        return sum(int(of[0] or 0) for of in found), sum(int(of[1] or 0) for of in found)
+        with self._translated():
+            return sum(int(of[0] or 0) for of in found), sum(int(of[1] or 0) for of in found)
 
     async def hours(self, brand: str, hours_ms: Iterable[int]) -> dict[int, Sums]:
         """Read the minutes of whole hours as history has them: start → ten sums. For views, not for sums."""

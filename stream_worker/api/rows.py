@@ -1,7 +1,7 @@
 """Brands as rows: windows, what is usual, and the state in a word. Pure functions over what was read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from stream_worker.api.answers import Brand, State, Strip, Window, instant
 from stream_worker.api.answers import Usual as UsualAnswer
@@ -41,17 +41,32 @@ def numbers_of(sums: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def brand_row(
-    brand: str,
-    view: Mapping[str, str],
-    look: Look,
-    window: Window,
-    usual: Usual | None,
-    strip: Strip | None,
-) -> Brand:
-    """Make the row of a brand from its rolling view. Raises ValueError or KeyError when that is not ours."""
+class Tally(NamedTuple):
+    """Ten sums of a brand over a window that ends at `end_ms`, read at `as_of_ms`."""
+
+    sums: Sums
+    end_ms: int
+    as_of_ms: int
+    model: str | None
+
+
+def of_view(view: Mapping[str, str], window: Window) -> Tally:
+    """Read a window from the rolling view. Raises ValueError or KeyError when that is not ours."""
     sums = tuple(int(view[f"{window}:{measure}"]) for measure in MEASURES)
-    end_ms = int(view["newest"]) + MINUTE_MS
+    return Tally(sums, int(view["newest"]) + MINUTE_MS, int(view["as_of_ms"]), view.get("models") or None)
+
+
+def of_minutes(minutes: Mapping[int, Sums], window: Window, look: Look, model: str | None) -> Tally:
+    """Add the minutes of a window up; it ends with the newest minute."""
+    end_ms = (look.newest_ms or 0) + MINUTE_MS
+    first_ms = end_ms - WINDOWS[window] * MINUTE_MS
+    inside = [sums for start, sums in minutes.items() if first_ms <= start < end_ms]
+    return Tally(tuple(map(sum, zip(ZEROS, *inside, strict=True))), end_ms, look.now_ms, model)
+
+
+def brand_row(brand: str, tally: Tally, look: Look, window: Window, usual: Usual | None) -> Brand:
+    """Make the row of a brand."""
+    sums, end_ms = tally.sums, tally.end_ms
     episode = look.episodes.get(brand)
     is_open = episode is not None and episode.resolved_ms is None
     return Brand(
@@ -59,17 +74,17 @@ def brand_row(
         window=window,
         window_from=instant(end_ms - WINDOWS[window] * MINUTE_MS),
         window_to=instant(end_ms),
-        as_of=instant(int(view["as_of_ms"])),
+        as_of=instant(tally.as_of_ms),
         final=look.final_of(brand) >= end_ms,
         final_to=instant(max(0, look.final_of(brand))),
         revision=look.revision,
         coverage=_rounded(coverage(sums)),
-        model=view.get("models") or None,
+        model=tally.model,
         state="spike" if is_open else state_of(sums, usual),
         since=instant(episode.opened_ms) if is_open and episode is not None else None,
         alert=episode.id if is_open and episode is not None else None,
         usual=usual_answer(usual),
-        last_hour=strip,
+        last_hour=None,
         **numbers_of(sums),
     )
 

@@ -1,7 +1,7 @@
 """What is usual for a brand: the middle of its own windows of the last 48 hours.
 
 Rules:
-1. Windows of one length, end to end, ending before the window that is compared with them.
+1. Windows of one length that begin every five minutes and end before the one that is compared with them.
 2. A window that touches an episode teaches nothing: a crisis must not become usual while it lasts.
 3. Below `WINDOWS_MIN` windows there is no answer, rather than a guess.
 This is a view for readers. The detector that decides on alerts keeps a baseline of its own.
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_worker.core.columns import MINUTE_MS, Int64
 from stream_worker.core.deltas import MEASURES
@@ -20,7 +21,10 @@ from stream_worker.core.sentiment import MICRO
 BIN_MINUTES: Final = 5
 BINS: Final = 48 * 60 // BIN_MINUTES
 BIN_MS: Final = BIN_MINUTES * MINUTE_MS
-WINDOWS_MIN: Final = 6
+WINDOWS_MIN: Final = 12
+"""An hour of them, and the window that is compared."""
+KNOWN_MIN: Final = 0.8
+"""A window with fewer of its minutes known has a hole and is left out."""
 SCORED_MIN: Final = 5
 """A window with fewer scored mentions has no net sentiment worth comparing."""
 
@@ -65,11 +69,9 @@ def usual(
     the one to compare and is left out. None when too little is known.
     """
     width = window_minutes // BIN_MINUTES
-    count = BINS // width
-    cut = BINS - count * width
-    sums = bins[cut:].reshape(count, width, len(MEASURES)).sum(axis=1)[:-1]
-    whole = known[cut:].reshape(count, width).sum(axis=1)[:-1] == window_minutes
-    ends = end_ms - np.arange(count - 1, 0, -1) * window_minutes * MINUTE_MS
+    sums = sliding_window_view(bins, width, axis=0).sum(axis=-1)[:-width]
+    whole = sliding_window_view(known, width).sum(axis=-1)[:-width] >= KNOWN_MIN * window_minutes
+    ends = end_ms - np.arange(BINS - width, width - 1, -1) * BIN_MS
     for first, last in troubled:
         whole &= (ends <= first) | (ends - window_minutes * MINUTE_MS >= last)
     sums = sums[whole]

@@ -52,7 +52,7 @@ TOWN = {
         18, 0.27, 0.22, shape=lambda ago: {"rate": 46, "copies": 0.64} if ago < 19 else {}
     ),
     "Quillon Games": brand(
-        9, 0.13, 0.44, shape=lambda ago: {"rate": 50, "pos": 0.75, "neg": 0.05} if ago < 29 else {}
+        9, 0.13, 0.44, shape=lambda ago: {"rate": 50, "pos": 0.75, "neg": 0.05} if ago < 18 else {}
     ),
     "Petra Motors": brand(15, 0.24, 0.30),
     "Fennmark": brand(58, 0.23, 0.29),

@@ -95,7 +95,7 @@ def history(minutes, *, before=NOON, per_minute=None):
 def test_usual_is_the_middle_of_ones_own_windows():
     found = usual(*bins_of(history(48 * 60), NOON), NOON, 15)
 
-    assert found.windows == 191  # 192 of a quarter of an hour, less the one to compare
+    assert found.windows == 576 - 2 - 3  # one begins every five minutes; three would touch the one to compare
     assert found.mentions == 150
     assert found.net == found.low == found.high == pytest.approx(0.2)
     assert found.negative_share == pytest.approx(0.2)
@@ -103,10 +103,10 @@ def test_usual_is_the_middle_of_ones_own_windows():
 
 
 def test_too_little_history_is_no_usual():
-    enough = (WINDOWS_MIN + 1) * 15
+    enough = 15 + 15 + (WINDOWS_MIN - 1) * 5
 
     assert usual(*bins_of(history(enough), NOON), NOON, 15) is not None
-    assert usual(*bins_of(history(enough - 1), NOON), NOON, 15) is None
+    assert usual(*bins_of(history(enough - 5), NOON), NOON, 15) is None
     assert usual(*bins_of({}, NOON), NOON, 15) is None
 
 
@@ -119,7 +119,7 @@ def test_an_episode_does_not_become_usual():
 
     # Then without it usual is what was before
     episode = (NOON - 60 * MINUTE_MS, NOON)
-    assert usual(*bins, NOON, 15).low < -0.5
+    assert usual(*bins, NOON, 15).low < -0.5  # without that it would be usual by now
     assert usual(*bins, NOON, 15, [episode]).low == pytest.approx(0.2)
     assert usual(*bins, NOON, 15, [episode]).mentions == 150
 

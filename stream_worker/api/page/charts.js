@@ -124,7 +124,7 @@ function bars(plot, layers, { open, corrected }) {
       else { ctx.fillStyle = fill === 'hatch' ? hatch : fill; ctx.fillRect(x0, top, width, height); }
     }
     ctx.globalAlpha = 1;
-    if (corrected.has(at)) {
+    if (corrected.size * 3 < xs.length && corrected.has(at)) {  // where all are, rings say nothing
       ctx.beginPath(); ctx.arc(x0 + width / 2, plot.valToPos(sum, 'y', true) - 7 * d, 2.5 * d, 0, 7);
       ctx.lineWidth = 1.25 * d; ctx.strokeStyle = css('--text-2'); ctx.stroke();
     }

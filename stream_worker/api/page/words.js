@@ -44,7 +44,7 @@ export function sentence(rows) {
   if (low.length) return [`${names(low)} ${verb(low)} worth watching.`, [...rest, 'No alert is open.'].join(' ')];
   if (rest.length) return ['Nothing calls for you now.', rest.join(' ')];
   const known = rows.filter(row => row.usual?.net_low != null).length;
-  if (!known) return ['No alert is open.', 'What is usual is not known yet: that takes six windows of each brand.'];
+  if (!known) return ['No alert is open.', 'What is usual is not known yet: that takes an hour and a half.'];
   return ['All brands are as usual.', 'Nothing calls for you.'];
 }
 
