@@ -121,6 +121,8 @@ class Delivery:
             if link.n > chain.last:
                 chain.take(link)
                 self._enqueue(brand, link.message, link.n)
+        for message in brand.line.unlinked():  # sent without knowing the chain
+            brand.line.linked(message, chain.told.get((message.id, message.again_for)))
         brand.line.receipted(receipted)
         brand.must_read, brand.stuck_since_ms = False, None
         brand.read_for = brand.entries
@@ -196,7 +198,8 @@ class Delivery:
         chain = brand.chain
         fixed = set(brand.fixed.values())
         for message in _unlinked(brand, chain):
-            if message not in fixed:  # sent by this process, and forgotten by a Redis that went back
+            # Sent by this process, and forgotten by a Redis that went back.
+            if message not in fixed and not self._blind:
                 return CreateLink(brand.key, link_of(message, chain.last + 1))
         if (ready := brand.line.complete()) is not None:
             receipt = Receipt(id=ready.message.id, at_ms=self._now_ms, channels=ready.outcomes)

@@ -215,7 +215,7 @@ class Chain:
     last: int = 0  # n of the newest link
     alerts: list[Alert] = field(default_factory=list)
     missed: set[str] = field(default_factory=set)  # episodes that ended before anybody was told
-    told: set[tuple[str, str | None]] = field(default_factory=set)  # (id, again_for)
+    told: dict[tuple[str, str | None], int] = field(default_factory=dict)  # (id, again_for) -> n
 
     @property
     def latest(self) -> Alert | None:
@@ -234,7 +234,7 @@ class Chain:
 
     def add(self, message: Message) -> None:
         """Add what a link tells."""
-        self.told.add((message.id, message.again_for))
+        self.told.setdefault((message.id, message.again_for), self.last)
         if message.kind == "missed":
             self.missed.add(message.episode)
             return
@@ -256,7 +256,7 @@ class Chain:
             Alert(one.opened, one.opened_ms, set(one.episodes), set(one.ids), one.end, one.end_ms)
             for one in self.alerts
         ]
-        chain = Chain(self.last, alerts, set(self.missed), set(self.told))
+        chain = Chain(self.last, alerts, set(self.missed), dict(self.told))
         for message in messages:
             if (message.id, message.again_for) not in chain.told:
                 chain.add(message)

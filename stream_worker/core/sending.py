@@ -71,6 +71,11 @@ class Line:
         """Messages that are on their way without a link."""
         return [one.message for one in self.waiting if one.n is None]
 
+    def linked(self, message: Message, n: int | None) -> None:
+        """Say which link a message has; None: it has none yet."""
+        if (one := self.find(message)) is not None:
+            one.n = n
+
     def complete(self) -> Ready | None:
         """The first link that every channel has, or gave up."""
         for one in self.waiting:

@@ -263,6 +263,29 @@ def test_without_the_store_nothing_is_told_from_a_chain_that_others_went_on_with
     it.calm()
 
 
+def test_what_was_linked_and_is_told_again_without_the_store_is_done_when_it_is_back(it):
+    # Given a page that was linked and sent, and an entry that nobody could remove yet
+    it.spike((5, 60))
+    first, second = it.notifier(), it.notifier()
+    it.fail("remove", *["lost_request"] * 100)
+    it.run(first, minutes=7)
+    it.run(second, minutes=1)
+    assert it.chain() == it.received() == [f"{minute(5)}.opened"]
+    assert it.world.redis.outbox
+
+    # When the first one goes on without the store, and cannot know what the second one has done
+    it.world.kill(second)
+    it.world.planned.clear()
+    it.away("store", minutes=10)
+    it.run(first, minutes=9)
+    assert it.world.bites["message fixed"]
+
+    # Then nothing is left when the store is back, and the chain has it once
+    it.calm()
+    assert it.chain()[0] == f"{minute(5)}.opened"
+    assert it.chain().count(f"{minute(5)}.opened") == 1
+
+
 def test_a_link_of_a_dead_notifier_is_found_and_sent(it):
     # Given a request for a link that was under way when its sender died, and Redis gone back since
     before = it.snapshot()
