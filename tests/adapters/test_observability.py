@@ -155,7 +155,7 @@ def test_every_metric_is_described_and_has_a_bounded_set_of_labels():
         assert (metric.kind == "counter") == metric.name.endswith("_total"), metric.name
         assert set(metric.labels) <= {
             "outcome", "label", "reason", "kind", "why", "stage", "name", "version", "complete", "partition",
-                "channel",
+            "channel", "status",
         }  # fmt: skip
 
 
