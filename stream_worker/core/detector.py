@@ -106,7 +106,7 @@ STORM_SCORE: Final = 30.0
 HOLE_MINUTES: Final = 30
 HOLE_HALF_LIFE_MINUTES: Final = 30.0
 QUARTER_MS: Final = 15 * MINUTE_MS
-SCALE: Final = 1.22
+SCALE: Final = 1.18
 """From nats to the score of a brand with 3,000 voices a day, so that OPEN_AT is what it says."""
 SCALE_VOLUME: Final = 0.08  # less for ten times as many: a quiet brand has fewer chances a week to err
 
@@ -159,7 +159,7 @@ class Share:
         fast    S ← clip(S · fade + min(1, w · (1.1 N - V ln(1 + p' (e^1.1 - 1)))), 0, 14)   a jump
         slow    Z ← the same with 0.4 for 1.1, another margin, and 0.5 a minute at most      a slow burn
         counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 8), m = 3 and 10    many at once
-        score   1.22 · (s + min(max C, 0.95 s)) · min(1, n / 5.5), s = max(S, Z)
+        score   1.18 · (s + min(max C, 0.95 s)) · min(1, n / 5.5), s = max(S, Z)
 
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
     since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m

@@ -3,7 +3,7 @@
 Rules:
 1. quiet ──score ≥ open_at──► open ──┬─30 judged minutes in a row below the closing score──► resolved
                                      └─48 hours──────────────────────────────────────────► expired
-   The closing score is 3, or 0.42 of the highest score where that is more: two thresholds, so that a
+   The closing score is 3, or 0.4 of the highest score where that is more: two thresholds, so that a
    score that trembles about one of them tells nobody twice.
 2. An episode has exactly one `opened` and, once it is over, exactly one `resolved` or `expired`. Between
    them it has at most one `escalated`, when its score first reaches 20, and a `reminder` when six hours have
@@ -30,7 +30,7 @@ from stream_worker.errors import Unreadable
 FORMAT_VERSION = 1
 ESCALATE_AT: Final = 20.0
 CLOSE_BELOW: Final = 3.0
-CLOSE_BELOW_PEAK: Final = 0.42
+CLOSE_BELOW_PEAK: Final = 0.4
 CLOSE_AFTER_MINUTES: Final = 30
 COOL_DOWN_MS: Final = 60 * MINUTE_MS
 REOPEN_MS: Final = 6 * HOUR_MS

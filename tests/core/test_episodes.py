@@ -55,15 +55,15 @@ def test_the_score_that_opens_is_the_callers():
 
 
 def test_a_score_that_trembles_about_either_threshold_tells_nobody_twice():
-    # score   12  9 12  9 …  then  4 6 4 6 …  (never thirty in a row below 0.42 · 12 = 5.04)
+    # score   12  9 12  9 …  then  4 6 4 6 …  (never thirty in a row below 0.4 · 12 = 4.8)
     _, events = play([12, 9] * 50 + [4, 6] * 50)
 
     assert kinds(events) == [(0, "opened")]
 
 
 def test_a_high_spike_ends_at_a_part_of_its_height():
-    # score   30  12 x 30: below 0.42 · 30 = 12.6
-    _, events = play([30] + [12] * 30)
+    # score   30  11 x 30: below 0.4 · 30 = 12
+    _, events = play([30] + [11] * 30)
 
     assert kinds(events) == [(0, "opened"), (30, "resolved")]
 
