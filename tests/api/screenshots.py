@@ -36,7 +36,7 @@ def main():
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         served(redis__url=redis.address) as api,
-        browser(folder=Path(folder), timezone="Europe/Berlin") as window,
+        browser(folder=Path(folder)) as window,
     ):
         for name, (path, look) in PICTURES.items():
             window.look(scale=2, **look)
