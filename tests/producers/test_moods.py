@@ -70,8 +70,10 @@ def test_on_an_ordinary_day_each_brand_has_its_critics_and_its_friends(scorer):
             assert counts[POSITIVE] / counts.total() > 0.10
 
 
-@pytest.mark.parametrize("brand", ["Okelio", "Brambleton Coffee"])
-@pytest.mark.parametrize("kind", ["recall", "outage", "price"])
+@pytest.mark.parametrize(
+    ("brand", "kind"),
+    [("Okelio", "price"), ("Okelio", "outage"), ("Brambleton Coffee", "recall")],
+)
 def test_public_anger_pages(scorer, brand, kind):
     counted, _ = minutes(scorer, brand, crises=(crisis_of(brand, 0, np.inf, kind),))
 
