@@ -191,7 +191,6 @@ class Alert:
     opened: Message
     opened_ms: int
     episodes: set[str]  # its own, and those that adopted it
-    ids: set[str]  # of everything told of it
     end: str | None = None  # the kind of its end
     end_ms: int = 0  # start of the minute that ended it
 
@@ -242,19 +241,22 @@ class Chain:
         if alert is None:
             if message.kind != "opened":
                 return  # its opening is older than what was read of the chain
-            alert = Alert(message, opened_of(message.body), {message.episode}, set())
+            alert = Alert(message, opened_of(message.body), {message.episode})
+            alert.end, alert.end_ms = self._end_before(message.episode), alert.opened_ms
             self.alerts.append(alert)
-        alert.ids.add(message.id)
         if message.again_for is not None:
             alert.episodes.add(message.again_for)
         if message.kind in ENDS:
             alert.end, alert.end_ms = message.kind, minute_of(message.body)
 
+    def _end_before(self, episode: str) -> str | None:
+        """The end that stands before its opening: what was paged without the store is linked late."""
+        return next((kind for kind in ENDS if (f"{episode}.{kind}", None) in self.told), None)
+
     def with_messages(self, messages: Iterable[Message]) -> "Chain":
         """Return a chain as it will be when these have their links too."""
         alerts = [
-            Alert(one.opened, one.opened_ms, set(one.episodes), set(one.ids), one.end, one.end_ms)
-            for one in self.alerts
+            Alert(one.opened, one.opened_ms, set(one.episodes), one.end, one.end_ms) for one in self.alerts
         ]
         chain = Chain(self.last, alerts, set(self.missed), dict(self.told))
         for message in messages:

@@ -74,7 +74,7 @@ def next_message(chain: Chain, event: Event, events: Sequence[Event], view: View
         return None  # missed, or over for whoever was told
     if event.kind in ENDS or view.worth_a_page(event):
         told = _told_of(alert, event)
-        return None if told.id in alert.ids else told
+        return None if (told.id, None) in chain.told else told
     return None
 
 

@@ -174,6 +174,18 @@ def test_what_was_paged_without_the_store_is_an_alert_of_its_own_and_the_one_bef
     assert withdrawal(tell(chain, end), view(9, open_since=6)) is None
 
 
+def test_an_alert_whose_opening_is_linked_after_its_end_is_over():
+    # Given an end that was told while the store was away, and its opening, which got its link later
+    told_before = opened_chain(5)
+    end = told(told_before, event("resolved", 5, 40), view(40))
+
+    chain = tell(Chain(), end, told_before.latest.opened)
+
+    assert chain.latest.end == "resolved"
+    assert told(chain, event("resolved", 5, 41, score=2.0), view(41)) is None
+    assert withdrawal(chain, view(60)) is None
+
+
 def test_an_open_alert_of_a_quiet_brand_is_withdrawn_once_its_opening_is_closed():
     chain = opened_chain(5)
 

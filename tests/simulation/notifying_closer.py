@@ -28,6 +28,7 @@ class Closer:
         self.spikes = {brand: [] for brand in BRANDS}  # [start, end) in minutes since the beginning
         self._drawn = dict.fromkeys(BRANDS, 0)
         self.away = False
+        self._seen = {}
 
     def close(self, minutes_max):
         """Close the next minutes of every shard that has a brand."""
@@ -59,6 +60,11 @@ class Closer:
         """A spike as this life counts it."""
         if self.life == 0:
             return spike
+        if (brand, number, self.life) not in self._seen:
+            self._seen[brand, number, self.life] = self._see(brand, number, spike)
+        return self._seen[brand, number, self.life]
+
+    def _see(self, brand, number, spike):
         rng = Random(f"{brand} {number} {self.life}")
         draw, (start, end) = rng.random(), spike
         if draw < 0.25:

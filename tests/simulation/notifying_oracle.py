@@ -166,7 +166,9 @@ class Oracle:
                 over = ms(alert.end["minute"]) < ms(sent["opened"])
                 self.check(over, "paged what was told already", link["id"], alert.episode)
         if account.named(link["episode"]) is None:
-            account.alerts.append(Told(link["episode"], link["body"], {link["episode"]}, [link["id"]]))
+            ends = (x for x in account.links if x["episode"] == link["episode"] and x["kind"] in ENDS)
+            over = next((json.loads(x["body"]) for x in ends), None)  # paged without the store: linked late
+            account.alerts.append(Told(link["episode"], link["body"], {link["episode"]}, [link["id"]], over))
 
     def _follows(self, account, link, sent, closed_ms, is_open):
         alert, kind = account.named(link["episode"]), link["kind"]
