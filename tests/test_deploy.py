@@ -56,7 +56,8 @@ def test_the_settings_can_be_used(name, monkeypatch, tmp_path):
 
     settings = load(None).settings
 
-    assert settings.archive.secret_access_key.get_secret_value() in (ROOT / "deploy/local/s3.json").read_text()
+    known = (ROOT / "deploy/local/s3.json").read_text()
+    assert settings.archive.secret_access_key.get_secret_value() in known
     assert settings.http.host == "0.0.0.0"
 
 
@@ -66,5 +67,5 @@ def test_what_the_image_is_made_of_is_there_and_nothing_else_is_sent_to_the_engi
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert sources == allowed
     assert all((ROOT / source).exists() for source in sources)
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert set(packages["packages"]) < sources
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) < sources
