@@ -48,10 +48,11 @@ def test_the_settings_can_be_used(name, monkeypatch, tmp_path):
     service = SERVICES[name]
     for key, value in service["environment"].items():
         secret = value.removeprefix("/run/secrets/")
-        if secret != value:
+        if secret == value:
+            monkeypatch.setenv(key, value)
+        else:
             assert secret in service["secrets"]
-            value = str(ROOT / COMPOSE["secrets"][secret]["file"])
-        monkeypatch.setenv(key, value)
+            monkeypatch.setenv(key, str(ROOT / COMPOSE["secrets"][secret]["file"]))
     monkeypatch.chdir(tmp_path)
 
     settings = load(None).settings
