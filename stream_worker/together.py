@@ -3,7 +3,7 @@
 Rules:
 1. Each is the program that runs alone elsewhere, with the same settings but for the port of its probes.
 2. They live and die together: when one ends by itself the others are stopped, and its exit code is ours. What
-   watches this process starts all of them again, and nothing is lost.
+   watches this process starts all of them again, and nothing is lost. Without an exit code, killed, it is 1.
 3. They are stopped in the order of the data: worker, notifier, API. A second signal kills them.
 """
 
@@ -23,8 +23,8 @@ from stream_worker.configuration import CONFIG_ENV
 from stream_worker.embedded.children import leashed
 from stream_worker.settings import ENV_PREFIX, Settings
 
-PROGRAMS: Final = {"run": 0, "notify": 1, "serve": 2}
-"""Command -> how far its probes' port is from `http.port`."""
+PROGRAMS: Final = {"run": 0, "notify": 1, "serve": 0}
+"""Command -> how far its probes' port is from `http.port`; the API has its probes at its own port."""
 
 LOOK_EACH_S: Final = 0.2
 GRACE_S: Final = 20.0
@@ -46,7 +46,7 @@ def run_all(settings: Settings, config: Path | None) -> int:
         log.error("program ended", program=ended, exit_code=started[ended].returncode)
     for process in started.values():
         _end(process)
-    return 0 if ended is None else started[ended].returncode or 1
+    return 0 if ended is None else max(started[ended].returncode, 0) or 1  # below 0: killed by a signal
 
 
 def environment(settings: Settings, config: Path | None, name: str) -> dict[str, str]:
