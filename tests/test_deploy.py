@@ -9,8 +9,10 @@ import yaml
 from typer.main import get_command
 
 from producers.cli import app as producers_app
+from stream_worker.api.guard import names_for
 from stream_worker.cli import app
 from stream_worker.configuration import load
+from stream_worker.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -60,6 +62,21 @@ def test_the_settings_can_be_used(name, monkeypatch, tmp_path):
     known = (ROOT / "deploy/local/s3.json").read_text()
     assert settings.archive.secret_access_key.get_secret_value() in known
     assert settings.http.host == "0.0.0.0"
+
+
+def test_prometheus_asks_each_program_where_its_metrics_are():
+    (job,) = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())["scrape_configs"]
+    (replicas,), (one,) = job["dns_sd_configs"], job["static_configs"]
+    asked = dict.fromkeys(replicas["names"], replicas["port"])
+    asked |= {name: int(port) for name, _, port in (target.partition(":") for target in one["targets"])}
+
+    settings = Settings()
+
+    assert asked == dict.fromkeys(("worker", "notifier"), settings.http.port) | {"api": settings.api.port}
+    assert names_for("0.0.0.0", SERVICES["api"]["environment"]["STREAM_WORKER_API__HOSTS"]) > {
+        "api",
+        "127.0.0.1",
+    }
 
 
 def test_what_the_image_is_made_of_is_there_and_nothing_else_is_sent_to_the_engine():
