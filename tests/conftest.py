@@ -1,8 +1,10 @@
 """Fixtures for every test: the servers, one each a session, and private ones that a test may break."""
 
+import logging
 import secrets
 
 import pytest
+import structlog
 
 from tests.servers import kafka as kafka_places
 from tests.servers import redis as redis_places
@@ -40,6 +42,18 @@ def pytest_terminal_summary(terminalreporter, config):
     """Say which servers the tests ran against."""
     for what, server in config.stash[_STARTED].items():
         terminalreporter.write_line(f"servers: {what} = {server}")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were():
+    """A command that runs in a test sends logs to the streams of that test, which are closed after it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    structlog.reset_defaults()
+    if root.handlers is not handlers:
+        root.handlers = handlers
+        root.setLevel(level)
 
 
 def _shared(request, what, places):

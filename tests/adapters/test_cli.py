@@ -1,7 +1,6 @@
 """The command line: data on stdout, messages on stderr, one line per error, exit codes with a meaning."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import structlog
 
 from stream_worker import cli, inspecting, wiring
 from stream_worker.errors import Misconfigured, Unavailable
@@ -32,12 +30,6 @@ def clean_environment(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
-    yield
-    structlog.reset_defaults()
-    root.handlers, level = before
-    root.setLevel(level)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The embedded servers, as the demo and a laptop without servers use them."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -98,11 +99,10 @@ def test_the_embedded_archive_is_a_folder_with_a_url(tmp_path):
 @pytest.mark.parametrize("start", [start_kafka, start_redis])
 def test_a_server_listens_on_loopback_only(start):
     with start() as server:
-        inodes = {
-            link.removeprefix("socket:[").removesuffix("]")
-            for link in map(os.readlink, Path(f"/proc/{server.pid}/fd").iterdir())
-            if link.startswith("socket:")
-        }
+        inodes = set()
+        for entry in Path(f"/proc/{server.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+                inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
         rows = [
             line.split()
             for table in ("tcp", "tcp6")

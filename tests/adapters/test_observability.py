@@ -23,18 +23,13 @@ PLANTED = "hunter2-planted"
 @pytest.fixture
 def lines():
     """Configure logs of a format, and return what was written since."""
-    root = logging.getLogger()
-    before = (root.handlers, root.level)
     stream = io.StringIO()
 
     def start(log_format="json", level="info"):
         configure(log_format, level, stream)
         return lambda: stream.getvalue().splitlines()
 
-    yield start
-    structlog.reset_defaults()
-    root.handlers, level = before
-    root.setLevel(level)
+    return start
 
 
 class Clock:

@@ -12,7 +12,7 @@ from stream_worker.core.operations import Apply, Cursor
 from stream_worker.core.rolling import shard_of
 from stream_worker.errors import Misconfigured, Unreadable
 from stream_worker.sinks.rolling.redis import RedisRolling
-from stream_worker.sinks.rolling.scripts import NAMES
+from stream_worker.sinks.rolling.scripts import NAMES, OUTBOX_NAMES
 from tests.contracts.rolling.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute
 
 SCRIPTS = resources.files("stream_worker.sinks.rolling") / "scripts"
@@ -36,13 +36,14 @@ def test_the_scripts_know_the_measures_in_our_order():
     assert found[1].replace("'", "").split(", ") == list(MEASURES)
 
 
-def test_every_script_is_loaded_and_begins_with_the_one_line_of_the_clock():
-    prelude = SCRIPTS.joinpath("prelude.lua").read_text().splitlines()
+def test_every_script_is_loaded_and_only_preludes_ask_for_the_time():
+    preludes = {"prelude.lua", "outbox_prelude.lua"}
     files = {path.name for path in SCRIPTS.iterdir()}
 
-    assert "redis.call('TIME')" in prelude[0]
-    assert files == {"prelude.lua", *(f"{name}.lua" for name in NAMES)}
-    for name in files - {"prelude.lua"}:
+    for name in preludes:
+        assert "redis.call('TIME')" in SCRIPTS.joinpath(name).read_text().splitlines()[0]
+    assert files == preludes | {f"{name}.lua" for name in (*NAMES, *OUTBOX_NAMES)}
+    for name in files - preludes:
         assert "'TIME'" not in SCRIPTS.joinpath(name).read_text()
 
 
