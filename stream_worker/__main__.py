@@ -1,6 +1,12 @@
-"""`stream-worker`, also as `python -m stream_worker`: Ctrl-C is quiet even while the program is loaded."""
+"""`stream-worker`, also as `python -m stream_worker`: what must be right before the program is loaded.
 
+1. Ctrl-C is quiet, even in the moment that loading takes.
+2. A standard stream that the caller closed is the null device: else its number goes to a connection.
+"""
+
+import os
 import sys
+from pathlib import Path
 
 _INTERRUPTED = 130
 
@@ -8,7 +14,10 @@ _INTERRUPTED = 130
 def main() -> None:
     """Run the command line."""
     try:
-        from stream_worker import cli  # noqa: PLC0415  it takes a moment, in which Ctrl-C may come
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:
+                setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as the process
+        from stream_worker import cli  # noqa: PLC0415
 
         cli.main()
     except KeyboardInterrupt:
