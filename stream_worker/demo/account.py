@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from stream_worker.demo.picture import PREFIX
+from stream_worker.embedded.children import leashed
 from stream_worker.errors import Unavailable
 
 WAIT_S: Final = 30
@@ -58,15 +59,11 @@ class Account(NamedTuple):
         """The same for people."""
         found = [
             ("published", self.published, "confirmed by the broker"),
-            ("counted", self.counted, "in Redis, and the same in the archive counted again"),
-            ("duplicates", self.duplicates, "the same mention again: archived, not counted"),
+            ("counted", self.counted, "in Redis and, counted again, in the archive"),
+            ("duplicates", self.duplicates, "the same mention again: only archived"),
             ("rejected", self.rejected, f"cannot be used: {self.dead_letters:,} dead letters"),
-            ("unexplained", self.unexplained, "what is missing above, and what the audit finds different"),
-            (
-                "archived rows",
-                self.archived,
-                f"one for each that is counted or a duplicate; {self.late:,} came late",
-            ),
+            ("unexplained", self.unexplained, "missing above, or different to the audit"),
+            ("archived rows", self.archived, f"counted and duplicates; {self.late:,} came late"),
         ]
         if self.not_delivered:
             found.insert(1, ("not delivered", self.not_delivered, "not confirmed: on the topic or not"))
@@ -95,9 +92,9 @@ def ask(settings: Mapping[str, str], command: str, *options: str) -> dict[str, A
     others = {name: value for name, value in os.environ.items() if not name.startswith("STREAM_WORKER_")}
     try:
         done = subprocess.run(  # noqa: S603  our own program
-            [sys.executable, "-m", "stream_worker", command, "--json", *options],
+            leashed([sys.executable, "-m", "stream_worker", command, "--json", *options]),
             env={**others, "PYTHONPATH": str(_CODE), **settings}, capture_output=True, text=True, check=False,
-            timeout=_COMMAND_S,
+            timeout=_COMMAND_S, start_new_session=True,  # Ctrl-C reaches us only
         )  # fmt: skip
         return dict(json.loads(done.stdout))
     except subprocess.TimeoutExpired:

@@ -8,6 +8,7 @@ Rules:
 
 import base64
 import datetime as dt
+import os
 import secrets
 import shutil
 import signal
@@ -59,10 +60,11 @@ SETTLE_S: Final = 30.0
 def play(wanted: Wanted, keep: Path | None) -> tuple[Account, Story]:
     """Play it; what it writes is in `keep`, else in a folder that goes with it, all but the report.
 
-    Raises Unavailable: at once when a server is not installed, later when a part of it ends.
+    Raises Unavailable: at once when a server is not installed or no folder can be made, later when a part
+    of it ends.
     """
     require_servers()
-    folder = keep.resolve() if keep else Path(tempfile.mkdtemp(prefix="stream-worker-demo-"))
+    folder = _make_folder(keep)
     screen = Screen(Console(stderr=True))
     secret = f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
     stays = keep is not None
@@ -91,6 +93,20 @@ def play(wanted: Wanted, keep: Path | None) -> tuple[Account, Story]:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     return account, story
+
+
+def _make_folder(keep: Path | None) -> Path:
+    try:
+        if keep is None:
+            return Path(tempfile.mkdtemp(prefix="stream-worker-demo-"))
+        keep.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        where = "for temporary files" if keep is None else f"--keep {keep}"
+        raise Unavailable(
+            f"the demo cannot make its folder ({where}): {error.strerror or error}; name another one with"
+            f" {'TMPDIR' if keep is None else '--keep'}"
+        ) from None
+    return keep.resolve()
 
 
 def _perform(
@@ -124,13 +140,17 @@ def _perform(
 
 
 def _report(processes: Processes, folder: Path, keep: Path | None) -> Path:
-    """Have the daily batch report the day so far; returns the page, which outlives the demo."""
-    ask(processes.settings, "daily", "--date", "today", "--out", str(folder / "report"))
+    """Have the daily batch report the day of the crisis; returns the page, which outlives the demo."""
+    date = dt.datetime.fromtimestamp(processes.crisis_s, dt.UTC).date()  # today, unless midnight has passed
+    ask(processes.settings, "daily", "--date", str(date), "--out", str(folder / "report"))
     (page,) = (folder / "report").rglob("*.html")
     if keep:
         return page
-    lasting = Path(tempfile.gettempdir(), f"stream-worker-report-{page.parent.name}.html")
-    return Path(shutil.copyfile(page, lasting))
+    # A name that nobody can foresee: the folder for temporary files may be everybody's.
+    handle, lasting = tempfile.mkstemp(prefix=f"stream-worker-report-{date}-", suffix=".html")
+    with os.fdopen(handle, "wb") as copy:
+        copy.write(page.read_bytes())
+    return Path(lasting)
 
 
 class _Watch:
@@ -232,7 +252,9 @@ def _stop_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stop.set()
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup: it is to outlive its terminal
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, heard) for number in numbers}
     try:
         yield stop

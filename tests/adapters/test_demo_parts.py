@@ -1,8 +1,12 @@
-"""Parts of the demo by themselves: the receiver of webhooks, and the probes."""
+"""Parts of the demo by themselves: the folder, the receiver of webhooks, and the probes."""
 
 import datetime as dt
 import json
+import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -12,6 +16,7 @@ from standardwebhooks.webhooks import Webhook
 from stream_worker.demo.probes import NETWORK, Probes
 from stream_worker.demo.receiver import Receiver
 
+CHECKOUT = Path(__file__).parents[2]
 SECRET = "whsec_dGhpcyBpcyBhIHNlY3JldA=="
 BODY = json.dumps({"id": "1-20260716T1207.opened", "kind": "opened", "brand": "acme"})
 
@@ -76,3 +81,21 @@ def test_probes_wait_from_when_they_were_due_until_their_minute_counts_them(
     assert 3 <= visible.seen <= counted <= probes.published
     assert probes.unknown == 0
     assert 100 <= visible.p50_ms <= visible.p99_ms
+
+
+def test_a_folder_that_cannot_be_made_is_one_line_that_says_how_to_mend_it(tmp_path):
+    # Given a file where the folder is to be
+    (tmp_path / "file").write_text("")
+
+    # When the demo is asked to keep what it writes there
+    done = subprocess.run(
+        [sys.executable, "-m", "stream_worker", "demo", "--keep", str(tmp_path / "file" / "kept")],
+        cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    # Then nothing has begun
+    assert (done.returncode, done.stdout) == (69, "")
+    assert re.fullmatch(
+        r"stream-worker: the demo cannot make its folder \(--keep .*\): Not a directory; .* --keep\n",
+        done.stderr,
+    )
