@@ -5,6 +5,7 @@ It reads Redis and nothing else, so that it may be started before any worker, mo
 
 import asyncio
 import errno
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from stream_worker.api.live import Feed
 from stream_worker.api.picture import Picture
 from stream_worker.api.reading import Reader
 from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.observability.logs import Repeats
 from stream_worker.observability.metrics import Metrics
 from stream_worker.settings import Settings
 from stream_worker.sinks.rolling.connection import address_of
@@ -42,6 +44,7 @@ def serve(settings: Settings) -> int:
     """
     host = settings.api.host
     serving = Serving(settings)
+    _say_seldom()
     log.info("api opened", host=host, port=serving.port, page=f"http://{_shown(host)}:{serving.port}/")
     if not is_loopback(host):
         log.warning("api exposed", host=host)
@@ -61,6 +64,7 @@ class Serving:
         config = uvicorn.Config(
             application,
             log_config=None,
+            ws="none",
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -122,6 +126,12 @@ class _Server(uvicorn.Server):
         """Stop; a second Ctrl-C leaves at once."""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self._stop()
+
+
+def _say_seldom() -> None:
+    """Let the library say the same trouble once in a while: else any client could fill the log."""
+    repeats = Repeats()
+    logging.getLogger("uvicorn.error").addFilter(lambda it: repeats.kept_quiet(str(it.msg)) is not None)
 
 
 def _listen(host: str, port: int) -> socket.socket:
