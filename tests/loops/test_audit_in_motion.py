@@ -1,6 +1,7 @@
 """The audit of a system that moves: each part of Redis is compared below the cursors of its own instant."""
 
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from stream_worker.auditor.picture import Picture
 from stream_worker.auditor.rows import KINDS, Listed, RowsPass, _removed_days
 from stream_worker.core.audit.chains import Chain, Chunk
 from stream_worker.core.audit.differences import Findings
-from stream_worker.core.columns import DAY_MS, MINUTE_MS
+from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.core.fold import fold
 from stream_worker.core.layout import Limits, Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.operations import Apply
@@ -246,3 +247,38 @@ def test_days_of_which_nothing_is_left_were_removed_by_age():
     assert _removed_days(listed, there - {"10.0", "10.1"}) == set()  # its neighbour is there
     assert _removed_days(listed, there - {"10.0", "10.1", "11.0", "11.1"}) == {10, 11}
     assert _removed_days(listed, set()) == set()  # an empty store is no lifecycle rule
+
+
+def peak_of_an_audit(hours, rows=1_000):
+    """The most bytes that were held at a time while so many hours were audited, each of as many cells."""
+    state, start_ms, objects = MemoryState(), NOON_MS - hours * HOUR_MS, {}
+    rolling = MemoryRolling(LOG, lambda: NOON_MS, state, max_brands=rows)
+    rolling.create_cursor(0, 0, 0, start_ms)
+    archive, chain = ObjectArchive(MemoryStore(), LOG), Chain(LOG, 0, 0)
+    for at in range(0, hours * rows, rows):
+        hour_ms = start_ms + at // rows * HOUR_MS
+        step_ms = HOUR_MS // rows
+        values = [mention(brand=f"b{i}", event_time=hour_ms + i * step_ms, id=str(i)) for i in range(rows)]
+        made = part(*values, start=at, time_ms=hour_ms + HOUR_MS, limits=LIMITS)
+        delta = fold(made.columns, made.flags, made.scores, made.model, slice(0, rows))
+        assert rolling.apply([Apply(0, at, at + rows, 0, at + rows, delta)])[0].applied
+        plan = Plan(start=at, end=at + rows, watermark_start=0, watermark_end=0, limits=LIMITS)
+        written = archive.write_rows(0, plan, [made])
+        objects |= {it.name: archive.objects.read(it.name) for it in written}
+        outcomes = Outcomes(counted=rows)
+        chain.chunks.append(Chunk(plan, Manifest(objects=written, outcomes=outcomes, late=0, partial=False)))
+    findings = Findings()
+    tracemalloc.start()
+    picture = Picture(MemorySnapshots(state, [LOG.name], lambda: NOON_MS), [(LOG.name, 0)], findings)
+    picture.read(lambda *_: None)
+    RowsPass([chain], picture, findings, SCHEMA, objects.get).run(set(objects), lambda *_: None)
+    picture.close()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert told(findings) == []
+    assert [chunk.rows for chunk in chain.chunks] == [rows] * hours
+    return peak
+
+
+def test_more_hours_take_no_more_memory():
+    assert peak_of_an_audit(hours=6) < 1.2 * peak_of_an_audit(hours=2)
