@@ -2,7 +2,7 @@
 
 Rules:
 1. The order is Redis, ends of the chains, objects: what Redis had counted first is archived at the latest.
-2. Nothing is written to Redis, and to the store only the marker of a complete day, create-only.
+2. Nothing is written to Redis, and to the store only marker and profiles of a complete day, create-only.
 3. A report may be made again at any time: the same archive gives the same files but for the comparison with
    Redis, which forgets. Files are replaced whole.
 """
@@ -17,10 +17,12 @@ import pandas as pd
 import pyarrow as pa
 
 from stream_worker.batch import tables
+from stream_worker.batch.learning import Learner
 from stream_worker.batch.live import LiveDay
 from stream_worker.batch.page import Story, page
 from stream_worker.batch.parity import LOST, NOT_ARCHIVED, Parity
 from stream_worker.batch.recount import DayCounts, Progress, recount
+from stream_worker.core import profiles
 from stream_worker.core.days import (
     ChainEnd,
     Day,
@@ -30,6 +32,7 @@ from stream_worker.core.days import (
     marker_of,
     open_partitions,
 )
+from stream_worker.core.detector import Share
 from stream_worker.core.layout import Log
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.settings import Settings
@@ -105,7 +108,7 @@ def _report(
 ) -> Report:
     ends = days.ends(logs, day)
     listing = days.listing(day, ends)
-    counts = DayCounts(day)
+    counts = DayCounts(day, learner=Learner(Share(), days.profiles_before(day, Share())))
     parity = Parity(day, live.networks, live.brands, _spare(ends, listing, live)) if live else None
     recount(counts, listing, days.read, SCHEMA, live, parity, progress)
     why_open = open_partitions(day, ends, *_sealed(live)) + [
@@ -114,6 +117,8 @@ def _report(
     if not counts.rows:
         why_open.append("no row of this day is archived")
     marker = _mark(days, day, ends, counts, listing) if not why_open else days.marker(day)
+    if not why_open and counts.learner is not None:
+        days.write_profiles(day, profiles.encode(str(day), Share(), counts.learner.result()))
     table = tables.hours_table(counts)
     same, before, hours_in_common = _against(table, _before(days, logs, day, out, say))
     account = _account(table, counts, listing)

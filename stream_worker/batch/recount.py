@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
+from stream_worker.batch.learning import Learner
 from stream_worker.batch.live import HOURS, MINUTES, LiveDay, LivePart
 from stream_worker.batch.parity import NOT_IN_REDIS, UNREADABLE, Parity
 from stream_worker.batch.texts import RepeatedTexts
@@ -62,6 +63,7 @@ class DayCounts:
     duplicates: int = 0
     models: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    learner: Learner | None = None
 
 
 def recount(
@@ -87,6 +89,8 @@ def recount(
             hour.take(objects.popleft(), next(bodies), schema)
             progress(counts.rows, total)
         counts.hours[hour_ms] = hour.counted.cells(), hour.duplicates.cells()
+        if counts.learner is not None:
+            counts.learner.take(hour_ms, hour.minutes.cells(), counts.brands)
         if parity is not None and live is not None:
             hour.compare(live, parity)
 
@@ -109,6 +113,7 @@ class _Hour:
         self._hour_ms, self._counts, self._live = hour_ms, counts, live
         self.counted = Recount(by_minute=False, by_network=True)
         self.duplicates = Recount(by_minute=False, by_network=True)
+        self.minutes = Recount(by_minute=True, by_network=False)  # for the learner
         self._spoilt = spoilt
         self._models: list[set[str]] = [set() for _ in range(60)]
         self._above = np.zeros(60, np.int64)  # mentions above the cursor of Redis
@@ -142,6 +147,8 @@ class _Hour:
         counts.duplicates += int(np.count_nonzero(batch.duplicate))
         self.counted.add(rows, counted)
         self.duplicates.add(rows, batch.duplicate)
+        if counts.learner is not None:
+            self.minutes.add(rows, counted)
         if self._live is not None:
             self._take_live(self._live, one, batch, counted)
 

@@ -2,21 +2,20 @@
 
 Rules:
 1. A profile of a brand is what the detector knows after it was fed all its archived minutes, in order,
-   through the last minute of a day. It is made from that of the day before and the day's minutes.
+   through the last minute of a day. It is made from that of the day before and the day's minutes
+   (batch/learning.py).
 2. One object per day, `_profiles/<date>.json`, create-only like all of the archive: whoever writes it
    second finds the same. Older days can be removed once a newer one is there.
 3. It names the detector and its version; those of another one are worthless and are not read.
 4. A profile is only ever where a brand starts. Numbers that live in Redis go on without it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from stream_worker.core.detector import Detector
-from stream_worker.core.judge import observe
-from stream_worker.core.rolling import Sums
 from stream_worker.errors import Unreadable
 
 PREFIX: Final = "_profiles/"
@@ -38,21 +37,6 @@ _decoder = msgspec.json.Decoder(Profiles)
 def name_of(date: str) -> str:
     """Return the object's name for a day, YYYY-MM-DD."""
     return f"{PREFIX}{date}.json"
-
-
-def learn(detector: Detector[Any], before: str | None, minutes: Iterable[tuple[int, Sums]]) -> str:
-    """Feed a brand's minutes and return its numbers as text.
-
-    `before` are its numbers of the day before, None for a new brand. `minutes` are (start in ms, ten sums in
-    the order of MEASURES) in rising order, zeros included from the brand's first minute on; a minute that
-    is left out is a hole. Minutes that were fed already are passed over. Raises ValueError when `before` is
-    unreadable.
-    """
-    numbers = detector.start() if before is None else detector.decode(before)
-    for start_ms, sums in minutes:
-        if start_ms > numbers.minute_ms:
-            numbers, _ = detector.step(numbers, observe(numbers.minute_ms, start_ms, sums))
-    return detector.encode(numbers)
 
 
 def encode(date: str, detector: Detector[Any], brands: Mapping[str, str]) -> bytes:

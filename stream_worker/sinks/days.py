@@ -9,14 +9,16 @@ Rules:
 import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from obstore.store import ObjectStore
 
 from stream_worker.core.columns import HOUR_MS
 from stream_worker.core.days import ChainEnd, Day, DayListing, DayObject, Marker, marker_name
+from stream_worker.core.detector import Detector
 from stream_worker.core.layout import Log, Manifest, plans_prefix
+from stream_worker.core.profiles import PREFIX, decode, name_of
 from stream_worker.errors import Unreadable
 from stream_worker.sinks.archive import READS_AT_ONCE, ObjectArchive
 from stream_worker.sinks.objects import Objects
@@ -96,6 +98,16 @@ class StoredDays:
         """Read the marker of a day. Raises Unavailable, Unreadable."""
         body = self._objects.read(marker_name(day))
         return None if body is None else self._marker(day, body)
+
+    def profiles_before(self, day: Day, detector: Detector[Any]) -> dict[str, str]:
+        """Read the newest profiles of a day before this one. Raises Unavailable, Unreadable."""
+        names = [name for name in self._objects.names(PREFIX) if name < name_of(str(day))]
+        body = self._objects.read(max(names)) if names else None
+        return {} if body is None else decode(body, detector)
+
+    def write_profiles(self, day: Day, body: bytes) -> None:
+        """Create the profiles of a day; those that are there stay. Raises Unavailable."""
+        self._objects.create(name_of(str(day)), body)
 
     # ------------------------------------------------------------
 

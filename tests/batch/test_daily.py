@@ -11,7 +11,9 @@ import pytest
 from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.core.days import Day
 from stream_worker.core.deltas import MEASURES
+from stream_worker.core.detector import Share
 from stream_worker.core.operations import Apply
+from stream_worker.core.profiles import decode
 from tests.batch.world import DAY, FLOOR_MS, TEN, DayWorld, minute, public
 from tests.builders import score
 
@@ -119,6 +121,11 @@ def test_a_complete_day_is_marked_once_and_what_comes_later_is_said(full):
         },
     }
 
+    # And what the detector has learned by its end is kept for workers that begin without Redis
+    profiles = full.folder / "_profiles" / f"{DAY}.json"
+    learned = profiles.read_bytes()
+    assert decode(learned, Share()).keys() == {row[0] for row in recount(full)}
+
     # When a mention of that day comes after all
     full.feed({"id": "very late", "brand": "acme", "event_time": minute(3)})
     code, report, _ = full.daily()
@@ -126,7 +133,7 @@ def test_a_complete_day_is_marked_once_and_what_comes_later_is_said(full):
     # Then it is counted in both places, and the marker stays
     assert (code, report["unexplained"], report["rows"]) == (0, 0, 102)
     assert "1 rows came after the day was marked complete" in report["incomplete"]
-    assert marker.read_bytes() == first
+    assert (marker.read_bytes(), profiles.read_bytes()) == (first, learned)
 
 
 def test_the_same_archive_gives_the_same_files(full):
@@ -213,6 +220,7 @@ def test_a_day_is_open_while_a_partition_may_bring_more(world):
     )
     assert report["parity"]["reasons"].keys() == {"below the floor", "not closed yet"}
     assert not (world.folder / "_days").exists()
+    assert not (world.folder / "_profiles").exists()
     assert "numbers may still change" in world.file("report.html").read_text()
 
 

@@ -1,10 +1,14 @@
 """Profiles: fourteen archived days spare a brand its warm-up."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
+from stream_worker.batch.learning import Learner
 from stream_worker.core import profiles
-from stream_worker.core.columns import DAY_MS, MINUTE_MS
+from stream_worker.core.audit.cells import MINUTE_SHIFT, Cells, Names
+from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.core.detector import OPEN_AT, Observation, Share
 from stream_worker.errors import Unreadable
 
@@ -25,11 +29,23 @@ def a_day(number):
     ]
 
 
+def learn(before, minutes):
+    """Feed minutes as `daily` does, hour by hour."""
+    learner, names = Learner(DETECTOR, {} if before is None else {"acme": before}), Names()
+    code = names.add("acme")
+    for hour_ms, group in groupby(minutes, lambda minute: minute[0] - minute[0] % HOUR_MS):
+        some = [(start_ms, sums) for start_ms, sums in group if any(sums)]
+        keys = [((start_ms - hour_ms) // MINUTE_MS) << MINUTE_SHIFT | code for start_ms, _ in some]
+        sums = np.array([sums for _, sums in some], np.int64).reshape(-1, 10)
+        learner.take(hour_ms, Cells(np.array(keys, np.int64), sums, sums), names)
+    return learner.result()["acme"]
+
+
 @pytest.fixture(scope="module")
 def learned():
     text = None
     for number in range(DAYS):
-        text = profiles.learn(DETECTOR, text, a_day(number))
+        text = learn(text, a_day(number))
     return text
 
 
@@ -45,13 +61,13 @@ def minutes_until_it_opens(numbers):
 
 
 def test_day_by_day_is_the_same_as_all_days_at_once(learned):
-    once = profiles.learn(DETECTOR, None, [minute for number in range(DAYS) for minute in a_day(number)])
+    once = learn(None, [minute for number in range(DAYS) for minute in a_day(number)])
 
     assert once == learned
 
 
 def test_a_minute_that_was_fed_already_is_passed_over(learned):
-    assert profiles.learn(DETECTOR, learned, a_day(DAYS - 1)) == learned
+    assert learn(learned, a_day(DAYS - 1)) == learned
 
 
 def test_fourteen_archived_days_spare_the_warm_up(learned):
@@ -79,3 +95,44 @@ def test_the_object_of_a_day_names_its_detector_and_is_worthless_to_another(lear
 def test_an_object_that_is_no_profiles_is_named(learned):
     with pytest.raises(Unreadable, match="profiles of the archive"):
         profiles.decode(b"{}", DETECTOR)
+
+
+def test_quiet_minutes_are_zeros_and_half_an_hour_without_anybody_is_a_hole():
+    # minute  0       10      …      50
+    # acme    2 of 2   zeros            1 of 2      after a hole of 39 minutes, or with another brand in it
+    def numbers(other_at):
+        names, learner = Names(), Learner(DETECTOR, {})
+        seen = [(0, "acme", 2, 2), *((minute, "zeta", 1, 0) for minute in other_at), (50, "acme", 2, 1)]
+        keys = [minute << MINUTE_SHIFT | names.add(brand) for minute, brand, _, _ in seen]
+        sums = np.array([(n, neg, 0, 0, 0, 0, 0, 0, n, neg) for _, _, n, neg in seen], np.int64)
+        learner.take(FIRST_MS, Cells(np.array(keys, np.int64), sums, sums), names)
+        return DETECTOR.decode(learner.result()["acme"])
+
+    def plainly(fed):
+        numbers = DETECTOR.start()
+        for minute in fed:
+            voices, negative = {0: (2, 2), 50: (2, 1)}.get(minute, (0, 0))
+            gap = minute - 1 - (numbers.minute_ms - FIRST_MS) // MINUTE_MS if numbers.minute_ms >= 0 else 0
+            at_ms = FIRST_MS + minute * MINUTE_MS
+            numbers, _ = DETECTOR.step(
+                numbers, Observation(at_ms, voices, negative, voices, negative, True, gap)
+            )
+        return numbers
+
+    assert numbers(other_at=[]) == plainly([0, *range(50, 60)])
+    assert numbers(other_at=[10, 25]) == plainly(range(60))
+
+
+def test_numbers_that_are_unreadable_are_named():
+    with pytest.raises(Unreadable, match="_profiles"):
+        Learner(DETECTOR, {"acme": "no numbers"})
+
+
+def test_what_was_late_and_the_reserved_brand_teach_nothing():
+    names, learner = Names(), Learner(DETECTOR, {})
+    keys = np.array([names.add("acme"), 1 << MINUTE_SHIFT], np.int64)
+    sums = np.full((2, 10), 3, np.int64)
+
+    learner.take(FIRST_MS, Cells(keys, sums, np.array([[0] * 10, [3] * 10])), names)
+
+    assert learner.result() == {}

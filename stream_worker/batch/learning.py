@@ -1,0 +1,71 @@
+"""What the detector learns from a day of the archive, so that a worker with an empty Redis is not cold.
+
+Rules:
+1. Only what was on time counts, as when minutes are judged live. The reserved empty brand is left out.
+2. A brand has zeros from its first minute on. More than `HOLE_MINUTES` without a mention of any brand are a
+   hole for all: nobody was there to count.
+3. The day is fed once, in order, to what was known before it; a minute that was fed already is passed over.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from stream_worker.core.audit.cells import MINUTE_SHIFT, Cells, Names
+from stream_worker.core.columns import MINUTE_MS
+from stream_worker.core.detector import Detector
+from stream_worker.core.judge import observe
+from stream_worker.core.profiles import PREFIX
+from stream_worker.core.rolling import ZEROS, Sums
+from stream_worker.errors import Unreadable
+
+HOLE_MINUTES: Final = 30
+
+
+class Learner:
+    """The detector's numbers of each brand, fed hour by hour."""
+
+    def __init__(self, detector: Detector[Any], before: Mapping[str, str]) -> None:
+        """Start from the numbers before the day. Raises Unreadable."""
+        self._detector = detector
+        try:
+            self._numbers = {brand: detector.decode(text) for brand, text in before.items()}
+        except ValueError as error:
+            raise Unreadable(
+                f"the newest profiles of the archive are not readable ({error}); remove that object below "
+                f"{PREFIX} and report the day again"
+            ) from None
+        self._empty_ms: list[int] = []  # minutes without any mention, since the last one with some
+
+    def take(self, hour_ms: int, cells: Cells, brands: Names) -> None:
+        """Feed an hour; `cells` are by minute and brand, over networks."""
+        minutes: dict[int, dict[str, Sums]] = {}
+        for key, sums in zip(cells.keys.tolist(), cells.on_time.tolist(), strict=True):
+            brand = brands.name(key & ((1 << MINUTE_SHIFT) - 1))
+            if brand and sums[0]:
+                minutes.setdefault(key >> MINUTE_SHIFT, {})[brand] = tuple(sums)
+        for number in range(60):
+            start_ms = hour_ms + number * MINUTE_MS
+            if number in minutes:
+                self._feed_empty()
+                self._feed(start_ms, minutes[number])
+            else:
+                self._empty_ms.append(start_ms)
+
+    def result(self) -> dict[str, str]:
+        """Return brand -> numbers after the last hour."""
+        self._feed_empty()
+        return {brand: self._detector.encode(numbers) for brand, numbers in self._numbers.items()}
+
+    def _feed_empty(self) -> None:
+        if len(self._empty_ms) <= HOLE_MINUTES:
+            for start_ms in self._empty_ms:
+                self._feed(start_ms, {})
+        self._empty_ms = []
+
+    def _feed(self, start_ms: int, tallies: Mapping[str, Sums]) -> None:
+        for brand in tallies.keys() - self._numbers.keys():
+            self._numbers[brand] = self._detector.start()
+        for brand, numbers in self._numbers.items():
+            if start_ms > numbers.minute_ms:
+                seen = observe(numbers.minute_ms, start_ms, tallies.get(brand, ZEROS))
+                self._numbers[brand], _ = self._detector.step(numbers, seen)
