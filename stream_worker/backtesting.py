@@ -90,7 +90,7 @@ def in_words(result: Result, incidents: Sequence[Incident]) -> list[str]:
     brands, episodes = len(result.sensitivities), result.episodes
     rate = f"{len(episodes) / result.weeks:.2f} per brand and week"
     lines = [
-        f"{len(episodes)} episodes of {brands} brands in {result.weeks:.1f} brand-weeks: {rate}",
+        f"episodes: {len(episodes)}, of {brands} brands in {result.weeks:.1f} brand-weeks: {rate}",
         f"expected where nothing happens: {advice(brands, result.sensitivities.values())}",
     ]
     for by, told in result.told.items():
@@ -151,7 +151,8 @@ def plot(brand: str, series: Series, result: Result, path: Path) -> None:
 
 
 def _tables(objects: Objects) -> Iterator[pa.Table]:
-    for name in objects.names("dt="):
+    days = [folder for folder in objects.folders("") if folder.startswith("dt=")]
+    for name in (name for day in days for name in objects.names(day)):
         body = objects.read(name) if name.endswith(".parquet") else None
         if body is not None:
             yield pq.read_table(pa.BufferReader(body), columns=list(ARCHIVE_COLUMNS))

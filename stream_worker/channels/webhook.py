@@ -6,6 +6,8 @@ Rules:
    beside its status is not read, but for `Retry-After`.
 3. One attempt a call: when to try again is decided elsewhere (core/sending.py).
 4. Neither the address nor a secret stands in what is told of a failure.
+5. An attempt ends in time as a whole. The client's own time-outs are for each read, so a receiver that drips
+   its answer could hold it for ever; it is left alone in its thread, which ends with its connection.
 """
 
 import base64
@@ -13,9 +15,11 @@ import datetime as dt
 import ipaddress
 import socket
 import ssl
+import threading
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
 from functools import cache
+from queue import Empty, SimpleQueue
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,18 +55,34 @@ class Webhook:
         self._url, self._host, self._public_only = url, parts.hostname, public_only
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._signers = [_signer(secret) for secret in secrets]
-        self._client = httpx2.Client(
-            timeout=httpx2.Timeout(timeout_s),
-            follow_redirects=False,
-            verify=_trusted(),
-            headers={"user-agent": f"stream-worker/{VERSION}", "content-type": "application/json"},
-            limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
-        )
+        self._timeout_s = timeout_s
+        self._client = _client(timeout_s)
 
     def send(self, message: Message) -> Outcome:
         """Send once."""
         if self._public_only and (why := self._private_target()) is not None:
             return Outcome("failed", why)
+        answer: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+        client = self._client
+
+        def attempt() -> None:
+            try:
+                answer.put(self._post(client, message))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+                answer.put(error)
+
+        threading.Thread(target=attempt, name="webhook", daemon=True).start()
+        try:
+            outcome = answer.get(timeout=self._timeout_s)
+        except Empty:
+            self._client = _client(self._timeout_s)
+            client.close()
+            return Outcome("failed", f"no whole answer within {self._timeout_s:g} s")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def _post(self, client: httpx2.Client, message: Message) -> Outcome:
         now = dt.datetime.now(dt.UTC)
         headers = {
             "webhook-id": message.id,
@@ -70,9 +90,7 @@ class Webhook:
             "webhook-signature": " ".join(s.sign(message.id, now, message.body) for s in self._signers),
         }
         try:
-            with self._client.stream(
-                "POST", self._url, content=message.body.encode(), headers=headers
-            ) as response:
+            with client.stream("POST", self._url, content=message.body.encode(), headers=headers) as response:
                 return _outcome(response, now)
         except httpx2.HTTPError as error:
             return Outcome("failed", _cause(error))
@@ -91,6 +109,16 @@ class Webhook:
         if all(_mapped(address).is_global for address in addresses):
             return None
         return "the host leads to an address that is not public (notify.public_only)"
+
+
+def _client(timeout_s: float) -> httpx2.Client:
+    return httpx2.Client(
+        timeout=httpx2.Timeout(timeout_s),
+        follow_redirects=False,
+        verify=_trusted(),
+        headers={"user-agent": f"stream-worker/{VERSION}", "content-type": "application/json"},
+        limits=httpx2.Limits(max_connections=1, max_keepalive_connections=1),
+    )
 
 
 @cache
@@ -136,7 +164,7 @@ def _retry_after_s(text: str | None, now: dt.datetime) -> float | None:
         return float(text)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 

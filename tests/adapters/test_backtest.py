@@ -98,7 +98,7 @@ def test_the_text_tells_episodes_rates_other_sensitivities_and_what_was_found(pa
 
     assert answer.exit_code == 0
     assert "acme" in answer.stdout
-    assert "1 episodes of 1 brands" in answer.stdout
+    assert "episodes: 1, of 1 brands" in answer.stdout
     assert "at 0.1 for all:" in answer.stdout
     assert "1 of 2 incidents were found (50.0%)" in answer.stdout
     assert picture.read_text().startswith("<?xml")
@@ -205,3 +205,35 @@ def test_the_archive_is_counted_by_minute_with_zeros_and_holes():
     assert found["acme"] == [minutes, [2, 0, 1], [1, 0, 0], [1, 0, 1], [1, 0, 0]]
     assert found["b"] == [minutes[1:], [1, 0], [1, 0], [1, 0], [1, 0]]
     assert backtesting.backtest(count_archive([]), lambda _: 0.25).minutes == 0
+
+
+def test_the_archive_of_a_folder_is_replayed(past, tmp_path, monkeypatch):
+    # Given the mentions of the last minutes before the crisis and of its first hour, as rows by hour
+    rows = [row for row in past.to_pylist() if row["brand"] == "acme" and row["minute"] < FIRST + 1_560]
+    hours = {}
+    for row in rows:
+        hours.setdefault(row["minute"] // 60, []).append(row)
+    for hour, minutes in hours.items():
+        at = dt.datetime.fromtimestamp(hour * 3_600, dt.UTC)
+        told = [(row["minute"], n < row["negative"]) for row in minutes for n in range(row["mentions"])]
+        table = pa.table(
+            {
+                "brand": ["acme"] * len(told),
+                "event_time": pa.array([m * MINUTE_MS for m, _ in told], pa.timestamp("ms", "UTC")),
+                "label": pa.array([0 if negative else 1 for _, negative in told], pa.int8()),
+                "voice": [True] * len(told),
+                "duplicate": [False] * len(told),
+                "late": [False] * len(told),
+            }
+        )
+        folder = tmp_path / f"dt={at:%Y-%m-%d}" / f"hour={at:%H}"
+        folder.mkdir(parents=True)
+        pq.write_table(table, folder / "rows.parquet")
+    monkeypatch.setenv("STREAM_WORKER_ARCHIVE__URL", tmp_path.as_uri())
+
+    answer = run("--sensitivity", "0.25", "--json")
+
+    # Then its episode is found
+    (episode,) = json.loads(answer.stdout)
+    opened = dt.datetime.fromisoformat(episode["opened_at"]).timestamp() // 60 - FIRST
+    assert 1_500 <= opened < 1_560
