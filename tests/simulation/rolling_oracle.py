@@ -28,6 +28,7 @@ class Seen:
     cells: dict = field(default_factory=lambda: defaultdict(dict))  # minute -> (network, brand, late) -> sums
     models: dict = field(default_factory=lambda: defaultdict(set))
     first: dict = field(default_factory=dict)  # brand -> its first on-time minute
+    untold: set = field(default_factory=set)  # minutes that are in history only, and cannot be recounted
     expired: int = 0
     sealed: int | None = None
     marks: dict = field(default_factory=dict)  # minute -> mark of its seal
@@ -239,6 +240,8 @@ class RollingOracle:
         """Believe what is stored of a minute that cannot be recounted exactly any more."""
         cells = self.seen.cells[minute] = {}
         if minute not in self.state.minutes:
+            if minute < self.state.ctl.trimmed:
+                self.seen.untold.add(minute)
             return
         for name, value in self.state.minutes[minute].fields.items():
             measure, network, brand = (*name.split(":", 2), "", "")[:3]
