@@ -40,7 +40,9 @@ def demo(
     keep: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", callback=_new_folder, help="Keep archive and logs in this folder, a new one."
+            metavar="DIR",
+            callback=_new_folder,
+            help="Keep the log, the archive and receipts in this folder, a new one.",
         ),
     ] = None,
     browser: Annotated[

@@ -26,12 +26,14 @@ import redis
 from rich.console import Console
 
 from stream_worker.demo.account import WAIT_S, Account, account_of, ask, caught_up, passed
+from stream_worker.demo.dump import dump
 from stream_worker.demo.picture import PREFIX, read_rows, told
 from stream_worker.demo.probes import Probes
 from stream_worker.demo.processes import (
     BACKFILL,
     CRISIS_BRAND,
     CRISIS_MINUTES,
+    PARTITIONS,
     PROBE_BRAND,
     RUMOUR_BRAND,
     TOPIC,
@@ -76,6 +78,8 @@ def play(wanted: Wanted, keep: Path | None) -> tuple[Account, Story]:
         ):
             account, story = _perform(processes, wanted, screen, receiver, stop)
             report = _report(processes, folder, keep)
+            if keep is not None:
+                dump(client_properties(processes.kafka.address), TOPIC, PARTITIONS, folder / "log.jsonl")
         stays = stays or not account.agrees
         screen.say("all stopped; the account:")
         for line in (*account.lines(), *story.lines()):
@@ -89,7 +93,7 @@ def play(wanted: Wanted, keep: Path | None) -> tuple[Account, Story]:
         raise
     finally:
         if stays:
-            screen.say(f"archive, logs and receipts are kept in {folder}")
+            screen.say(f"the log, the archive, receipts and what programs said are kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
     return account, story

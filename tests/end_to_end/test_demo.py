@@ -119,6 +119,11 @@ def test_a_demo_tells_of_its_crisis_and_ends_with_every_record_in_one_place(demo
     assert account["windows_final"] > 110
     assert account["visible"] > 0
 
+    # And a stranger finds every record of the log again
+    log = [json.loads(line) for line in (kept / "log.jsonl").read_text().splitlines()]
+    assert len({(record["partition"], record["offset"]) for record in log}) == account["published"]
+    assert sum(record["value"] is None or not isinstance(record["value"], str) for record in log) < 100
+
     # And the picture was shown, archive and report are kept, and nothing runs any more
     assert "Aerovanta" in process.said.read_text()
     assert list((kept / "archive").glob("dt=*/hour=*/*.parquet"))

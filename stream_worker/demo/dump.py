@@ -1,0 +1,61 @@
+"""A dump of the topic, so that a stranger can recount the demo from what was on the log and nothing else.
+
+One JSON object a line: `partition`, `offset`, `record_time_ms`, `key` and `value` (null for none). Bytes that
+are no UTF-8 stand as `{"base64": …}`.
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from stream_worker.errors import Unavailable
+
+BATCH: Final = 5_000
+WAIT_S: Final = 10.0
+
+
+def dump(client: dict[str, Any], topic: str, partitions: int, path: Path) -> int:
+    """Write all records of a topic, partition by partition; returns how many. Raises Unavailable."""
+    properties = {"enable.auto.commit": False, "enable.partition.eof": True, "fetch.queue.backoff.ms": 5}
+    consumer = Consumer({**client, "group.id": "dump", **properties})
+    records = 0
+    try:
+        with path.open("w", encoding="utf-8") as lines:
+            for partition in range(partitions):
+                consumer.assign([TopicPartition(topic, partition, 0)])
+                records += _dump_partition(consumer, partition, lines)
+    finally:
+        consumer.close()
+    return records
+
+
+def _dump_partition(consumer: Consumer, partition: int, lines: Any) -> int:
+    records = 0
+    while messages := consumer.consume(BATCH, WAIT_S):
+        for message in messages:
+            error = message.error()
+            if error is None:
+                told = {
+                    "partition": partition,
+                    "offset": message.offset(),
+                    "record_time_ms": message.timestamp()[1],
+                    "key": _readable(message.key()),
+                    "value": _readable(message.value()),
+                }
+                lines.write(json.dumps(told, ensure_ascii=False) + "\n")
+                records += 1
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public constant
+                return records
+    raise Unavailable(f"partition {partition} did not come to its end: the demo's log was not dumped whole")
+
+
+def _readable(data: bytes | str | None) -> Any:
+    if data is None or isinstance(data, str):
+        return data
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
