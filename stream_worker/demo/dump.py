@@ -6,6 +6,7 @@ are no UTF-8 stand as `{"base64": …}`.
 
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +15,9 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from stream_worker.errors import Unavailable
 
 BATCH: Final = 5_000
+POLL_S: Final = 0.2
 WAIT_S: Final = 10.0
+"""So long at most without a record."""
 
 
 def dump(client: dict[str, Any], topic: str, partitions: int, path: Path) -> int:
@@ -33,9 +36,10 @@ def dump(client: dict[str, Any], topic: str, partitions: int, path: Path) -> int
 
 
 def _dump_partition(consumer: Consumer, partition: int, lines: Any) -> int:
-    records = 0
-    while messages := consumer.consume(BATCH, WAIT_S):
-        for message in messages:
+    records, give_up_s = 0, time.monotonic() + WAIT_S
+    while time.monotonic() < give_up_s:
+        for message in consumer.consume(BATCH, POLL_S):  # waits for a full batch, or as long as this
+            give_up_s = time.monotonic() + WAIT_S
             error = message.error()
             if error is None:
                 told = {
