@@ -1,13 +1,19 @@
 """`stream-worker audit`: where every offset went, and whether everything agrees."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_worker.commands.options import Config, load_settings, print_json, print_table, say
+from stream_worker.commands.options import (
+    Config,
+    load_settings,
+    print_json,
+    print_table,
+    printable,
+    progress_bar,
+    say,
+)
 from stream_worker.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ def audit(
     from stream_worker.auditing import audit as run  # noqa: PLC0415
     from stream_worker.core.audit.report import Wanted  # noqa: PLC0415
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         report = run(settings, Wanted(partition, start, end, wanted_wait_s), say, progress)
     if as_json:
         print_json(report.as_object())
@@ -71,7 +77,7 @@ def _show(report: "Report") -> None:
     for line in report.findings.notes:
         typer.echo(f"note: {line}")
     for difference in report.findings.differences[:SHOWN_MAX]:
-        typer.echo(_printable(f"DIFFERENCE  {difference}"))
+        typer.echo(printable(f"DIFFERENCE  {difference}"))
     if report.clean:
         took = format_duration(dt.timedelta(seconds=round(report.took_s)))
         typer.echo(f"clean: every offset is in its one place ({report.totals()['rows']} rows, {took})")
@@ -80,22 +86,3 @@ def _show(report: "Report") -> None:
         typer.echo(
             f"NOT clean: {report.findings.count} differences, the first {shown} above; docs/operations.md"
         )
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, at a terminal only."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _what, _done, _total: None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -1,14 +1,13 @@
 """`stream-worker daily`: a day of the archive, counted again, compared with live, and told."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stream_worker.commands.options import Config, load_settings, print_json, say
+from stream_worker.commands.options import Config, load_settings, print_json, printable, progress_bar, say
 
 if TYPE_CHECKING:
     from stream_worker.reporting import Report
@@ -57,8 +56,8 @@ def daily(
     settings = load_settings(config).settings
     from stream_worker.reporting import daily as run  # noqa: PLC0415
 
-    with _progress() as progress:
-        report = run(settings, date, out, say, progress, compare_live=compare)
+    with progress_bar() as progress:
+        report = run(settings, date, out, say, partial(progress, "rows"), compare_live=compare)
     if as_json:
         print_json(report.as_object())
     else:
@@ -71,14 +70,14 @@ def _show(report: "Report") -> None:
     state = "complete" if report.complete else "NOT complete, numbers may still change"
     typer.echo(f"{report.day}: {state}")
     for line in report.why_open[:SHOWN_MAX]:
-        typer.echo(_printable(f"  {line}"))
+        typer.echo(printable(f"  {line}"))
     account = report.account
     typer.echo(
         f"{account['counted']:,} mentions of {account['brands']:,} brands, {account['late']:,} of them late;"
         f" {account['duplicates']:,} duplicates beside them; {account['objects']:,} objects"
     )
     for line in report.incomplete + report.faults[:SHOWN_MAX]:
-        typer.echo(_printable(f"note: {line}"))
+        typer.echo(printable(f"note: {line}"))
     if report.parity is None:
         typer.echo("not compared with live")
     else:
@@ -94,23 +93,4 @@ def _show_parity(report: "Report") -> None:
     for reason, one in found["reasons"].items():
         typer.echo(f"  {reason}: {one['minutes']:,} minutes, {one['mentions']:,} mentions")
     for line in report.differences[:SHOWN_MAX]:
-        typer.echo(_printable(f"DIFFERENCE  {line}"))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, at a terminal only."""
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda _done, _total: None
-        return
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("rows", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        typer.echo(printable(f"DIFFERENCE  {line}"))

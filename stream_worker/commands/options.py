@@ -5,7 +5,8 @@ What a command needs is imported inside it, so that `--help` and completion are 
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,5 +62,24 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()  # as it is written in a file
-    # A line end or an escape in somebody's data must not draw on the terminal.
-    return "" if value is None else "".join(c if c.isprintable() else "?" for c in str(value))
+    return "" if value is None else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """The same text; a line end or an escape in somebody's data must not draw on the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on stderr, at a terminal only; tell it what is done, and how much of how much."""
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import Progress  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _what, _done, _total: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -47,6 +47,8 @@ def main():
                 time.sleep(0.5)
                 if window.run(READY) and "Live" in window.text(".fresh"):
                     break
+            else:
+                raise SystemExit(f"{path} was not ready within 30 s: {window.text('body')[:200]!r}")
             for _ in range(5):  # what is worked out beside the requests is there as well
                 scene.live()
                 time.sleep(1)

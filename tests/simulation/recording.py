@@ -107,7 +107,7 @@ def plain(value):
 def _plain_array(value):
     if isinstance(value, np.ndarray):
         return value.tolist()
-    raise NotImplementedError(type(value))
+    raise NotImplementedError(type(value))  # what msgspec asks of a hook that does not know a type
 
 
 class Recorder:
