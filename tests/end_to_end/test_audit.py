@@ -249,7 +249,7 @@ BY_HAND = {
         lambda s: "brand '' (all that Redis has not admitted)",
     ),
     "a foreign object": (
-        lambda s: foreign(rows(s), rows(s).name.replace(".parquet", "9.parquet").replace("-0", "-", 1)),
+        lambda s: foreign(rows(s), re.sub(r"-0(\d+)\.parquet$", r"-\g<1>9.parquet", rows(s).name)),
         "object",
         lambda s: "9.parquet",
     ),
