@@ -13,6 +13,8 @@ import msgspec
 import typer
 
 from models import registry
+from models.behaviour import suite
+from models.behaviour.run import Behaviour, behave
 from models.errors import ModelError
 from models.evaluate import Quality, evaluate
 from models.scorers.scores import CLASSES
@@ -69,6 +71,24 @@ def evaluate_command(
         typer.echo(_table(scorer.version, quality))
 
 
+@app.command("behave")
+def behave_command(
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, or a path that ends with .joblib.")
+    ] = registry.SHIPPED,
+    pin: Annotated[str | None, typer.Option(help="sha256 of a model given by its path.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Ask the suite of behaviour (negation, emoji, hashtags ...): the share that is right by group."""
+    scorer = registry.load(registry.named(model), pin)
+    groups = behave(scorer, suite.load())
+    if as_json:
+        answer = {"model": scorer.version, "groups": groups}
+        typer.echo(msgspec.json.encode(answer).decode())
+    else:
+        typer.echo(_groups(scorer.version, groups))
+
+
 def main() -> None:
     """Run, and turn every error of ours into one line on stderr and its exit code."""
     try:
@@ -88,6 +108,17 @@ def main() -> None:
 
 def _say(line: str) -> None:
     typer.echo(f"models: {line}", err=True)
+
+
+def _groups(version: str, groups: dict[str, Behaviour]) -> str:
+    lines = [
+        f"{'model':<36}{version}",
+        f"{'group':<36}{'cases':>6}{'right':>8}{'wanted':>8}{'uncertain':>11}",
+    ]
+    for name, group in groups.items():
+        wanted = "" if group.target is None else f"{group.target:.2f}"
+        lines.append(f"{name:<36}{group.cases:>6}{group.right:>8.3f}{wanted:>8}{group.uncertain:>11.3f}")
+    return "\n".join(lines)
 
 
 def _table(version: str, quality: Quality) -> str:
