@@ -95,6 +95,11 @@ def key(text: str) -> str:
     return " ".join(_WORD.findall(bare)) or bare.strip()
 
 
+def clean(text: str) -> str:
+    """Return a text as a model may read it in training: without links and @names."""
+    return _LINK_OR_NAME.sub(" ", text)
+
+
 def drop_known(data: Labelled, known: Iterable[str]) -> Labelled:
     """Clean training texts: no links, no @names, nothing whose key is known, each key once.
 
@@ -110,7 +115,7 @@ def drop_known(data: Labelled, known: Iterable[str]) -> Labelled:
         if one not in used and len(labels_of[one]) == 1:
             kept.append(row)
         used.add(one)
-    return Labelled([_LINK_OR_NAME.sub(" ", data.texts[row]) for row in kept], data.labels[kept])
+    return Labelled([clean(data.texts[row]) for row in kept], data.labels[kept])
 
 
 def join(parts: Sequence[Labelled]) -> Labelled:
