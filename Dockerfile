@@ -7,12 +7,12 @@ ENV PATH=/opt/stream-worker/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CAC
 WORKDIR /src
 COPY requirements/run.txt requirements/
 RUN pip install --only-binary :all: --require-hashes -r requirements/run.txt
-COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
+COPY pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md ./
 COPY config config
 COPY models models
 COPY producers producers
 COPY stream_worker stream_worker
-RUN pip install --no-deps --no-build-isolation .
+RUN pip install --no-deps --no-build-isolation . && pip uninstall --yes hatchling ziglang
 
 FROM python:3.13-slim
 COPY --from=build /opt/stream-worker /opt/stream-worker

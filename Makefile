@@ -7,6 +7,7 @@ PACKAGES := $(VENV)/.packages-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .servers/kafka/libs
 CODE := stream_worker producers models tests bench
+KERNEL := $(wildcard models/kernel/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -62,6 +63,7 @@ lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
 	$(COMPILE) --group build --constraints requirements/dev.txt -o requirements/run.txt
 
 clean: ## remove .venv, .servers, caches and builds
+	rm -f models/kernel/kernel.so models/kernel/kernel.dylib models/kernel/kernel.dll
 	rm -rf $(VENV) .servers .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -86,7 +88,7 @@ $(PACKAGES): requirements/dev.txt
 	@$(INSTALL) --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(PROJECT): $(PACKAGES) pyproject.toml
+$(PROJECT): $(PACKAGES) pyproject.toml hatch_build.py $(KERNEL)
 	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 

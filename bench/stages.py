@@ -12,11 +12,12 @@ from typing import Any
 
 import xxhash
 
+from models.kernel.keys import native_keys
 from stream_worker.core.columns import Flags, Records, Scores
 from stream_worker.core.decode import decode
 from stream_worker.core.fold import fold
 from stream_worker.core.gather import pack
-from stream_worker.core.horizon import Horizon
+from stream_worker.core.horizon import Horizon, plain_keys
 from stream_worker.core.layout import Limits
 from stream_worker.core.operations import Part
 from stream_worker.core.watermark import late, watermarks_ms
@@ -27,8 +28,9 @@ from stream_worker.wiring import load_model
 
 def measure(batches: list[tuple[int, Records]], score: Callable[[list[str]], Scores]) -> dict[str, float]:
     """CPU seconds per mention of each stage, over (partition, records) in the order of the polls."""
+    keys = native_keys(plain_keys(xxhash.xxh64_intdigest))
     limits, spent_s, parts = Limits(), defaultdict(float), defaultdict(list)
-    horizons = defaultdict(lambda: Horizon(limits.horizon_offsets, limits.horizon_ms, xxhash.xxh64_intdigest))
+    horizons = defaultdict(lambda: Horizon(limits.horizon_offsets, limits.horizon_ms, keys))
     watermark_ms: dict[int, int] = defaultdict(int)
 
     def timed(stage: str, call: Callable[..., Any], *arguments: Any) -> Any:

@@ -2,7 +2,8 @@
 
 ModelError
 ├── ModelRefused     do not start, do not join the group; exit 78, the message says what to mend
-└── DataUnusable     a data file cannot be read as labelled texts; exit 1
+├── DataUnusable     a data file cannot be read as labelled texts; exit 1
+└── KernelMissing    the native library is not here: go on without it
 """
 
 
@@ -20,3 +21,7 @@ class ModelRefused(ModelError):
 
 class DataUnusable(ModelError):
     """A data file is missing or is not a table of texts and labels."""
+
+
+class KernelMissing(ModelError):
+    """The native library is not here; scikit-learn and Python do its work."""

@@ -15,11 +15,13 @@ from confluent_kafka.admin import AdminClient
 from obstore.store import ObjectStore
 
 from models.errors import ModelRefused
+from models.kernel.keys import native_keys
 from models.scorers.none import unscored_scorer
 from stream_worker.core import profiles
 from stream_worker.core.columns import Scores
 from stream_worker.core.detector import Detector, Share
 from stream_worker.core.gather import CutLimits
+from stream_worker.core.horizon import plain_keys
 from stream_worker.core.layout import Limits, Log
 from stream_worker.core.operations import TopicFacts
 from stream_worker.core.partition import Partition, Score
@@ -203,10 +205,11 @@ def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], Part
         span_max=archive.span_max,
     )  # fmt: skip
 
+    keys = native_keys(plain_keys(xxhash.xxh64_intdigest))
+
     def make(number: int) -> Partition:
         return Partition(
-            number, limits=limits, cut_limits=cut_limits, hash64=xxhash.xxh64_intdigest, score=score,
-            model=model,
+            number, limits=limits, cut_limits=cut_limits, keys=keys, score=score, model=model,
         )  # fmt: skip
 
     return make

@@ -8,7 +8,7 @@ import xxhash
 
 from stream_worker.core.columns import UNSCORED, Flags, Records, Scores
 from stream_worker.core.decode import decode
-from stream_worker.core.horizon import Horizon
+from stream_worker.core.horizon import Horizon, plain_keys
 from stream_worker.core.layout import Limits, Log
 from stream_worker.core.operations import Part
 from stream_worker.core.watermark import late, watermarks_ms
@@ -18,7 +18,7 @@ NOON_MS = 1_790_078_400_000  # 2026-09-22T12:00:00Z
 MODEL = "abcdef012345+k1"
 ABSENT = object()
 
-hash64 = xxhash.xxh64_intdigest
+keys = plain_keys(xxhash.xxh64_intdigest)
 
 
 def mention(**fields):
@@ -61,7 +61,7 @@ def part(*values, watermark_ms=0, limits=None, **where):
     """A measured micro-batch of mentions, with the flags of a log that begins with it."""
     limits = limits or Limits()
     made = columns(*values, limits=limits, **where)
-    duplicate, repeat, voice = Horizon(limits.horizon_offsets, limits.horizon_ms, hash64).add(made)
+    duplicate, repeat, voice = Horizon(limits.horizon_offsets, limits.horizon_ms, keys).add(made)
     before_ms, _ = watermarks_ms(made, watermark_ms, limits.lateness_ms)
     flags = Flags(duplicate, repeat, voice, late(made, before_ms), before_ms)
     return Part(made, flags, score(made.texts), MODEL)

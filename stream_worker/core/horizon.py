@@ -13,7 +13,7 @@ rows are sorted into a small young tier with each batch; now and then that is me
 what is out of reach is dropped. All of it is numpy over a batch: about 70 bytes a mention, and no objects.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,10 @@ OLD_TO_YOUNG = 8
 
 Hash64 = Callable[[bytes], int]
 UInt64 = npt.NDArray[np.uint64]
+Strings = Sequence[str]
+Keys = Callable[[Strings, Strings, Strings, Strings, Sequence[str | None]], tuple[UInt64, UInt64, UInt64]]
+"""Networks, brands, ids, texts and authors of n mentions to the keys of their posts, texts and authors, (n,)
+each; the author's key of a mention without one means nothing."""
 
 
 def text_key_bytes(brand: str, text: str) -> bytes:
@@ -40,6 +44,26 @@ def text_key_bytes(brand: str, text: str) -> bytes:
         words = low.split()
         low = " ".join([w for w in words if w != "rt" and not w.startswith(("http", "@"))])
     return f"{brand}\0{low}".encode()
+
+
+def plain_keys(hash64: Hash64) -> Keys:
+    """Return how the three keys are worked out in Python; whatever else does it gives the same bits."""
+
+    def keys(
+        networks: Strings, brands: Strings, ids: Strings, texts: Strings, authors: Sequence[str | None]
+    ) -> tuple[UInt64, UInt64, UInt64]:
+        def hashed(values: Iterable[bytes]) -> UInt64:
+            return np.fromiter(map(hash64, values), np.uint64)
+
+        posts = zip(networks, brands, ids, strict=True)
+        pairs = zip(brands, authors, strict=True)
+        return (
+            hashed(f"{network}\0{len(b)}\0{b}{post}".encode() for network, b, post in posts),
+            hashed(map(text_key_bytes, brands, texts)),
+            hashed(f"{len(b)}\0{b}{author or ''}".encode() for b, author in pairs),
+        )
+
+    return keys
 
 
 @dataclass(slots=True, eq=False)
@@ -61,10 +85,10 @@ class _Kind:
 class Horizon:
     """The memory of one partition: keys of the mentions within the horizon."""
 
-    def __init__(self, horizon_offsets: int, horizon_ms: int, hash64: Hash64) -> None:
+    def __init__(self, horizon_offsets: int, horizon_ms: int, keys: Keys) -> None:
         self._span = horizon_offsets
         self._horizon_ms = horizon_ms
-        self._hash64 = hash64
+        self._keys = keys
         self.clear()
 
     def clear(self) -> None:
@@ -78,23 +102,17 @@ class Horizon:
     def add(self, columns: Columns) -> tuple[Bool, Bool, Bool]:
         """Take mentions in log order; return their flags duplicate, repeat, voice."""
         rows = self._remember(columns.offsets, columns.record_times_ms)
-        brands, authors = columns.brands, columns.authors
-        posts = zip(columns.networks, brands, columns.ids, strict=True)
-        keys = self._keys(f"{network}\0{len(b)}\0{b}{post}".encode() for network, b, post in posts)
-        duplicate = self._seen(self._posts, rows, keys, 1)
-        keys = self._keys(map(text_key_bytes, brands, columns.texts))
-        repeat = self._seen(self._texts, rows, keys, 1)
-        signed = np.array([author is not None for author in authors], np.bool_)
-        pairs = zip(brands, authors, strict=True)
-        keys = self._keys(f"{len(b)}\0{b}{author}".encode() for b, author in pairs if author is not None)
+        posts, texts, authors = self._keys(
+            columns.networks, columns.brands, columns.ids, columns.texts, columns.authors
+        )
+        duplicate = self._seen(self._posts, rows, posts, 1)
+        repeat = self._seen(self._texts, rows, texts, 1)
+        signed = np.array([author is not None for author in columns.authors], np.bool_)
         voice = ~repeat
-        voice[signed] &= ~self._seen(self._authors, rows[signed], keys, VOICE_MENTIONS_MAX)
+        voice[signed] &= ~self._seen(self._authors, rows[signed], authors[signed], VOICE_MENTIONS_MAX)
         if len(self._offsets) - self._old_rows > self._span // OLD_TO_YOUNG:
             self._merge()
         return duplicate, repeat, voice
-
-    def _keys(self, values: Iterable[bytes]) -> UInt64:
-        return np.fromiter(map(self._hash64, values), np.uint64)
 
     def _remember(self, offsets: Int64, times_ms: Int64) -> Int64:
         """Take new rows; return their numbers."""

@@ -26,7 +26,7 @@ from stream_worker.core.columns import Columns, Flags, Records, Rejected, Scores
 from stream_worker.core.counting import Batch, Counting, Redis
 from stream_worker.core.decode import decode
 from stream_worker.core.gather import CutLimits, part_from
-from stream_worker.core.horizon import Hash64, Horizon
+from stream_worker.core.horizon import Horizon, Keys
 from stream_worker.core.layout import Head, Limits, Plan, StoredObject
 from stream_worker.core.operations import (
     Applied,
@@ -54,7 +54,7 @@ class Partition:
     """One partition from its assignment to its loss."""
 
     def __init__(
-        self, number: int, *, limits: Limits, cut_limits: CutLimits, hash64: Hash64, score: Score, model: str
+        self, number: int, *, limits: Limits, cut_limits: CutLimits, keys: Keys, score: Score, model: str
     ) -> None:
         self.number = number
         self.phase = Phase.ASSIGNING
@@ -67,7 +67,7 @@ class Partition:
         self._limits = limits
         self._score = score
         self._model = model
-        self._horizon = Horizon(limits.horizon_offsets, limits.horizon_ms, hash64)
+        self._horizon = Horizon(limits.horizon_offsets, limits.horizon_ms, keys)
         self._live_from = 0
         self._log = LogPosition(0, 0, -1)
         self._head: Head | None = None

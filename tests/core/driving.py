@@ -29,7 +29,7 @@ from stream_worker.core.partition import Partition
 from stream_worker.sinks.memory_rolling import MemoryRolling
 from stream_worker.sinks.memory_state import MemoryState
 from stream_worker.sources.memory import MemoryTopic
-from tests.builders import LOG, MODEL, NOON_MS, hash64, score
+from tests.builders import LOG, MODEL, NOON_MS, keys, score
 from tests.core.exactness import rows_of
 
 STEPS_MAX = 10_000
@@ -147,7 +147,7 @@ class Runner:
         self.on_redis, self.on_store, self.position = deque(), deque(), None
         self.machine = Partition(
             partition, limits=replace_limits(world.limits, changed), cut_limits=world.cut_limits,
-            hash64=hash64, score=score, model=MODEL,
+            keys=keys, score=score, model=MODEL,
         )  # fmt: skip
         self.machine.counting._increments_max = world.increments_max
         self.perform(self.machine.assigned(world.topic.position(partition)))

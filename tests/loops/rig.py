@@ -26,7 +26,7 @@ from stream_worker.sinks.memory_state import MemoryState
 from stream_worker.sinks.objects import open_store
 from stream_worker.sources.memory import MemorySource, MemoryTopic
 from stream_worker.worker import Worker
-from tests.builders import LOG, MODEL, NOON_MS, hash64, mention, score
+from tests.builders import LOG, MODEL, NOON_MS, keys, mention, score
 from tests.core.driving import Store
 from tests.core.exactness import check_exact
 
@@ -188,7 +188,7 @@ class Member:
             number,
             limits=self.rig.limits,
             cut_limits=self.rig.cut_limits,
-            hash64=hash64,
+            keys=keys,
             score=score,
             model=MODEL,
         )

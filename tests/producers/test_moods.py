@@ -14,7 +14,7 @@ from producers.feeds.synthetic import World, synthesise
 from stream_worker.core.columns import MINUTE_MS, Records
 from stream_worker.core.decode import decode
 from stream_worker.core.detector import OPEN_AT, Observation, Share
-from stream_worker.core.horizon import Horizon
+from stream_worker.core.horizon import Horizon, plain_keys
 from stream_worker.core.layout import Limits
 
 START_MS = 1_767_258_000_000
@@ -34,7 +34,7 @@ def minutes(scorer, brand, **options):
     ours = [due for due in dues if due.key == brand]
     times_ms = [START_MS + round(due.at_ms) for due in ours]
     columns, _ = decode(Records(range(len(ours)), times_ms, [due.encoded() for due in ours]), Limits())
-    _, repeat, voice = Horizon(50_000, 3_600_000, xxhash.xxh64_intdigest).add(columns)
+    _, repeat, voice = Horizon(50_000, 3_600_000, plain_keys(xxhash.xxh64_intdigest)).add(columns)
     labels = scorer.score(columns.texts).label
     minute_of = (np.asarray(columns.event_times_ms) - START_MS) // MINUTE_MS
     counted = [

@@ -33,7 +33,7 @@ def flags_that_depend_on_earlier_flags():
 
     def make(add):
         def one(self, columns, row):
-            before = {name: value for name, value in vars(self).items() if name != "_hash64"}
+            before = {name: value for name, value in vars(self).items() if name != "_keys"}
             before = deepcopy(before)
             flags = [flag[0] for flag in add(self, take(columns, [row]))]
             if flags[0]:
@@ -53,8 +53,8 @@ def horizon_one_offset_short():
     """The horizon ends one offset too early."""
 
     def make(init):
-        return lambda self, horizon_offsets, horizon_ms, hash64: init(
-            self, horizon_offsets - 1, horizon_ms, hash64
+        return lambda self, horizon_offsets, horizon_ms, keys: init(
+            self, horizon_offsets - 1, horizon_ms, keys
         )
 
     return [swap(Horizon, "__init__", make)]
@@ -64,7 +64,7 @@ def horizon_without_time():
     """The horizon has no limit in time."""
 
     def make(init):
-        return lambda self, horizon_offsets, horizon_ms, hash64: init(self, horizon_offsets, 10**15, hash64)
+        return lambda self, horizon_offsets, horizon_ms, keys: init(self, horizon_offsets, 10**15, keys)
 
     return [swap(Horizon, "__init__", make)]
 

@@ -10,6 +10,7 @@ import xxhash
 from stream_worker.core.columns import Scores
 from stream_worker.core.detector import Verdict
 from stream_worker.core.gather import CutLimits
+from stream_worker.core.horizon import plain_keys
 from stream_worker.core.layout import Limits
 from stream_worker.core.partition import Partition, Phase
 from stream_worker.errors import Misconfigured, Unavailable
@@ -121,7 +122,7 @@ class Process:
         )
         machine = Partition(
             number, limits=limits_of(profile), cut_limits=cut_limits,
-            hash64=xxhash.xxh64_intdigest, score=scorer(self.model), model=self.model,
+            keys=plain_keys(xxhash.xxh64_intdigest), score=scorer(self.model), model=self.model,
         )  # fmt: skip
         machine.counting._increments_max = profile.increments_max
         return machine
