@@ -9,7 +9,7 @@ Rules:
 3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -79,9 +79,7 @@ class Minutes:
             return False
         if self._brands_behind != minute.mark:
             self._brands, self._brands_behind = self._rolling.brands(), minute.mark
-        for shard in list(self._shards.values()):
-            if shard.closed_ms <= minute.start_ms:
-                self._close(shard, minute)
+        self._close([shard for shard in self._shards.values() if shard.closed_ms <= minute.start_ms], minute)
         return True
 
     def draw(self, brands: set[str], minutes_ms: set[int]) -> None:
@@ -93,18 +91,23 @@ class Minutes:
             self._rolling.draw(None)
             self._drawn_ms = self.sealed.sealed_ms
 
-    def _close(self, shard: Shard, minute: SealedMinute) -> None:
-        call = judge(
+    def _close(self, shards: Sequence[Shard], minute: SealedMinute) -> None:
+        calls = [self._judge(shard, minute) for shard in shards]
+        written = self._rolling.close(*calls)
+        for call in calls:
+            if call.shard not in written:
+                del self._shards[call.shard]  # somebody else was faster, or it was sealed again: read anew
+                continue
+            self._shards[call.shard] = _after(self._shards[call.shard], call)
+            self._recorder.closed(call)
+            for message in call.outbox:
+                log.info("episode changed", message=message, shard=call.shard)
+
+    def _judge(self, shard: Shard, minute: SealedMinute) -> Close:
+        return judge(
             shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute),
             open_at=self._open_at, archived=self._archived,
         )  # fmt: skip
-        if not self._rolling.close(call):
-            del self._shards[shard.number]  # somebody else was faster, or it was sealed again: read anew
-            return
-        self._shards[shard.number] = _after(shard, call)
-        self._recorder.closed(call)
-        for message in call.outbox:
-            log.info("episode changed", message=message, shard=shard.number)
 
     def _past(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
         hour_ms = minute.start_ms - minute.start_ms % HOUR_MS

@@ -145,8 +145,11 @@ class Rolling(Protocol):
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
         """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
 
-    def close(self, call: Close) -> bool:
-        """Write the judged minute; False: somebody else did, or it was sealed again. Read again."""
+    def close(self, *calls: Close) -> set[int]:
+        """Write judged shards of a minute in one round trip; returns the numbers of those that were written.
+
+        One that is missing was written by somebody else, or its minute was sealed again: read it again.
+        """
 
     def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, tuple[int, ...]]:
         """Closed minutes of these hours: start -> ten sums, on-time and late together."""

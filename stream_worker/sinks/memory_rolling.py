@@ -192,8 +192,12 @@ class MemoryRolling:
                 return SealedMinute(start, minute.mark, minute.complete, sorted(minute.models), tallies, now)
         return None
 
-    def close(self, call: Close) -> bool:
-        """Write the judged minute; False: somebody else did, or it was sealed again. Read again."""
+    def close(self, *calls: Close) -> set[int]:
+        """Write judged shards of a minute; returns the numbers of those that were written."""
+        return {call.shard for call in calls if self.close_shard(call)}
+
+    def close_shard(self, call: Close) -> bool:
+        """Write one; False: somebody else did, or it was sealed again."""
         self._begin()
         shard, start = self.state.shards[call.shard], call.minute_ms
         minute = self.state.minutes.get(start, Minute())

@@ -29,7 +29,7 @@ def _close_that_takes(**of):
 
         return mutated
 
-    return [swap(MemoryRolling, "close", make)]
+    return [swap(MemoryRolling, "close_shard", make)]
 
 
 def close_without_comparing_the_mark():
@@ -54,7 +54,7 @@ def history_added_twice():
 
         return mutated
 
-    return [swap(MemoryRolling, "close", make)]
+    return [swap(MemoryRolling, "close_shard", make)]
 
 
 # Judging

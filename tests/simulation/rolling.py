@@ -53,8 +53,11 @@ class SimulatedRolling:
     def seal(self, *args):
         return self._watched("seal", *args)
 
-    def close(self, call):
-        return self._watched("close", call)
+    def close(self, *calls):
+        closed = self._wire.ask_in_order(
+            "redis", "close", [partial(self._run, "close", call) for call in calls]
+        )
+        return set().union(*closed)
 
     def apply(self, calls):
         return self._wire.ask_in_order(

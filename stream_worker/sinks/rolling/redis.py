@@ -170,19 +170,11 @@ class RedisRolling:
             now_ms=now_ms,
         )
 
-    def close(self, call: Close) -> bool:
-        """Write the judged minute; False: somebody else did, or it was sealed again. Read again."""
-        assert call.minute_ms % MINUTE_MS == 0, "a minute is named by its start"
-        assert call.minute_ms >= call.expected_closed_ms, "minutes close in order"
-        body = {
-            "sums": list(call.sums.items()),
-            "numbers": list(call.numbers.items()),
-            "episodes": list(call.episodes.items()),
-            "outbox": list(call.outbox.items()),
-        }
-        known = (call.expected_closed_ms, call.expected_version, call.mark)
-        reply = self._call("close", call.shard, call.minute_ms, *known, call.detector, to_json(body))
-        return bool(reply)
+    def close(self, *calls: Close) -> set[int]:
+        """Write judged shards of a minute in one round trip; returns the numbers of those that were written."""
+        with translated(self._address):
+            replies = self._scripts.call_many("close", [_close_args(call) for call in calls])
+        return {call.shard for call, written in zip(calls, replies, strict=True) if written}
 
     def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, Sums]:
         """Closed minutes of these hours: start -> ten sums, on-time and late together."""
@@ -241,6 +233,19 @@ class RedisRolling:
     def _call(self, name: str, *args: str | int | bytes) -> Any:
         with translated(self._address):
             return self._scripts.call(name, *args)
+
+
+def _close_args(call: Close) -> list[str | int | bytes]:
+    assert call.minute_ms % MINUTE_MS == 0, "a minute is named by its start"
+    assert call.minute_ms >= call.expected_closed_ms, "minutes close in order"
+    body = {
+        "sums": list(call.sums.items()),
+        "numbers": list(call.numbers.items()),
+        "episodes": list(call.episodes.items()),
+        "outbox": list(call.outbox.items()),
+    }
+    known = (call.expected_closed_ms, call.expected_version, call.mark)
+    return [call.shard, call.minute_ms, *known, call.detector, to_json(body)]
 
 
 def _cursor(stored: Sequence[str | None]) -> Cursor | None:
