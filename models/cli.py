@@ -17,6 +17,7 @@ from models.behaviour import suite
 from models.behaviour.run import Behaviour, behave
 from models.errors import ModelError
 from models.evaluate import Quality, evaluate
+from models.progress import progress_on_stderr
 from models.scorers.scores import CLASSES
 from models.training import dataset
 
@@ -47,6 +48,31 @@ def train_command(
     manifest = train(data, out, seed, dt.datetime.now(dt.UTC).date(), _say)
     typer.echo(f'{manifest.name} = "{manifest.sha256}"')
     _say(f"written: {out} ({manifest.training['bytes']} bytes); to run it, pin the line above")
+
+
+@app.command("teach")
+def teach_command(
+    out: Annotated[Path, typer.Option(help="Folder for the labelled sets; a run that was stopped goes on.")],
+    recipe: Annotated[Path, typer.Option(help="What the teacher is made of, YAML.")] = Path(
+        "config/models/teacher-minilm.yaml"
+    ),
+    data: Annotated[Path, typer.Option(help="Folder of the gold, held-out and unlabelled texts.")] = Path(
+        "data/sentiment"
+    ),
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="For a trial: so many rows of each set, by chance.")
+    ] = None,
+) -> None:
+    """Fit a small transformer on gold texts; write its soft labels, which a student is trained on."""
+    from models.training.teacher import teach  # noqa: PLC0415  measuring needs nothing of it
+    from models.training.teacher_model import BertTeacher  # noqa: PLC0415
+    from models.training.teacher_recipe import read_recipe  # noqa: PLC0415
+
+    made_of = read_recipe(recipe)
+    teacher = BertTeacher(made_of)
+    with progress_on_stderr(_say) as progress:
+        taught = teach(made_of, data, out, teacher, rows, _say, progress)
+    _say(f"written: {', '.join(str(out / f'{name}.parquet') for name in taught.rows)}, {out}/teacher.json")
 
 
 @app.command("evaluate")
