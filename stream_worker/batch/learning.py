@@ -4,16 +4,17 @@ Rules:
 1. Only what was on time counts, as when minutes are judged live. The reserved empty brand is left out.
 2. A brand has zeros from its first minute on. More than `HOLE_MINUTES` without a mention of any brand are a
    hole for all: nobody was there to count.
-3. The day is fed once, in order, to what was known before it; a minute that was fed already is passed over.
+3. A minute scored by two models teaches nothing, as live; of the others the detector hears which scored them.
+4. The day is fed once, in order, to what was known before it; a minute that was fed already is passed over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from stream_worker.core.audit.cells import MINUTE_SHIFT, Cells, Names
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.detector import Detector
-from stream_worker.core.judge import observe
+from stream_worker.core.judge import artefact_of, observe
 from stream_worker.core.profiles import PREFIX
 from stream_worker.core.rolling import ZEROS, Sums
 from stream_worker.errors import Unreadable
@@ -36,8 +37,10 @@ class Learner:
             ) from None
         self._empty_ms: list[int] = []  # minutes without any mention, since the last one with some
 
-    def take(self, hour_ms: int, cells: Cells, brands: Names) -> None:
-        """Feed an hour; `cells` are by minute and brand, over networks."""
+    def take(
+        self, hour_ms: int, cells: Cells, brands: Names, models: Sequence[Collection[str]] = ((),) * 60
+    ) -> None:
+        """Feed an hour; `cells` are by minute and brand, over networks, `models` those of each minute."""
         minutes: dict[int, dict[str, Sums]] = {}
         for key, sums in zip(cells.keys.tolist(), cells.on_time.tolist(), strict=True):
             brand = brands.name(key & ((1 << MINUTE_SHIFT) - 1))
@@ -47,7 +50,8 @@ class Learner:
             start_ms = hour_ms + number * MINUTE_MS
             if number in minutes:
                 self._feed_empty()
-                self._feed(start_ms, minutes[number])
+                if len(models[number]) <= 1:
+                    self._feed(start_ms, minutes[number], artefact_of("".join(models[number])))
             else:
                 self._empty_ms.append(start_ms)
 
@@ -62,10 +66,11 @@ class Learner:
                 self._feed(start_ms, {})
         self._empty_ms = []
 
-    def _feed(self, start_ms: int, tallies: Mapping[str, Sums]) -> None:
+    def _feed(self, start_ms: int, tallies: Mapping[str, Sums], artefact: str = "") -> None:
         for brand in tallies.keys() - self._numbers.keys():
             self._numbers[brand] = self._detector.start()
         for brand, numbers in self._numbers.items():
             if start_ms > numbers.minute_ms:
-                seen = observe(numbers.minute_ms, start_ms, tallies.get(brand, ZEROS))
+                tally = tallies.get(brand, ZEROS)
+                seen = observe(numbers.minute_ms, start_ms, tally, artefact=artefact)
                 self._numbers[brand], _ = self._detector.step(numbers, seen)

@@ -5,6 +5,8 @@ Rules:
 2. While the evidence for a spike is high, the brand learns at `EXCITED_RATE`. After `ADOPT_QUARTERS` in a
    row of that, what is seen is the new usual: all but the share is forgotten, and learning is quick again.
 3. The state is constant in size, and a pure function of the minutes that were fed.
+4. Another model sees another share. With its first minute the share and its hours begin anew, with
+   `PRIOR_VOICES` at the old share. Volume goes on, and dispersion and wander wait until the share is settled.
 
 With p the usual share, V = voices · p (1 - p) the variance of a binomial, N and E negative voices seen
 and expected, for each quarter of an hour (sources: docs/alerts.md):
@@ -49,6 +51,7 @@ class Quarter(NamedTuple):
     share: float
     mean: float  # negative voices per minute
     excited: bool  # the evidence for a spike was high
+    settled: bool = True  # the usual share is that of the model which scored them
 
 
 class Usual(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -86,14 +89,14 @@ class Usual(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def learn(usual: Usual, seen: Quarter, quarter: int) -> Usual:
     """Learn from the quarter under way, and begin `quarter`, a later one."""
-    excited = usual.excited_quarters + 1 if seen.excited else 0
+    excited = usual.excited_quarters + 1 if seen.excited and seen.settled else 0
     rate = EXCITED_RATE if seen.excited else 1.0
     voices, negatives = seen.voices, seen.negatives
     expected = voices * seen.share
     variance = expected * (1 - seen.share)
     weight = rate
     if usual.hours > SEASON_HOURS:
-        limit = 2 * 15 * usual.volume(usual.quarter) + 4
+        limit = 2 * (15 if seen.settled else seen.minutes) * usual.volume(usual.quarter) + 4
         if voices > limit:
             weight *= limit / voices
     counted = weight * negatives
@@ -101,17 +104,34 @@ def learn(usual: Usual, seen: Quarter, quarter: int) -> Usual:
     if excited >= ADOPT_QUARTERS:
         known = sums[0] + sums[1]
         sums, excited = (PRIOR_VOICES * sums[0] / known, PRIOR_VOICES * sums[1] / known), 0
-    wander, group = _wander(usual, negatives, expected, variance, rate)
     minutes, v, n, e, var = usual.hour
-    hour = minutes + seen.minutes, v + voices, n + negatives, e + expected, var + variance
+    hour = minutes + seen.minutes, v + voices, n, e, var
+    trembles = usual.dispersion, usual.counts_dispersion, usual.wander
+    group = usual.group
+    if seen.settled:
+        hour = *hour[:2], n + negatives, e + expected, var + variance
+        wander, group = _wander(usual, negatives, expected, variance, rate)
+        trembles = (
+            _dispersion(usual, voices, negatives, expected, variance, rate),
+            _counts(usual, negatives, seen.minutes * seen.mean, rate),
+            wander,
+        )
     learned = Usual(
         quarter, usual.hours, excited, *sums, usual.share_hours, usual.level, usual.volume_hours,
-        usual.volume_days, _dispersion(usual, voices, negatives, expected, variance, rate),
-        _counts(usual, negatives, seen.minutes * seen.mean, rate), wander, hour, usual.day, group,
+        usual.volume_days, *trembles, hour, usual.day, group,
     )  # fmt: skip
     if quarter // QUARTERS_PER_HOUR == usual.quarter // QUARTERS_PER_HOUR:
         return learned
     return _end_of_hour(learned, usual.quarter, rate)
+
+
+def under_another_model(usual: Usual) -> Usual:
+    """Begin the share and its hours anew: the old share is a guess that some tens of voices wash out."""
+    part = min(1.0, PRIOR_VOICES / usual.known_voices)
+    return msgspec.structs.replace(
+        usual, negatives=usual.negatives * part, others=usual.others * part, share_hours=(0.0,) * 24,
+        excited_quarters=0, hour=(*usual.hour[:2], 0, 0.0, 0.0),
+    )  # fmt: skip
 
 
 def _dispersion(

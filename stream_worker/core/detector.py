@@ -9,7 +9,7 @@ Rules:
    core/episodes.py and core/sensitivity.py.
 """
 
-from math import exp, log, log10, sqrt
+from math import log
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 import msgspec
@@ -17,7 +17,8 @@ from msgspec import structs
 from msgspec.structs import astuple
 
 from stream_worker.core import baseline
-from stream_worker.core.baseline import SEASON_HOURS, Quarter, Usual
+from stream_worker.core.against import FAST, SLOW, Against, against_of
+from stream_worker.core.baseline import Quarter, Usual
 from stream_worker.core.columns import MINUTE_MS
 
 OPEN_AT: Final = 10.0
@@ -34,6 +35,7 @@ class Observation(NamedTuple):
     negatives: int
     complete: bool
     gap_minutes: int  # minutes that were never observed, just before this one
+    model: str = ""  # the artefact that scored it; empty when nobody knows, as in history
 
 
 class Verdict(NamedTuple):
@@ -76,26 +78,16 @@ class Detector(Protocol[N]):
         """Return the numbers that were encoded. Raises msgspec.MsgspecError (a ValueError) on other text."""
 
 
-FAST: Final = 1.1  # log odds of a jump above what is unremarkable
-SLOW: Final = 0.4  # … of a slow burn
 FAST_MINUTE_MAX: Final = 1.0  # one minute is no proof, however large: conversations come in bursts
 SLOW_MINUTE_MAX: Final = 0.5
 FAST_MAX: Final = 14.0  # a longer crisis is no stronger evidence; it ends sooner so
 SLOW_MAX: Final = 11.0
-FAST_HALF_LIFE_MINUTES: Final = 155.0  # and more for a quiet brand: five voices longer
 SLOW_HALF_LIFE_MINUTES: Final = 325.0
-QUIET_VOICES: Final = 5.0
-MARGIN: Final = 0.15  # on the logit: this much above usual is nothing
-MARGIN_WANDER: Final = 0.8  # … and this many standard deviations of the brand's own wander
-MARGIN_UNKNOWN: Final = 0.8  # … and this much over the root of the negative voices it was learned from
-SLOW_MARGIN_WANDER: Final = 1.5
-MARGIN_VOICES: Final = 10.0  # margins grow in with the voices of six hours: quiet brands tremble, not wander
 COUNTS: Final = (3.0, 10.0)  # times the usual number of negative voices
 COUNTS_MINUTE_MAX: Final = 1.0
 COUNTS_MAX: Final = 8.0
 COUNTS_PER_SHARE: Final = 0.95  # numbers support a share, they never replace it
 COUNTS_HALF_LIFE_MINUTES: Final = 180.0
-DISPERSION_POWER: Final = 0.7
 NEGATIVES_MIN: Final = 5.5  # fewer since the evidence began weigh less
 EXCITED: Final = 6.0
 MENTIONS_PER_VOICE: Final = 2.0
@@ -105,29 +97,15 @@ STORM_RATIO: Final = 3.0
 STORM_SCORE: Final = 30.0
 HOLE_MINUTES: Final = 30
 HOLE_HALF_LIFE_MINUTES: Final = 30.0
+SETTLE_MINUTES: Final = (
+    60  # so long the share of another model is learned as soon as half as many voices came
+)
+CHANGE_WAITS_MINUTES: Final = 360  # … which waits at most so long for the end of a spike
 QUARTER_MS: Final = 15 * MINUTE_MS
-SCALE: Final = 1.18
-"""From nats to the score of a brand with 3,000 voices a day, so that OPEN_AT is what it says."""
-SCALE_VOLUME: Final = 0.08  # less for ten times as many: a quiet brand has fewer chances a week to err
-
-_FAST_ODDS, _SLOW_ODDS = exp(FAST) - 1, exp(SLOW) - 1
 _SLOW_FADE = 2 ** (-1 / SLOW_HALF_LIFE_MINUTES)
 _COUNTS_FADE = 2 ** (-1 / COUNTS_HALF_LIFE_MINUTES)
 (_LOW, _HIGH), (_LOG_LOW, _LOG_HIGH) = COUNTS, (log(COUNTS[0]), log(COUNTS[1]))
 _numbers_encoder = msgspec.json.Encoder()
-
-
-class Against(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the minutes of one quarter of an hour are compared with; made from `Usual` as it begins."""
-
-    share: float  # of negative voices that is usual at this hour
-    fast_cost: float  # what each voice speaks against a jump, in nats
-    slow_cost: float  # … against a slow burn
-    weight: float  # of a voice: 1 / dispersion^0.7
-    mean: float  # negative voices per minute that are unremarkable
-    counts_weight: float  # 0 until the volume is known
-    fast_fade: float  # per minute
-    scale: float  # from nats to the score
 
 
 class ShareNumbers(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -144,6 +122,9 @@ class ShareNumbers(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quarter: tuple[int, int, int]  # complete minutes, voices, negative voices of the one under way
     usual: Usual
     against: Against
+    model: str = ""  # that the usual share is learned from; empty: unknown
+    settled_ms: int = 0  # from this minute on the share is learned by the quarter of an hour alone
+    waits: int = 0  # minutes of another model in a spike that goes on
 
 
 _numbers_decoder = msgspec.json.Decoder(ShareNumbers)
@@ -166,24 +147,30 @@ class Share:
     times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one.
     A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once.
     An incomplete minute is judged by share alone: counts only fade. It teaches nothing.
+    With the first minute of another model the usual share begins anew (core/baseline.py); for an hour it is
+    learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 6) all of that
+    waits for its end, six hours at most.
     """
 
     name = "share"
-    version = 2
+    version = 3
 
     def start(self) -> ShareNumbers:
         """Return the numbers of a brand that was never seen."""
         usual = Usual()
-        return ShareNumbers(-1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, _against(usual, 0))
+        return ShareNumbers(-1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, against_of(usual, 0))
 
     def step(self, numbers: ShareNumbers, observation: Observation) -> tuple[ShareNumbers, Verdict]:
         """Judge one minute against what was learned before it, then learn from it."""
-        minute_ms, voices, neg_voices, mentions, _, complete, gap_minutes = observation
+        minute_ms, voices, neg_voices, mentions, _, complete, gap_minutes, model = observation
+        if model and model != numbers.model:
+            numbers = _change(numbers, minute_ms, model)
         usual, against, seen = numbers.usual, numbers.against, numbers.quarter
-        quarter = minute_ms // QUARTER_MS
-        if quarter != usual.quarter or usual.hours == 0:  # in its first hour a brand is learned by the minute
+        quarter, settled = minute_ms // QUARTER_MS, minute_ms >= numbers.settled_ms
+        anew = usual.hours == 0 or (not settled and seen[1] >= usual.known_voices / 2)
+        if quarter != usual.quarter or anew:  # in its first hours a brand is learned more often
             usual = _turn(numbers, quarter)
-            against, seen = _against(usual, quarter), (0, 0, 0)
+            against, seen = against_of(usual, quarter, settled=settled), (0, 0, 0)
         share, fast_cost, slow_cost, weight, mean, counts_weight, fast_fade, scale = astuple(against)
         _, fast, slow, low, high, since_ms, run_voices, run_negatives, *_ = astuple(numbers)
         fade = 1.0 if gap_minutes <= HOLE_MINUTES else 2 ** (-gap_minutes / HOLE_HALF_LIFE_MINUTES)
@@ -214,8 +201,9 @@ class Share:
         score = scale * (evidence + min(counts, COUNTS_PER_SHARE * evidence))
         score *= min(1.0, run_negatives / NEGATIVES_MIN)
         after = ShareNumbers(
-            minute_ms, fast, slow, low, high, since_ms, run_voices, run_negatives, seen, usual, against
-        )
+            minute_ms, fast, slow, low, high, since_ms, run_voices, run_negatives, seen, usual, against,
+            numbers.model, numbers.settled_ms, numbers.waits,
+        )  # fmt: skip
         return after, _verdict(after, max(score, STORM_SCORE) if storm else score, voices, neg_voices)
 
     def encode(self, numbers: ShareNumbers) -> str:
@@ -245,6 +233,20 @@ def _without_leak(seen: Observation) -> tuple[float, float]:
     return seen.voices - leak, seen.neg_voices - leak
 
 
+def _change(numbers: ShareNumbers, minute_ms: int, model: str) -> ShareNumbers:
+    """Begin the usual share anew with the minute of another model; while a spike goes on, wait."""
+    if numbers.usual.quarter < 0:
+        return structs.replace(numbers, model=model)
+    if numbers.fast > EXCITED and numbers.waits < CHANGE_WAITS_MINUTES:
+        return structs.replace(numbers, waits=numbers.waits + 1)
+    quarter = minute_ms // QUARTER_MS
+    usual = baseline.under_another_model(_turn(numbers, quarter))
+    return structs.replace(
+        numbers, quarter=(0, 0, 0), usual=usual, against=against_of(usual, quarter, settled=False),
+        model=model, settled_ms=minute_ms + SETTLE_MINUTES * MINUTE_MS, waits=0,
+    )  # fmt: skip
+
+
 def _turn(numbers: ShareNumbers, quarter: int) -> Usual:
     """Learn from the quarter of an hour that has passed."""
     usual = numbers.usual
@@ -254,33 +256,9 @@ def _turn(numbers: ShareNumbers, quarter: int) -> Usual:
     against = numbers.against
     return baseline.learn(
         usual,
-        Quarter(minutes, voices, negatives, against.share, against.mean, numbers.fast > EXCITED),
+        Quarter(
+            minutes, voices, negatives, against.share, against.mean, numbers.fast > EXCITED,
+            numbers.minute_ms >= numbers.settled_ms,
+        ),
         quarter,
-    )
-
-
-def _against(usual: Usual, quarter: int) -> Against:
-    """Work out what the minutes of this quarter of an hour are compared with."""
-    logit = usual.logit(quarter)
-    share = _share(logit)
-    spread = sqrt(usual.wander)
-    voices = usual.level * 360 * share * (1 - share) / usual.dispersion + 0.5
-    margin = (MARGIN + MARGIN_WANDER * spread) * sqrt(voices / (voices + MARGIN_VOICES))
-    margin += MARGIN_UNKNOWN / sqrt(usual.negatives + 3)
-    unremarkable = _share(logit + margin)
-    slower = _share(logit + SLOW_MARGIN_WANDER * spread)
-    half_life = FAST_HALF_LIFE_MINUTES * (1 + QUIET_VOICES / max(60 * usual.level, 0.1))
-    return Against(
-        share=share,
-        fast_cost=log(1 + unremarkable * _FAST_ODDS),
-        slow_cost=log(1 + slower * _SLOW_ODDS),
-        weight=usual.dispersion**-DISPERSION_POWER,
-        mean=usual.volume(quarter) * unremarkable,
-        counts_weight=1 / usual.counts_dispersion if usual.hours > SEASON_HOURS else 0.0,
-        fast_fade=2 ** (-1 / half_life),
-        scale=SCALE * (1 - SCALE_VOLUME * log10(max(1_440 * usual.level, 30) / 3_000)),
-    )
-
-
-def _share(logit: float) -> float:
-    return 1 / (1 + exp(-logit))
+    )  # fmt: skip

@@ -5,7 +5,8 @@ Rules:
    it; the close script refuses everybody else's (DESIGN §3.5).
 2. A complete minute gives every admitted brand a tally, zeros included, from its first on-time
    minute on. An incomplete one only says what was seen; a brand without a tally has a hole there.
-3. A minute scored by two models goes to history and is not judged. It is a hole for the detector.
+3. A minute scored by two models goes to history and is not judged. It is a hole for the detector. Two paths
+   of one artefact are two models in a minute, and nothing new for what was learned: their labels are equal.
 4. The reserved empty brand (brands past the limit) goes to history and is never judged.
 5. Numbers of another detector are worthless: every brand of the shard starts anew and is fed the
    closed minutes of its history. Open episodes go on.
@@ -151,6 +152,7 @@ def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
     shard, minute, detector, name = turn.shard, turn.minute, turn.detector, turn.name
     start_ms, complete = minute.start_ms, minute.complete
     model = minute.models[0] if minute.models else None
+    artefact = artefact_of(model or "")
     for brand, tally in call.sums.items():
         if brand == RESERVED_BRAND:
             continue
@@ -158,7 +160,7 @@ def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
         record = shard.episodes.get(brand)
         episode = episodes.decode(record) if record is not None else None
         numbers, verdict = detector.step(
-            numbers, observe(numbers.minute_ms, start_ms, tally, complete=complete)
+            numbers, observe(numbers.minute_ms, start_ms, tally, complete=complete, artefact=artefact)
         )
         call.numbers[brand] = detector.encode(numbers)
         judged = Judged(brand, start_ms, verdict, name, model, complete)
@@ -171,7 +173,14 @@ def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
         call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
 
 
-def observe(last_ms: int, minute_ms: int, tally: Sums, *, complete: bool = True) -> Observation:
+def artefact_of(model: str) -> str:
+    """Return the artefact of a model without its path: models are `<12 hex of the pin>-<path>`."""
+    return model.partition("-")[0]
+
+
+def observe(
+    last_ms: int, minute_ms: int, tally: Sums, *, complete: bool = True, artefact: str = ""
+) -> Observation:
     """Make of ten sums what a detector is fed; `last_ms` is the minute it was fed last, -1 for none."""
     return Observation(
         minute_ms,
@@ -181,4 +190,5 @@ def observe(last_ms: int, minute_ms: int, tally: Sums, *, complete: bool = True)
         tally[_NEG],
         complete,
         (minute_ms - last_ms) // MINUTE_MS - 1 if last_ms >= 0 else 0,
+        artefact,
     )

@@ -13,9 +13,9 @@ DETECTOR = Share()
 DAY = 1_440
 
 
-def observe(minute, voices=0, negative=0, *, mentions=None, complete=True, gap=0):
+def observe(minute, voices=0, negative=0, *, mentions=None, complete=True, gap=0, model=""):
     mentions = voices if mentions is None else mentions
-    return Observation(minute * MINUTE_MS, voices, negative, mentions, negative, complete, gap)
+    return Observation(minute * MINUTE_MS, voices, negative, mentions, negative, complete, gap, model)
 
 
 def feed(observations, numbers=None) -> tuple[ShareNumbers, list[Verdict]]:
@@ -27,11 +27,11 @@ def feed(observations, numbers=None) -> tuple[ShareNumbers, list[Verdict]]:
     return numbers, verdicts
 
 
-def noise(rate, share, minutes, seed, first=0):
+def noise(rate, share, minutes, seed, first=0, model=""):
     rng = np.random.default_rng(seed)
     voices = rng.poisson(rate, minutes)
     negative = rng.binomial(voices, share)
-    return [observe(first + i, int(voices[i]), int(negative[i])) for i in range(minutes)]
+    return [observe(first + i, int(voices[i]), int(negative[i]), model=model) for i in range(minutes)]
 
 
 def highest(verdicts):
@@ -159,6 +159,77 @@ def test_a_spike_is_not_learned_until_it_has_lasted_for_two_days(known):
     assert verdicts[-1].score < 3
 
 
+@pytest.fixture(scope="module")
+def by_old_model():
+    """Brands with 15 % of 0.5, 30 and 300 voices a minute, known for two days under one model."""
+    return {rate: feed(noise(rate, 0.15, 2 * DAY, seed=1, model="old"))[0] for rate in (0.5, 30, 300)}
+
+
+@pytest.mark.parametrize("rate", [0.5, 30, 300])
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5])
+def test_another_model_with_another_share_opens_nothing(by_old_model, rate, share):
+    # When a model that calls fewer, twice or three times as many texts negative goes on
+    later = noise(rate, share, DAY, 5, first=2 * DAY, model="new")
+    _, verdicts = feed(later, by_old_model[rate])
+
+    # Then no minute is worth an episode, at any sensitivity
+    assert highest(verdicts) < min(OPEN_SCORES.values())
+
+
+def test_without_a_change_of_model_the_same_numbers_would_page(by_old_model):
+    _, verdicts = feed(noise(30, 0.3, DAY, 5, first=2 * DAY, model="old"), by_old_model[30])
+
+    assert highest(verdicts) >= OPEN_AT
+
+
+@pytest.mark.parametrize("rate", [30, 300])
+def test_a_crisis_an_hour_after_a_change_of_model_is_found(by_old_model, rate):
+    # Given another model that sees 30 % for an hour
+    numbers, _ = feed(noise(rate, 0.3, 60, 2, first=2 * DAY, model="new"), by_old_model[rate])
+
+    # When the share doubles
+    _, verdicts = feed(noise(rate, 0.6, 60, 3, first=2 * DAY + 60, model="new"), numbers)
+
+    assert highest(verdicts) >= OPEN_AT
+
+
+def test_a_storm_is_seen_five_minutes_after_a_change_of_model(by_old_model):
+    numbers, _ = feed(noise(300, 0.2, 5, 2, first=2 * DAY, model="new"), by_old_model[300])
+
+    _, (verdict,) = feed([observe(2 * DAY + 5, 400, 300, model="new")], numbers)
+
+    assert verdict.score >= STORM_SCORE
+
+
+def test_a_change_of_model_waits_for_the_end_of_a_spike_and_for_six_hours_at_most(by_old_model):
+    # Given a spike that is known to be one
+    spike, _ = feed([observe(2 * DAY + i, 30, 20, model="old") for i in range(30)], by_old_model[30])
+    first = 2 * DAY + 30
+
+    # When another model goes on in it
+    lasting, verdicts = feed([observe(first + i, 30, 20, model="new") for i in range(360)], spike)
+    over, _ = feed(noise(30, 0.2, 400, 4, first=first, model="new"), spike)
+
+    # Then the old share stays as long as it lasts, and goes with it
+    assert lasting.against.share < 0.2
+    assert min(verdict.score for verdict in verdicts) >= OPEN_AT
+    assert over.model == "new"
+    # … and no spike keeps the old share for more than six hours
+    assert feed([observe(first + 360, 30, 20, model="new")], lasting)[0].model == "new"
+
+
+def test_models_that_take_turns_open_nothing_and_teach_no_tremble(by_old_model):
+    # Given two models that score every other minute, one with twice the share of the other
+    low, high = (noise(300, share, 600, 7, first=2 * DAY, model=str(share)) for share in (0.15, 0.3))
+    numbers, _ = feed(low[:1], by_old_model[300])
+
+    after, verdicts = feed([(low, high)[i % 2][i] for i in range(1, 600)], numbers)
+
+    assert highest(verdicts) < min(OPEN_SCORES.values())
+    assert (after.usual.dispersion, after.usual.wander) == (numbers.usual.dispersion, numbers.usual.wander)
+    assert after.usual.hours > numbers.usual.hours
+
+
 def test_numbers_are_below_two_kilobytes_and_do_not_grow():
     sizes = []
     numbers = None
@@ -169,7 +240,13 @@ def test_numbers_are_below_two_kilobytes_and_do_not_grow():
     assert max(sizes) < 1_500
 
 
-minutes = st.tuples(st.integers(0, 400), st.integers(0, 400), st.booleans(), st.integers(0, 2_000))
+minutes = st.tuples(
+    st.integers(0, 400),
+    st.integers(0, 400),
+    st.booleans(),
+    st.integers(0, 2_000),
+    st.sampled_from(["", "a", "b"]),
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -177,10 +254,18 @@ minutes = st.tuples(st.integers(0, 400), st.integers(0, 400), st.booleans(), st.
 def test_a_series_fed_in_one_go_or_across_restarts_is_identical(series, data):
     # Given any series, with holes and incomplete minutes
     observations, minute = [], 0
-    for voices, negative, complete, gap in series:
+    for voices, negative, complete, gap, model in series:
         minute += 1 + gap
         observations.append(
-            observe(minute, voices, min(voices, negative), mentions=voices * 3, complete=complete, gap=gap)
+            observe(
+                minute,
+                voices,
+                min(voices, negative),
+                mentions=voices * 3,
+                complete=complete,
+                gap=gap,
+                model=model,
+            )
         )
 
     # When it is fed once in one go, and once with the numbers put to text at any points
