@@ -35,12 +35,16 @@ class PipelineScorer:
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Score a batch. Raises nothing but what stops a process: failures are rows of the answer."""
+        return to_scores(self.probability(texts), self._uncertain_below)
+
+    def probability(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return (n, classes) probabilities as the pipeline gives them; NaN where it failed or knows nothing."""
         cut = [text if len(text) <= TEXT_CHARS_SCORED_MAX else text[:TEXT_CHARS_SCORED_MAX] for text in texts]
         # An overflow or a deprecation inside a model is no news for the log of a worker: what it does to
         # a score is seen in `to_scores`, which takes probabilities only.
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            return to_scores(self._probability_or_halve(cut), self._uncertain_below)
+            return self._probability_or_halve(cut)
 
     def _probability_or_halve(self, texts: list[str]) -> npt.NDArray[np.float64]:
         if not texts:
