@@ -8,6 +8,7 @@ from stream_worker.sinks.memory_state import Control, CursorRow, MemoryState, Mi
 
 SEALS_MAX: Final = 240
 TRIMS_MAX: Final = 500
+MODEL_CHANGES_MAX: Final = 1_000
 NEVER: Final = float("inf")
 
 
@@ -93,8 +94,17 @@ def _seal_until(state: MemoryState, target: int, held_low: float, now: int) -> i
         minute.complete = held_low >= start + MINUTE_MS and start >= (ctl.floor or 0)
         minute.sealed_at_ms = now
         incomplete += not minute.complete
+        _note_models(state, start, ",".join(sorted(minute.models)))
         ctl.sealed = start + MINUTE_MS
     return incomplete
+
+
+def _note_models(state: MemoryState, start: int, models: str) -> None:
+    """Note from which minute on which models scored, if that changed."""
+    if models and models != state.ctl.models:
+        state.ctl.models = state.models[start] = models
+        for old in sorted(state.models)[:-MODEL_CHANGES_MAX]:
+            del state.models[old]
 
 
 def _trim(state: MemoryState) -> None:

@@ -27,6 +27,7 @@ class Control:
     last_script_ms: int | None = None
     returned_ms: int | None = None
     expired: int = 0
+    models: str | None = None  # of the newest sealed minute that has some
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class MemoryState:
     ctl: Control = field(default_factory=Control)
     cursors: dict[str, dict[int, CursorRow]] = field(default_factory=dict)  # by log name
     minutes: dict[int, Minute] = field(default_factory=dict)
+    models: dict[int, str] = field(default_factory=dict)  # from which minute on which models scored
     brands: dict[str, int | None] = field(default_factory=dict)
     networks: dict[str, int | None] = field(default_factory=dict)
     by_minute: dict[str, dict[int, Sums]] = field(default_factory=dict)  # hm: brand -> minute -> sums

@@ -190,6 +190,7 @@ def test_everything_but_cursors_and_control_has_a_time_to_live(world):
         "m": 7 * day,
         "hm": 8 * day,
         "hd": 70 * day,
+        "models": 70 * day,
         "now": 2 * day,
         "changes": 2 * day,
     }.items():

@@ -182,3 +182,39 @@ def test_one_shard_that_is_not_closed_keeps_all_minutes(world, slowest):
 
     # Then the slowest one decides
     assert (before, len(world.dump()["minutes"])) == (181, 120)
+
+
+def test_the_seal_notes_from_which_minute_on_which_models_scored(world):
+    # minute    0    1         2       3     4           5
+    # model     old  new, old  none    new   late: old   new
+    feeder = Feeder(world.rolling())
+    feeder.apply((minute(0), "acme", 1), model="old")
+    for start, model in ((1, "new"), (1, "old"), (3, "new"), (4, "new"), (5, "new")):
+        feeder.apply((minute(start), "acme", 1), model=model)
+    feeder.apply((minute(4), "acme", 1, {"late": True}), model="old", wm=minute(6))
+
+    feeder.seal()
+
+    # Then only changes are kept, whatever order the models came in
+    assert world.dump()["models"] == {
+        str(minute(0)): "old", str(minute(1)): "new,old", str(minute(3)): "new",
+    }  # fmt: skip
+    assert world.dump()["ctl"]["models"] == "new"
+
+
+def test_a_thousand_changes_of_model_are_kept(world):
+    # Given two models that take turns
+    feeder = Feeder(world.rolling())
+    for start in range(1_010):
+        feeder.apply((minute(start), "acme", 1), model=f"m{start % 2}", wm=minute(start + 1))
+        if start % 100 == 99:
+            feeder.seal()
+
+    # When all is sealed
+    feeder.seal()
+
+    # Then the newest ones are there
+    found = world.dump()["models"]
+    assert len(found) == 1_000
+    assert min(map(int, found)) == minute(10)
+    assert found[str(minute(1_009))] == "m1"

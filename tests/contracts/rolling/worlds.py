@@ -178,6 +178,7 @@ def dump_memory(state):
             "sealed_ms_at": minute.sealed_at_ms,
         }
     found["minutes"] = [str(start) for start in sorted(state.minutes)]
+    found["models"] = {str(start): models for start, models in state.models.items()}
     for kind, unit, history in (("hm", HOUR_MS, state.by_minute), ("hd", DAY_MS, state.by_hour)):
         for brand, values in history.items():
             for start, sums in values.items():

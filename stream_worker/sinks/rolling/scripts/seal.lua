@@ -3,11 +3,12 @@
 -- Reply: sealed, floor, watermark taken, minutes sealed incomplete, now, held partitions,
 --       {partition, stored watermark} flat of those not held, idle partitions, closed of the slowest shard, and
 --       the log that the group is on if that is another one ("": none yet, or ours).
+local MODEL_CHANGES = 1000 -- so many are kept
 local log, partitions = ARGV[1], tonumber(ARGV[2])
 local lateness, max_hold, limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local c = redis.call('HMGET', ctl,
-  'incarnation', 'sealed', 'floor', 'partitions', 'last_data', 'returned_ms', 'trimmed')
+  'incarnation', 'sealed', 'floor', 'partitions', 'last_data', 'returned_ms', 'trimmed', 'models')
 local sealed, floor, last_data = tonumber(c[2] or 0), tonumber(c[3] or 0), tonumber(c[5])
 local closed = math.huge
 for k = 0, 15 do
@@ -69,15 +70,22 @@ local function next_with_mentions(from, to)
   end
 end
 
-local sealing, incomplete = {}, 0 -- {minute, complete}
+local function in_order(models)
+  local names = {}
+  for name in string.gmatch(models or '', '[^,]+') do table.insert(names, name) end
+  table.sort(names)
+  return table.concat(names, ',')
+end
+
+local sealing, incomplete = {}, 0 -- {minute, complete, models}
 for _ = 1, limit do
   if sealed >= target_minute then break end
-  local has_mentions = redis.call('HGET', minute_key(sealed), 'mentions')
+  local has_mentions, models = unpack(redis.call('HMGET', minute_key(sealed), 'mentions', 'models'))
   if has_mentions then last_data = sealed end
   if has_mentions or (last_data and sealed <= last_data + DAY) then
     local complete = held_low >= sealed + MINUTE and sealed >= floor
     if not complete then incomplete = incomplete + 1 end
-    table.insert(sealing, {sealed, complete and '1' or '0'})
+    table.insert(sealing, {sealed, complete and '1' or '0', in_order(models)})
     sealed = sealed + MINUTE
   else
     sealed = next_with_mentions(sealed, target_minute)
@@ -93,7 +101,25 @@ for _, minute in ipairs(redis.call('ZRANGEBYSCORE', minutes, '-inf', '(' .. int(
 end
 if #trimming < 500 then trimmed = math.max(trimmed, keep_from) end
 
--- 4. Write.
+-- 4. Which models scored, minute by minute, wherever that changed: for whoever reads the series.
+local changes_key, changed, newest_models = root .. ':models', {}, c[8]
+for _, s in ipairs(sealing) do
+  if s[3] ~= '' and s[3] ~= newest_models then
+    newest_models = s[3]
+    table.insert(changed, s)
+  end
+end
+local old_changes = {}
+if #changed > 0 and read('HLEN', changes_key) + #changed > MODEL_CHANGES then
+  old_changes = redis.call('HKEYS', changes_key)
+  table.sort(old_changes, function(one, other) return tonumber(one) < tonumber(other) end)
+end
+
+-- 5. Write.
+for _, s in ipairs(changed) do redis.call('HSET', changes_key, int(s[1]), s[3]) end
+for i = 1, #old_changes + #changed - MODEL_CHANGES do redis.call('HDEL', changes_key, old_changes[i]) end
+if #changed > 0 then redis.call('HSET', ctl, 'models', newest_models) end
+if #sealing > 0 then redis.call('EXPIRE', changes_key, DAYS_TTL) end
 for _, p in ipairs(seen) do redis.call('HSET', cursors, 'seen:' .. p, int(now)) end
 for _, s in ipairs(sealing) do
   local key = minute_key(s[1])
