@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import numpy as np
@@ -105,8 +105,8 @@ def teach(
     folds = folds_of(gold.keys, recipe.label.folds)
     opened = {}
     for fold in (ALL, *range(recipe.label.folds)):
-        part = _without(gold.texts, labels, folds != fold)
-        opened[fold] = teacher.opened(_fitted(parts, fold, part, teacher, recipe, say, progress))
+        seen = _seen_by(fold, folds, gold.texts, labels)
+        opened[fold] = teacher.opened(_fitted(parts, fold, seen, teacher, recipe, say, progress))
     quality = {name: _measure(opened[ALL], name, part, say) for name, part in held_out.items()}
 
     _label(gold, folds, opened, GOLD_COLUMNS, out, recipe, say, progress)
@@ -118,7 +118,7 @@ def teach(
         rows_max=rows_max,
         device=teacher.device,
         libraries=teacher.libraries,
-        fitted_on=len(_without(gold.texts, labels, folds != ALL)),
+        fitted_on=len(_seen_by(ALL, folds, gold.texts, labels)),
         rows={one.name: len(one.texts) for one in (gold, *pool)},
         quality=quality,
     )
@@ -133,8 +133,11 @@ def folds_of(keys: Sequence[str], folds: int) -> npt.NDArray[np.int64]:
     return np.array([zlib.crc32(one.encode("utf-8", "surrogatepass")) % folds for one in keys], np.int64)
 
 
-def _without(texts: list[str], labels: npt.NDArray[Any], kept: npt.NDArray[Any]) -> Labelled:
-    rows = np.flatnonzero(kept)
+def _seen_by(
+    fold: int, folds: npt.NDArray[np.int64], texts: list[str], labels: npt.NDArray[np.int8]
+) -> Labelled:
+    """Return what the teacher of a fold is fitted on: the gold texts of all other folds, cleaned."""
+    rows = np.arange(len(texts)) if fold == ALL else np.flatnonzero(folds != fold)
     return drop_known(Labelled([texts[row] for row in rows], labels[rows]), ())
 
 
