@@ -153,7 +153,17 @@ class Minute(Numbers):
     )
     complete: bool | None = Field(description="Null when it is older than two hours.")
     coverage: float | None
-    model: str | None
+    model: str | None = Field(description="Several with commas: such a minute is shown and not judged.")
+
+
+class ModelSince(BaseModel):
+    """From which minute on which models scored."""
+
+    since: Time
+    models: list[str]
+    judged: bool = Field(
+        description="False: several models scored these minutes, so nobody is alerted by them."
+    )
 
 
 class Minutes(Answer):
@@ -164,6 +174,9 @@ class Minutes(Answer):
     since: Time
     until: Time
     final_to: Time
+    models: list[ModelSince] = Field(
+        description="Who scored as the span began, then every change within it; of sealed minutes."
+    )
     minutes: list[Minute]
 
 

@@ -18,6 +18,7 @@ from stream_worker.api.answers import (
     Window,
     instant,
 )
+from stream_worker.api.changes import Change, changes_in, in_order, models_at
 from stream_worker.api.look import Head, Look
 from stream_worker.api.pipeline import FreshnessReader, fresh_fields, state_of_minute
 from stream_worker.api.reading import Reader
@@ -146,8 +147,9 @@ class Picture:
         heads = await self.reader.heads(max(first_ms, look.final_ms - HASHES_MS, 0), end_ms)
         late = await self.reader.late_of(brand, list(heads), look)
         final_ms = look.final_of(brand)
+        changes = in_order(await self.reader.models())
         known = [
-            _minute(at, tallies.get(at, ZEROS), heads.get(at), late.get(at), final_ms, look)
+            _minute(at, tallies.get(at, ZEROS), heads.get(at), late.get(at), final_ms, look, changes)
             for at in range(first_ms, end_ms, MINUTE_MS)
             if at in tallies or at in heads
         ]
@@ -161,6 +163,7 @@ class Picture:
             since=instant(first_ms),
             until=instant(end_ms),
             final_to=instant(max(0, final_ms)),
+            models=changes_in(changes, first_ms, end_ms),
             minutes=known,
         )
 
@@ -173,7 +176,10 @@ class Picture:
         )
 
 
-def _minute(start: int, sums: Sums, head: Head | None, late: int | None, final_ms: int, look: Look) -> Minute:
+def _minute(
+    start: int, sums: Sums, head: Head | None, late: int | None, final_ms: int, look: Look,
+    changes: Sequence[Change],
+) -> Minute:  # fmt: skip
     covered = coverage(sums)
     return Minute(
         start=instant(start),
@@ -182,7 +188,7 @@ def _minute(start: int, sums: Sums, head: Head | None, late: int | None, final_m
         revision=late,
         complete=None if head is None else head.complete,
         coverage=None if covered is None else round(covered, 4),
-        model=None if head is None else head.models or None,
+        model=models_at(changes, start) if head is None else head.models or None,
         **numbers_of(sums),
     )
 

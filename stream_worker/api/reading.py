@@ -222,6 +222,12 @@ class Reader:
             if any(value is not None for value in of)
         }
 
+    async def models(self) -> dict[int, str]:
+        """Read from which minutes on which models scored: start → models, comma-separated."""
+        with self._translated():
+            found = await self._client.hgetall(self._key("models"))
+            return {int(start): models for start, models in found.items()}
+
     async def late_of(self, brand: str, starts: Sequence[int], look: Look) -> dict[int, int]:
         """Late mentions of a brand in minutes that still have their hash."""
         fields = [raw(f"late_n:{network}:{brand}") for network in (*look.networks, "")]

@@ -138,7 +138,7 @@ function drawChart() {
   const expected = made.rows.map(row => row ? usual * (row.mentions - row.unscored) : null);
   const usualPart = made.rows.map((row, i) => row ? Math.min(row.negative, expected[i]) : 0);
   const more = made.rows.map((row, i) => row ? row.negative - usualPart[i] : 0);
-  shown = { ...made, ...marks([alert], made.t[0]), expected, usualPart, more, read };
+  shown = { ...made, ...marks([alert], made.t[0], of.models), expected, usualPart, more, read };
   chart ??= negativeChart($('#negative'), () => shown);
   chart.draw();
   put($('.flags'), shown.flags.map(flag => h('li', {}, h('span', { class: `flag-n${flag.kind === 'n' ? ' n' : ''}` }, flag.n), h('time', {}, hm(flag.at * 1000)), flag.text)));

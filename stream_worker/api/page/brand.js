@@ -123,7 +123,7 @@ function chartData() {
   const alerts = (known.alerts?.alerts ?? []).filter(alert => alert.brand === brand);
   const minutes = { '5m': 5, '15m': 15, '1h': 60 }[known.window];
   const usual = detail?.brand.usual ?? null;
-  return { ...made, ...marks(alerts, made.t[0]), usual: usual?.net_low != null ? usual : null, usualMinute: usual && minutes ? usual.mentions / minutes : null, read };
+  return { ...made, ...marks(alerts, made.t[0], of.models), usual: usual?.net_low != null ? usual : null, usualMinute: usual && minutes ? usual.mentions / minutes : null, read };
 }
 
 function drawCharts() {

@@ -9,13 +9,14 @@ export const SPANS = { '1h': '1 h', '2h': '2 h', '24h': '24 h' };
 
 // `{load, refresh, minutes, finalTo}`: `load` fetches the span, `refresh` what may have changed since.
 export function minutesOf(brand) {
-  const of = { minutes: [], finalTo: 0, until: 0, span: '2h' };
+  const of = { minutes: [], models: [], finalTo: 0, until: 0, span: '2h' };
   const fetched = span => ask(`/api/v1${brandPath(brand)}/minutes?span=${span}`);
   const take = answer => { of.finalTo = ms(answer.final_to); of.until = ms(answer.until); };
   of.load = async span => {
     const answer = await fetched(span);
     of.span = span;
     of.minutes = answer.minutes;
+    of.models = answer.models;
     take(answer);
   };
   of.refresh = async () => {
@@ -23,6 +24,8 @@ export function minutesOf(brand) {
     const answer = await fetched(`${Math.max(5, Math.min(120, open))}m`), first = answer.minutes[0]?.start;
     const kept = first ? of.minutes.filter(minute => minute.start < first) : of.minutes;
     take(answer);
+    const known = new Set(of.models.map(it => it.since));
+    of.models = [...of.models, ...answer.models.filter(it => !known.has(it.since))];
     const since = of.until - { '1h': 60, '2h': 120, '24h': 1440 }[of.span] * 60e3;
     of.minutes = [...kept, ...answer.minutes].filter(minute => ms(minute.start) >= since);
   };
@@ -52,9 +55,9 @@ export function series(of) {
   };
 }
 
-// Flags and tints from the alerts of a brand: when it began, and what was told when.
-export function marks(alerts, first) {
-  const flags = [], episodes = [];
+// Flags and tints from the alerts of a brand and the changes of model: when it began, and what was told when.
+export function marks(alerts, first, models = []) {
+  const flags = models.slice(1).map(it => ({ at: ms(it.since) / 1000, kind: 't', text: it.judged ? `Scored by model ${it.models[0]}` : `${it.models.length} models at once: not judged` })), episodes = [];
   for (const alert of alerts) {
     const from = ms(alert.opened) / 1000, to = alert.ended ? ms(alert.ended) / 1000 : null;
     if (to != null && to < first) continue;
