@@ -7,7 +7,7 @@ import sys
 def test_pandas_is_left_out_and_arrow_does_without_it():
     # Given a process that leaves pandas out, though it is installed
     program = (
-        "import sys; from stream_worker.commands.run import _leave_out; _leave_out('pandas'); "
+        "import sys; from stream_worker.leaving_out import leave_out; leave_out('pandas'); "
         "import numpy as np, pyarrow as pa; "
         "made = pa.array(['a', None], pa.string()), pa.array(np.arange(2)), pa.array([1, None], pa.int64()); "
         "print([one.to_pylist() for one in made], 'pandas' in sys.modules)"
