@@ -3,7 +3,8 @@
 ModelError
 ├── ModelRefused     do not start, do not join the group; exit 78, the message says what to mend
 ├── DataUnusable     a data file cannot be read as labelled texts; exit 1
-└── KernelMissing    the native library is not here: go on without it
+├── KernelMissing    the native library is not here: go on without it
+└── Uncompilable     the kernel does not know such a pipeline: go on with scikit-learn
 """
 
 
@@ -25,3 +26,7 @@ class DataUnusable(ModelError):
 
 class KernelMissing(ModelError):
     """The native library is not here; scikit-learn and Python do its work."""
+
+
+class Uncompilable(ModelError):
+    """The kernel does not know such a pipeline; scikit-learn scores it."""

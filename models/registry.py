@@ -14,6 +14,7 @@ import io
 import tomllib
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,8 +26,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from models.errors import ModelRefused
 from models.evaluate import Quality
+from models.scorers.choice import fastest
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import CLASSES, Scorer
+from models.scorers.scores import CLASSES, Scorer, to_scores
 
 ARTEFACTS: Final = Path(__file__).parent / "artefacts"
 PINS: Final = ARTEFACTS / "pins.toml"
@@ -34,7 +36,10 @@ SHIPPED: Final = "sentiment-en"
 
 ARTEFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 MANIFEST_BYTES_MAX: Final = 1024 * 1024
-SCORING_PATH: Final = "sk"  # scikit-learn itself; the second half of a scorer's version (CONTRACTS §3)
+COMPILED, INTERPRETED = (
+    "k1",
+    "sk",
+)  # by our kernel, by scikit-learn: the second half of a version (CONTRACTS §3)
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -66,7 +71,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What `model info` shows. `refusal` is None if the artefact would pass every check before unpickling."""
+    """What is known of an artefact before it is unpickled; `refusal` is None if it passes every check on it.
+
+    `version` has no scoring path: which one it is shows once the artefact is loaded.
+    """
 
     path: Path
     pin: str | None
@@ -75,11 +83,12 @@ class Description:
     refusal: str | None
 
 
-def load(path: Path | None = None, pin: str | None = None) -> Scorer:
+def load(path: Path | None = None, pin: str | None = None, *, compiled: bool = True) -> Scorer:
     """Load an artefact as a scorer; without a path the shipped one. Raises ModelRefused.
 
     `pin` is the SHA-256, 64 hex digits, that the artefact must have. Without one it is looked up in
-    `pins.toml` by name, which only the artefacts shipped there have.
+    `pins.toml` by name, which only the artefacts shipped there have. Without `compiled` scikit-learn scores,
+    else the kernel where it can; the scorer's `reason` says why it cannot.
     """
     path, pin = _choose(path, pin)
     content, manifest = _checked(path, pin)
@@ -90,7 +99,12 @@ def load(path: Path | None = None, pin: str | None = None) -> Scorer:
             f"model {path}: a classifier with predict_proba and the classes 0, 1, 2 is needed; "
             f"this is a {type(pipeline).__name__} with the classes {classes[:5]}"
         )
-    return PipelineScorer(pipeline, _version(pin), manifest.uncertain_below)
+    otherwise = PipelineScorer(pipeline, _version(pin, INTERPRETED), manifest.uncertain_below)
+    if not compiled:
+        otherwise.reason = "asked for"
+        return otherwise
+    judge = partial(to_scores, uncertain_below=manifest.uncertain_below)
+    return fastest(pipeline, otherwise, judge, _version(pin, COMPILED))
 
 
 def describe(path: Path | None = None, pin: str | None = None) -> Description:
@@ -102,7 +116,7 @@ def describe(path: Path | None = None, pin: str | None = None) -> Description:
         _checked(path, pin)
     except ModelRefused as refused:
         return Description(path or _shipped(SHIPPED), pin, manifest, None, str(refused))
-    return Description(path, pin, manifest, _version(pin), None)
+    return Description(path, pin, manifest, pin[:12], None)
 
 
 def named(model: str) -> Path:
@@ -123,8 +137,8 @@ def _shipped(name: str) -> Path:
     return ARTEFACTS / f"{name}.joblib"
 
 
-def _version(pin: str) -> str:
-    return f"{pin[:12]}-{SCORING_PATH}"
+def _version(pin: str, scoring_path: str) -> str:
+    return f"{pin[:12]}-{scoring_path}"
 
 
 def _choose(path: Path | None, pin: str | None) -> tuple[Path, str]:

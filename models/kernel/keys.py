@@ -2,38 +2,18 @@
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from models.errors import KernelMissing
+from models.kernel.arrow import Column, column
 from models.kernel.library import Kernel, kernel
 
 UInt64 = npt.NDArray[np.uint64]
 Strings = Sequence[str]
 Keys = Callable[[Strings, Strings, Strings, Strings, Sequence[str | None]], tuple[UInt64, UInt64, UInt64]]
-
-
-class Column(NamedTuple):
-    """Strings as Arrow lays them out: one buffer of UTF-8, and where each one starts."""
-
-    data: int
-    starts: int
-    rows: int
-    bytes_max: int
-    owner: Any  # keeps both buffers alive
-
-
-def column(strings: Sequence[str | None]) -> Column:
-    """Lay out strings for the kernel. Raises UnicodeEncodeError for a lone surrogate."""
-    array = pa.array(strings, pa.large_string())
-    _, starts, data = array.buffers()
-    if not len(array):
-        return Column(0, 0, 0, 0, array)
-    lengths = np.diff(np.frombuffer(starts, np.int64)[: len(array) + 1])
-    return Column(data.address if data else 0, starts.address, len(array), int(lengths.max()), array)
 
 
 def native_keys(otherwise: Keys) -> Keys:

@@ -51,7 +51,7 @@ def kernel() -> Kernel:
         raise KernelMissing(f"the library {PATH.name} is not in this installation") from error
     if found != ABI:
         raise KernelMissing(f"the library {PATH.name} has interface {found}, not {ABI}: install again")
-    for name in ("text_keys",):
+    for name in ("text_keys", "score_texts", "workspace_bytes", "kept_bytes", "slots_needed"):
         getattr(library, name).restype = ctypes.c_int64
     return Kernel(library, chars_table())
 
@@ -69,9 +69,9 @@ def chars_table() -> UInt32:
     for words in re.finditer(r"\w+", everything):
         table[words.start() : words.end()] |= WORD
     at = 0
-    for words in everything.split():  # what lies between is white space
-        begin = everything.index(words, at)
+    for run in everything.split():  # what lies between is white space
+        begin = everything.index(run, at)
         table[at:begin] |= SPACE
-        at = begin + len(words)
+        at = begin + len(run)
     table[at:] |= SPACE
     return table

@@ -9,6 +9,7 @@ from models.scorers.scores import CLASSES, UNSCORED, Scorer, Scores
 
 class _NoScorer:
     version = "none"
+    reason: str | None = None
 
     def score(self, texts: Sequence[str]) -> Scores:
         rows = len(texts)

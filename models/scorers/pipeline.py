@@ -28,6 +28,7 @@ class PipelineScorer:
 
     def __init__(self, pipeline: Any, version: str, uncertain_below: float) -> None:
         self.version = version
+        self.reason: str | None = None  # why the kernel does not score this pipeline
         self._uncertain_below = uncertain_below
         stepwise = isinstance(pipeline, Pipeline) and len(pipeline) > 1
         self._transformer: Any = pipeline[:-1] if stepwise else None
@@ -38,7 +39,7 @@ class PipelineScorer:
         return to_scores(self.probability(texts), self._uncertain_below)
 
     def probability(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return (n, classes) probabilities as the pipeline gives them; NaN where it failed or knows nothing."""
+        """Return (n, classes) probabilities of the pipeline; NaN where it failed or knows nothing."""
         cut = [text if len(text) <= TEXT_CHARS_SCORED_MAX else text[:TEXT_CHARS_SCORED_MAX] for text in texts]
         # An overflow or a deprecation inside a model is no news for the log of a worker: what it does to
         # a score is seen in `to_scores`, which takes probabilities only.

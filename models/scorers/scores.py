@@ -30,9 +30,13 @@ class Scores:
 
 
 class Scorer(Protocol):
-    """Turns texts into sentiments. `version` names the pinned artefact and the code path."""
+    """Turns texts into sentiments.
+
+    `version` names the pinned artefact and the code path; `reason` says why it is not the fastest one.
+    """
 
     version: str
+    reason: str | None
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Score a batch; a text that fails is unscored, and fails alone."""

@@ -201,7 +201,7 @@ def test_a_pipeline_of_ones_own_loads_by_path_and_pin(stored, labels):
     # When it is loaded with its pin, written in capitals as some tools do
     scorer = registry.load(path, pin.upper())
     # Then it scores under its own version
-    assert scorer.version == f"{pin[:12]}-sk"
+    assert scorer.version == f"{pin[:12]}-k1"
     assert scorer.score(["good good day"]).label.tolist() == [POSITIVE]
 
 
