@@ -33,8 +33,10 @@ from stream_worker.core.days import (
     open_partitions,
 )
 from stream_worker.core.detector import Share
+from stream_worker.core.estimates import KnownModel, is_by
 from stream_worker.core.layout import Log
 from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.known_model import known_model
 from stream_worker.settings import Settings
 from stream_worker.sinks.days import StoredDays
 from stream_worker.sinks.parquet import SCHEMA
@@ -96,16 +98,20 @@ def daily(
             " see archive.url and kafka.topic"
         )
     live = _read_live(settings, logs, day) if compare_live else None
+    known, why_not = known_model(settings.model)
+    if why_not:
+        say(f"intervals hold sampling only: {why_not}")
     try:
-        return _report(days, logs, day, live, out, say, progress)
+        return _report(days, logs, day, live, known, out, say, progress)
     finally:
         if live is not None:
             live.close()
 
 
 def _report(
-    days: StoredDays, logs: list[Log], day: Day, live: LiveDay | None, out: Path, say: Say, progress: Progress
-) -> Report:
+    days: StoredDays, logs: list[Log], day: Day, live: LiveDay | None, known: KnownModel | None,
+    out: Path, say: Say, progress: Progress,
+) -> Report:  # fmt: skip
     ends = days.ends(logs, day)
     listing = days.listing(day, ends)
     counts = DayCounts(day, learner=Learner(Share(), days.profiles_before(day, Share())))
@@ -120,6 +126,7 @@ def _report(
     if not why_open and counts.learner is not None:
         days.write_profiles(day, profiles.encode(str(day), Share(), counts.learner.result()))
     table = tables.hours_table(counts)
+    scored_by = _scored_by(listing, known)
     same, before, hours_in_common = _against(table, _before(days, logs, day, out, say))
     account = _account(table, counts, listing)
     story = Story(
@@ -128,7 +135,8 @@ def _report(
         why_open=why_open,
         hours=tables.by_hour(table, pd.Timestamp(day.start_ms, unit="ms", tz="UTC")),
         table=table,
-        brands=tables.by_brand(table),
+        brands=tables.by_brand(table, scored_by),
+        scored_by=scored_by,
         before=before,
         same=same,
         hours_in_common=hours_in_common,
@@ -139,11 +147,20 @@ def _report(
         account=account,
         incomplete=_incomplete(listing, live, parity, marker, counts),
     )
-    files = _write(out / str(day), tables.with_shares(table), page(story))
+    files = _write(out / str(day), tables.with_shares(table, scored_by), page(story))
     return Report(
         day, not why_open, why_open, account, story.parity, story.differences, story.incomplete,
         counts.faults, files,
     )  # fmt: skip
+
+
+def _scored_by(listing: DayListing, known: KnownModel | None) -> tables.ScoredBy:
+    """Say in which hours, and whether all day, the known model alone scored."""
+    models: dict[int, set[str]] = {}
+    for one in listing.objects:
+        models.setdefault(one.hour_ms, set()).add(one.stored.model)
+    hours = frozenset(hour for hour, of in models.items() if is_by(known, ",".join(of)))
+    return tables.ScoredBy(known, hours, day=bool(models) and len(hours) == len(models))
 
 
 def _read_live(settings: Settings, logs: list[Log], day: Day) -> LiveDay:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stream_worker.core.estimates import Holds
+
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Window = Literal["5m", "15m", "1h", "24h"]
 State = Literal["spike", "low", "data", "copies", "good", "usual", "few", "none"]
@@ -32,7 +34,22 @@ class Answer(BaseModel):
     model: str | None = Field(description="The model that scored the newest minute; several with commas.")
 
 
-class Numbers(BaseModel):
+class Nets(BaseModel):
+    """Net sentiment as it truly is, as far as that can be known: null when nothing is scored."""
+
+    net_estimate: float | None = Field(
+        description="(Truly positive - truly negative) / scored, as estimated from the labels and from what "
+        "the model is known to mistake; where that is not known, the mean of what it said."
+    )
+    net_low: float | None = Field(description="95 % interval of net_estimate.")
+    net_high: float | None
+    net_margin: float | None = Field(description="Half the width of that interval.")
+    interval_holds: Holds | None = Field(
+        description="`sampling`: other or several models scored it, or errors of this one are not known."
+    )
+
+
+class Numbers(Nets):
     """The counts of a brand over some minutes, on-time and late together."""
 
     mentions: int
@@ -45,10 +62,7 @@ class Numbers(BaseModel):
     voices: int = Field(description="Mentions that are no copy and among the first three of their author.")
     negative_voices: int
     negative_share: float | None = Field(description="Negative / scored.")
-    net: float | None = Field(description="Sum of sentiment / scored.")
-    net_low: float | None = Field(description="95 % interval of net; sampling only, not the model's errors.")
-    net_high: float | None
-    net_margin: float | None = Field(description="Half the width of that interval before it is cut at ± 1.")
+    net: float | None = Field(description="Sum of sentiment / scored: the mean of what the model said.")
 
 
 class Usual(BaseModel):
@@ -58,7 +72,7 @@ class Usual(BaseModel):
     mentions: float = Field(description="Median.")
     copies_share: float
     negative_share: float | None = Field(description="Median.")
-    net: float | None = Field(description="Median.")
+    net: float | None = Field(description="Median, of net_estimate.")
     net_low: float | None = Field(description="5 % of the windows lie below …")
     net_high: float | None = Field(description="… and 5 % above.")
 
@@ -154,6 +168,9 @@ class Minute(Numbers):
     complete: bool | None = Field(description="Null when it is older than two hours.")
     coverage: float | None
     model: str | None = Field(description="Several with commas: such a minute is shown and not judged.")
+    last_five: Nets | None = Field(
+        description="Over the five minutes that end with it; null while one of them is missing or filling."
+    )
 
 
 class ModelSince(BaseModel):

@@ -3,6 +3,7 @@
 At most `ROWS_MAX` brands are shown in one answer: the unusual ones, then the loudest.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -12,15 +13,14 @@ from stream_worker.api.answers import (
     Brand,
     BrandDetail,
     Brands,
-    Minute,
     Minutes,
     Network,
     Window,
     instant,
 )
-from stream_worker.api.changes import Change, changes_in, in_order, models_at
+from stream_worker.api.changes import changes_in, in_order, models_over
 from stream_worker.api.look import Head, Look
-from stream_worker.api.pipeline import FreshnessReader, fresh_fields, state_of_minute
+from stream_worker.api.pipeline import FreshnessReader, fresh_fields
 from stream_worker.api.reading import Reader
 from stream_worker.api.rows import (
     STRIP_MINUTES,
@@ -32,13 +32,17 @@ from stream_worker.api.rows import (
     of_view,
     strip_of,
 )
+from stream_worker.api.series import LEAD_MS, Series, minutes_of
 from stream_worker.api.usuals import Usuals
 from stream_worker.core.columns import HOUR_MS, MINUTE_MS
+from stream_worker.core.estimates import Estimate, KnownModel, estimates, is_by
 from stream_worker.core.rolling import WINDOWS, ZEROS, Sums
 from stream_worker.core.sentiment import coverage
 from stream_worker.errors import Unreadable
 
 ROWS_MAX: Final = 200
+ESTIMATES_MAX: Final = 500
+"""More estimates at once would hold up the loop."""
 HASHES_MS: Final = 2 * HOUR_MS
 """The hash of a minute lives so long behind its close."""
 
@@ -46,10 +50,11 @@ HASHES_MS: Final = 2 * HOUR_MS
 class Picture:
     """Answers from Redis. All methods raise Unavailable or Unreadable."""
 
-    def __init__(self, reader: Reader, lateness_ms: int) -> None:
+    def __init__(self, reader: Reader, lateness_ms: int, known: KnownModel | None = None) -> None:
         self.reader = reader
         self.fresh = FreshnessReader(reader, lateness_ms)
-        self.usuals = Usuals(reader)
+        self.usuals = Usuals(reader, known and known.errors)
+        self._known = known
 
     async def brands(self, window: Window, *, find: str = "", limit: int = ROWS_MAX) -> Brands:
         """Answer all brands whose name has `find` in it, the most unusual first."""
@@ -76,30 +81,46 @@ class Picture:
         """
         if look.newest_ms is None:
             return []
-        by_view = window == "24h"
+        by_view, end_ms = window == "24h", look.newest_ms + MINUTE_MS
+        unsealed_ms = max(end_ms - HOUR_MS, min(look.sealed_ms, look.newest_ms))
+        heads = await self.reader.heads(unsealed_ms, end_ms)
+        models = await self._models(heads, end_ms - WINDOWS[window] * MINUTE_MS, end_ms)
         if by_view or len(brands) > limit:
             views = await self.reader.views(brands)
-            rough = [
-                self._row(brand, self._viewed(view, window), look, window) for brand, view in views.items()
-            ]
-            rows = most_unusual_first(rough)[:limit]
+            viewed = {brand: self._viewed(view, window) for brand, view in views.items()}
+            rows = most_unusual_first(await self._rows(viewed, models, look, window))[:limit]
             brands = [row.brand for row in rows]
         self.usuals.ask(reversed(brands))
-        end_ms = look.newest_ms + MINUTE_MS
         minutes = await self.reader.minutes(brands, end_ms - HOUR_MS, end_ms, look)
         if not by_view:
-            heads = await self.reader.heads(look.newest_ms, end_ms)
             model = heads[look.newest_ms].models or None if look.newest_ms in heads else None
-            rows = [
-                self._row(brand, of_minutes(minutes[brand], window, look, model), look, window)
-                for brand in brands
-            ]
+            tallies = {brand: of_minutes(minutes[brand], window, look, model) for brand in brands}
+            rows = await self._rows(tallies, models, look, window)
         for row in rows:
             row.last_hour = strip_of(minutes[row.brand], end_ms - strip_minutes * MINUTE_MS, end_ms)
         return most_unusual_first(rows)
 
-    def _row(self, brand: str, tally: Tally, look: Look, window: Window) -> Brand:
-        return brand_row(brand, tally, look, window, self.usuals.of(brand, window))
+    async def _rows(
+        self, tallies: Mapping[str, Tally], models: str | None, look: Look, window: Window
+    ) -> list[Brand]:
+        found = await self._estimates([tally.sums for tally in tallies.values()], models)
+        return [
+            brand_row(brand, tally, look, window, self.usuals.of(brand, window), estimate)
+            for (brand, tally), estimate in zip(tallies.items(), found, strict=True)
+        ]
+
+    async def _models(self, heads: Mapping[int, Head], first_ms: int, end_ms: int) -> str | None:
+        """Return who scored in [first, end), several with commas; not asked where it changes nothing."""
+        if self._known is None:
+            return None
+        return models_over(in_order(await self.reader.models()), heads, first_ms, end_ms)
+
+    async def _estimates(self, sums: Sequence[Sums], models: str | None) -> list[Estimate | None]:
+        """Estimate tallies that these models scored; many beside the loop, so that others are answered."""
+        by_known = [is_by(self._known, models)] * len(sums)
+        if len(sums) > ESTIMATES_MAX:
+            return await asyncio.to_thread(estimates, sums, by_known, self._known)
+        return estimates(sums, by_known, self._known)
 
     def _viewed(self, view: Mapping[str, str], window: Window) -> Tally:
         try:
@@ -120,12 +141,15 @@ class Picture:
         networks = share = None
         if end_ms - first_ms <= HOUR_MS:
             found = await self.reader.networks(brand, first_ms, end_ms, look)
+            ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+            heads = await self.reader.heads(first_ms, end_ms)
+            models = await self._models(heads, first_ms, end_ms)
+            nets = await self._estimates([sums for _, sums in ordered], models)
             networks = [
-                Network(network=network, **numbers_of(sums))
-                for network, sums in sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+                Network(network=network, **numbers_of(sums, net))
+                for (network, sums), net in zip(ordered, nets, strict=True)
                 if sums[0]
             ]
-            heads = await self.reader.heads(first_ms, end_ms)
             total = sum(head.mentions + head.late for head in heads.values())
             share = round(min(1.0, row.mentions / total), 4) if total else None
         return BrandDetail(
@@ -143,17 +167,16 @@ class Picture:
             return None
         end_ms = (look.newest_ms or 0) + MINUTE_MS
         first_ms = max(0, end_ms - span_minutes * MINUTE_MS)
-        tallies = (await self.reader.minutes([brand], first_ms, end_ms, look))[brand]
-        heads = await self.reader.heads(max(first_ms, look.final_ms - HASHES_MS, 0), end_ms)
+        from_ms = max(0, first_ms - LEAD_MS)
+        tallies = (await self.reader.minutes([brand], from_ms, end_ms, look))[brand]
+        heads = await self.reader.heads(max(from_ms, look.final_ms - HASHES_MS, 0), end_ms)
         late = await self.reader.late_of(brand, list(heads), look)
         final_ms = look.final_of(brand)
         changes = in_order(await self.reader.models())
-        known = [
-            _minute(at, tallies.get(at, ZEROS), heads.get(at), late.get(at), final_ms, look, changes)
-            for at in range(first_ms, end_ms, MINUTE_MS)
-            if at in tallies or at in heads
-        ]
-        total = [sum(column) for column in zip(*tallies.values(), strict=True)] or ZEROS
+        read = Series(tallies, heads, late, changes)
+        known = await asyncio.to_thread(minutes_of, read, first_ms, end_ms, final_ms, look, self._known)
+        inside = [sums for start, sums in tallies.items() if start >= first_ms]
+        total = [sum(column) for column in zip(*inside, strict=True)] or ZEROS
         model = next((minute.model for minute in reversed(known) if minute.model), None)
         fields = fresh_fields(look, model, coverage(total))
         return Minutes(
@@ -174,23 +197,6 @@ class Picture:
         return Alerts(
             **fresh_fields(look, None, None), open=sum(1 for of in alerts if of.ended is None), alerts=alerts
         )
-
-
-def _minute(
-    start: int, sums: Sums, head: Head | None, late: int | None, final_ms: int, look: Look,
-    changes: Sequence[Change],
-) -> Minute:  # fmt: skip
-    covered = coverage(sums)
-    return Minute(
-        start=instant(start),
-        state=state_of_minute(start, final_ms, look, late or 0),
-        final=start < final_ms,
-        revision=late,
-        complete=None if head is None else head.complete,
-        coverage=None if covered is None else round(covered, 4),
-        model=models_at(changes, start) if head is None else head.models or None,
-        **numbers_of(sums),
-    )
 
 
 def parts(item: Any) -> dict[str, Any]:

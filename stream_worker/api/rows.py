@@ -8,8 +8,9 @@ from stream_worker.api.answers import Usual as UsualAnswer
 from stream_worker.api.look import Look
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.deltas import MEASURES
+from stream_worker.core.estimates import Estimate
 from stream_worker.core.rolling import WINDOWS, ZEROS, Sums
-from stream_worker.core.sentiment import Net, coverage, negative_share, net_sentiment
+from stream_worker.core.sentiment import coverage, negative_share
 from stream_worker.core.usual import Usual
 
 MARGIN_MAX: Final = 0.3
@@ -28,21 +29,29 @@ _FIELDS: Final = {
 }  # fmt: skip
 
 
-def numbers_of(sums: Sequence[int]) -> dict[str, Any]:
-    """Return the fields of `Numbers` for ten sums in the order of MEASURES."""
-    net = net_sentiment(sums)
+def numbers_of(sums: Sequence[int], estimate: Estimate | None) -> dict[str, Any]:
+    """Return the fields of `Numbers` for ten sums in the order of MEASURES, and their estimate."""
     counts: dict[str, Any] = {name: sums[MEASURES.index(measure)] for name, measure in _FIELDS.items()}
-    return counts | {
-        "negative_share": _rounded(negative_share(sums)),
-        "net": _rounded(net and net.value),
-        "net_low": _rounded(net and net.low),
-        "net_high": _rounded(net and net.high),
-        "net_margin": _rounded(net and net.margin),
+    net = {"net": _rounded(estimate and estimate.mean)}
+    return counts | {"negative_share": _rounded(negative_share(sums))} | net | nets_of(estimate)
+
+
+def nets_of(estimate: Estimate | None) -> dict[str, Any]:
+    """Return the fields of an estimate; null when nothing is scored."""
+    return {
+        "net_estimate": _rounded(estimate and estimate.value),
+        "net_low": _rounded(estimate and estimate.low),
+        "net_high": _rounded(estimate and estimate.high),
+        "net_margin": _rounded(estimate and estimate.margin),
+        "interval_holds": estimate and estimate.holds,
     }
 
 
 class Tally(NamedTuple):
-    """Ten sums of a brand over a window that ends at `end_ms`, read at `as_of_ms`."""
+    """Ten sums of a brand over a window that ends at `end_ms`, read at `as_of_ms`.
+
+    `model` scored its newest minute.
+    """
 
     sums: Sums
     end_ms: int
@@ -64,9 +73,12 @@ def of_minutes(minutes: Mapping[int, Sums], window: Window, look: Look, model: s
     return Tally(tuple(map(sum, zip(ZEROS, *inside, strict=True))), end_ms, look.now_ms, model)
 
 
-def brand_row(brand: str, tally: Tally, look: Look, window: Window, usual: Usual | None) -> Brand:
+def brand_row(
+    brand: str, tally: Tally, look: Look, window: Window, usual: Usual | None, estimate: Estimate | None
+) -> Brand:
     """Make the row of a brand."""
     sums, end_ms = tally.sums, tally.end_ms
+    usual = usual and usual.on_scale(estimate and estimate.holds)
     episode = look.episodes.get(brand)
     is_open = episode is not None and episode.resolved_ms is None
     return Brand(
@@ -80,18 +92,18 @@ def brand_row(brand: str, tally: Tally, look: Look, window: Window, usual: Usual
         revision=look.revision,
         coverage=_rounded(coverage(sums)),
         model=tally.model,
-        state="spike" if is_open else state_of(sums, usual),
+        state="spike" if is_open else state_of(sums, estimate, usual),
         since=instant(episode.opened_ms) if is_open and episode is not None else None,
         alert=episode.id if is_open and episode is not None else None,
         usual=usual_answer(usual),
         last_hour=None,
-        **numbers_of(sums),
+        **numbers_of(sums, estimate),
     )
 
 
-def state_of(sums: Sums, usual: Usual | None) -> State:
-    """Name the state of a brand that has no open episode."""
-    net, n = net_sentiment(sums), sums[0]
+def state_of(sums: Sums, net: Estimate | None, usual: Usual | None) -> State:
+    """Name the state of a brand that has no open episode; net and what is usual are on one scale."""
+    n = sums[0]
     if n == 0:
         return "none"
     covered = coverage(sums)
@@ -104,7 +116,7 @@ def state_of(sums: Sums, usual: Usual | None) -> State:
     return _against_usual(net, usual)
 
 
-def _against_usual(net: Net, usual: Usual | None) -> State:
+def _against_usual(net: Estimate, usual: Usual | None) -> State:
     if usual is None or usual.low is None or usual.high is None:
         return "usual"
     if net.high < usual.low:
@@ -118,7 +130,7 @@ def most_unusual_first(rows: list[Brand]) -> list[Brand]:
     def far(row: Brand) -> float:
         if row.state in ("usual", "few", "none") or row.usual is None or row.usual.net is None:
             return 0.0
-        return round(abs((row.net or 0.0) - row.usual.net), 1)
+        return round(abs((row.net_estimate or 0.0) - row.usual.net), 1)
 
     return sorted(rows, key=lambda row: (_ORDER[row.state], -far(row), -row.mentions, row.brand))
 

@@ -12,6 +12,7 @@ from stream_worker.api.answers import Window
 from stream_worker.api.look import Look
 from stream_worker.api.reading import Reader
 from stream_worker.core.columns import HOUR_MS, MINUTE_MS
+from stream_worker.core.interval import Errors
 from stream_worker.core.rolling import WINDOWS, Sums
 from stream_worker.core.usual import BIN_MS, Usual, bins_of, usual
 
@@ -24,8 +25,8 @@ COMPARED: Final[tuple[Window, ...]] = ("5m", "15m", "1h")
 class Usuals:
     """What is usual, per brand and window."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
+    def __init__(self, reader: Reader, errors: Errors | None = None) -> None:
+        self._reader, self._errors = reader, errors
         self._asked: dict[str, None] = {}
         self._history: dict[str, dict[int, Sums]] = {}
         self._found: dict[tuple[str, Window], Usual | None] = {}
@@ -77,4 +78,6 @@ class Usuals:
         self._known_to[brand] = end_ms
         for window in COMPARED:
             width_ms = WINDOWS[window] * MINUTE_MS
-            self._found[brand, window] = usual(sums, minutes, edge_ms, width_ms // MINUTE_MS, troubled)
+            self._found[brand, window] = usual(
+                sums, minutes, edge_ms, width_ms // MINUTE_MS, troubled, self._errors
+            )

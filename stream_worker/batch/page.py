@@ -6,7 +6,6 @@ Rules:
 2. A number that is not certain says so: intervals, "too few", what is incomplete, before it is used.
 """
 
-import html
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -15,8 +14,20 @@ from typing import Any, Final
 import pandas as pd
 
 from stream_worker.batch.charts import brand_chart, day_chart, net_chart
-from stream_worker.batch.tables import shares
+from stream_worker.batch.tables import SHARES, ScoredBy, shares
 from stream_worker.batch.texts import Repeated
+from stream_worker.batch.wording import (
+    MINUS,
+    NONE,
+    between,
+    count,
+    margin,
+    name_of,
+    net_margin,
+    percent,
+    shown,
+    signed,
+)  # fmt: skip
 from stream_worker.core.days import Day
 from stream_worker.core.deltas import MEASURES
 
@@ -25,7 +36,8 @@ BRANDS_MAX: Final = 30
 FEW: Final = 30
 """With fewer scored mentions a share is too uncertain to be told without a word."""
 _ALL: Final[list[str]] = list(MEASURES)
-_NONE, _MINUS, _TIMES = "\u2013", "\u2212", "\u00d7"
+_NET: Final = ("net_estimate", "net_low", "net_high")
+_TIMES = "\u00d7"
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -39,6 +51,7 @@ class Story:
     hours: pd.DataFrame  # 24 rows
     table: pd.DataFrame  # brand, network, hour
     brands: pd.DataFrame
+    scored_by: ScoredBy
     before: pd.DataFrame | None  # brands of the day before, in the hours that both days have
     same: pd.DataFrame | None  # brands of this day in those hours
     hours_in_common: int
@@ -68,24 +81,26 @@ def page(story: Story) -> str:
 
 def _head(story: Story) -> str:
     total = [int(value) for value in story.hours[_ALL].sum()]
-    coverage, share, low, high, net, net_low, net_high = shares(total)
+    found = dict(zip(SHARES, shares([total], [story.scored_by.day], story.scored_by.known)[0], strict=True))
+    share, low, high = (found[name] for name in ("negative_share", "negative_low", "negative_high"))
+    net, net_low, net_high = (found[name] for name in _NET)
     bad = story.parity is not None and story.parity["unexplained"]
     state = "bad" if bad else "open" if story.why_open else "done"
     words = f"{story.state}; differs from what was shown live" if bad else story.state
     figures: list[tuple[str, str]] = [
-        (_count(total[0]), "mentions"),
-        (_count(total[8]), "voices"),
-        (_count(len(story.brands)), "brands"),
-        (_percent(share), f"negative, {_range(low, high)}" if share is not None else "negative"),
-        (_signed(net), f"net sentiment, {_net_margin(net, net_low, net_high)}"),
-        (_percent(coverage, 1), "coverage"),
+        (count(total[0]), "mentions"),
+        (count(total[8]), "voices"),
+        (count(len(story.brands)), "brands"),
+        (percent(share), f"negative, {between(low, high)}" if share is not None else "negative"),
+        (signed(net), f"net sentiment, {net_margin(net, net_low, net_high)}"),
+        (percent(found["coverage"], 1), f"coverage; {percent(_uncertain(total))} uncertain"),
     ]
     if story.parity is not None:
-        figures.append((_count(story.parity["agree"]), "of 1,440 minutes as shown live"))
+        figures.append((count(story.parity["agree"]), "of 1,440 minutes as shown live"))
     listed = "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in figures)
     return (
         f"<h1>Mentions of {story.day.date:%A, %-d %B %Y}</h1>"
-        f'<p class="quiet">UTC, by the time of posting</p><span class="state {state}">{_text(words)}</span>'
+        f'<p class="quiet">UTC, by the time of posting</p><span class="state {state}">{shown(words)}</span>'
         f'<p class="lead">{_sentence(story, total)}</p><ul class="figures">{listed}</ul>'
     )
 
@@ -94,14 +109,14 @@ def _sentence(story: Story, total: Sequence[int]) -> str:
     if not total[0]:
         return "No mention of this day is archived."
     first = story.brands.iloc[0]
-    share = f", {_percent(first['n'] / total[0])} of all" if len(story.brands) > 1 else ""
-    said = f"{_name(first['brand'])} was mentioned most{share}. "
+    share = f", {percent(first['n'] / total[0])} of all" if len(story.brands) > 1 else ""
+    said = f"{name_of(first['brand'])} was mentioned most{share}. "
     if story.movers is not None and len(story.movers):
         top = story.movers.iloc[0]
         word = "rose" if top["moved"] > 0 else "fell"
         said += (
-            f"The negative share of {_name(top['brand'])} {word} most: "
-            f"{_percent(top['negative_share_before'])} the day before, {_percent(top['negative_share'])} now."
+            f"The negative share of {name_of(top['brand'])} {word} most: "
+            f"{percent(top['negative_share_before'])} the day before, {percent(top['negative_share'])} now."
         )
     elif story.before is not None:
         said += "No brand's negative share moved beyond its margin against the day before."
@@ -112,17 +127,34 @@ def _charts(story: Story) -> str:
     hours = story.hours
     unsure = (hours["uncertain"] + hours["unscored"]).tolist()
     stacked = day_chart(hours["neg"].tolist(), hours["neu"].tolist(), hours["pos"].tolist(), unsure)
-    found = [shares(sums) for sums in hours[_ALL].to_numpy().tolist()]
-    nets = net_chart(*([one[place] for one in found] for place in (4, 5, 6)))
+    by = story.scored_by
+    by_known = [int(hour.timestamp() * 1000) in by.hours_ms for hour in hours.index]
+    found = shares(hours[_ALL].to_numpy().tolist(), by_known, by.known)
+    nets = net_chart(*([one[SHARES.index(name)] for one in found] for name in _NET))
     keys = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"), ("unsure", "uncertain or unscored"))
     key = "".join(f'<span><i class="{name}"></i>{words}</span>' for name, words in keys)
     return (
         f'<h2>Mentions by hour</h2><div class="key">{key}</div><div class="charts" role="img" '
         f'aria-label="Mentions by hour">{stacked}</div><h2>Net sentiment by hour</h2>'
-        f'<p class="quiet">{_MINUS}100 to +100, '
-        "with the 95 % interval of sampling; orange and blue only where it lies wholly on one side.</p>"
+        f'<p class="quiet">{MINUS}100 to +100, '
+        f"with its 95 % interval; orange and blue only where that lies wholly on one side. {_holds(by)}</p>"
         f'<div class="charts" role="img" aria-label="Net sentiment by hour">{nets}</div>'
     )
+
+
+def _holds(by: ScoredBy) -> str:
+    """Say what the intervals hold."""
+    if by.day:
+        return "It holds sampling and what the model is known to mistake."
+    if by.hours_ms:
+        return (
+            "Where only the model in use scored, it holds what that mistakes, too; elsewhere sampling only."
+        )
+    return "It holds sampling only: what the model mistakes is not known here, and not in it."
+
+
+def _uncertain(total: Sequence[int]) -> float | None:
+    return total[MEASURES.index("uncertain")] / total[0] if total[0] else None
 
 
 def _brands(story: Story) -> str:
@@ -130,7 +162,7 @@ def _brands(story: Story) -> str:
         return ""
     rows = "".join(_brand_row(story, brand) for _, brand in story.brands[:BRANDS_MAX].iterrows())
     more = len(story.brands) - BRANDS_MAX
-    rest = f'<p class="quiet">and {_count(more)} more in hours.csv</p>' if more > 0 else ""
+    rest = f'<p class="quiet">and {count(more)} more in hours.csv</p>' if more > 0 else ""
     return (
         '<h2>Brands</h2><div class="frame"><table class="brands">'
         "<thead><tr><th>Brand</th><th>Mentions</th>"
@@ -144,12 +176,12 @@ def _brand_row(story: Story, brand: "pd.Series[Any]") -> str:
     ours = story.table[story.table["brand"] == brand["brand"]]
     hourly = ours.groupby("hour")[["n", "neg"]].sum().reindex(story.hours.index, fill_value=0)
     scored = int(brand["n"] - brand["unscored"])
-    share = _percent(brand["negative_share"]) if scored else _NONE
-    margin = _range(brand["negative_low"], brand["negative_high"]) if scored else "nothing scored"
+    share = percent(brand["negative_share"]) if scored else NONE
+    spread = between(brand["negative_low"], brand["negative_high"]) if scored else "nothing scored"
     return (
-        f'<tr><td class="brand">{_name(brand["brand"])}</td><td>{_count(brand["n"])}'
+        f'<tr><td class="brand">{name_of(brand["brand"])}</td><td>{count(brand["n"])}'
         f'<span class="quiet">{_against(story, brand["brand"])}</span></td>'
-        f'<td class="wide">{_count(brand["voices"])}</td><td>{share}<span class="quiet">{margin}</span></td>'
+        f'<td class="wide">{count(brand["voices"])}</td><td>{share}<span class="quiet">{spread}</span></td>'
         f"<td>{_scale(brand, scored)}</td>"
         f'<td class="day wide">{brand_chart(hourly["n"].tolist(), hourly["neg"].tolist())}</td></tr>'
     )
@@ -167,22 +199,17 @@ def _against(story: Story, name: str) -> str:
 
 def _scale(brand: "pd.Series[Any]", scored: int) -> str:
     if not scored:
-        return _NONE
-    value, low, high = (100 * brand[name] for name in ("net_sentiment", "net_low", "net_high"))
+        return NONE
+    value, low, high = (100 * brand[name] for name in _NET)
     colour = "few" if high - low > 60 else "hot" if high < 0 else "cold" if low > 0 else "mid"
     few = " too few" if scored < FEW else ""
     place = f"left:{(low + 100) / 2:.1f}%;width:{(high - low) / 2:.1f}%"
     return (
         f'<div class="net"><div class="scale"><u style="{place}"></u>'
         f'<s class="{colour}" style="left:{(value + 100) / 2:.1f}%"></s></div>'
-        f'<div>{_signed(value / 100)}<span class="quiet">{_margin(value - low, high - value)}{few}</span>'
+        f'<div>{signed(value / 100)}<span class="quiet">{margin(value - low, high - value)}{few}</span>'
         "</div></div>"
     )
-
-
-def _margin(below: float, above: float) -> str:
-    widest = round(max(below, above))
-    return f"± {widest}" if widest else "± &lt;1"
 
 
 def _movers(story: Story) -> str:
@@ -193,9 +220,9 @@ def _movers(story: Story) -> str:
     if not len(story.movers):
         return f'{head}<p class="quiet">None: no negative share moved beyond its margin.</p>'
     rows = "".join(
-        f'<tr><td class="brand">{_name(one["brand"])}</td><td>{_percent(one["negative_share_before"])}</td>'
-        f'<td class="{"hot" if one["moved"] > 0 else "cold"}">{_percent(one["negative_share"])}</td>'
-        f"<td>{_count(one['n_before'])}</td><td>{_count(one['n'])}</td></tr>"
+        f'<tr><td class="brand">{name_of(one["brand"])}</td><td>{percent(one["negative_share_before"])}</td>'
+        f'<td class="{"hot" if one["moved"] > 0 else "cold"}">{percent(one["negative_share"])}</td>'
+        f"<td>{count(one['n_before'])}</td><td>{count(one['n'])}</td></tr>"
         for _, one in story.movers.iterrows()
     )
     return (
@@ -210,9 +237,9 @@ def _texts(story: Story) -> str:
     if not story.texts:
         return f'{head}<p class="quiet">Nothing was copied.</p>'
     rows = "".join(
-        f'<tr><td class="words"><blockquote><bdi>{_text(one.text)}</bdi></blockquote></td>'
-        f'<td class="words">{_name(one.brand)}</td>'
-        f"<td>{_count(one.copies)}</td><td>{_count(one.authors)}</td></tr>"
+        f'<tr><td class="words"><blockquote><bdi>{shown(one.text)}</bdi></blockquote></td>'
+        f'<td class="words">{name_of(one.brand)}</td>'
+        f"<td>{count(one.copies)}</td><td>{count(one.authors)}</td></tr>"
         for one in story.texts
     )
     return (
@@ -232,7 +259,7 @@ def _parity(story: Story) -> str:
     same = f"{found['agree']:,} of {found['minutes']:,} minutes"
     verdict = f"{same} are the same in the archive and in what was shown live."
     lines = [
-        f"{reason}: {_count(one['minutes'])} minutes, {_count(one['mentions'])} mentions"
+        f"{reason}: {count(one['minutes'])} minutes, {count(one['mentions'])} mentions"
         for reason, one in found["reasons"].items()
     ]
     return f"{head}<p>{verdict}</p>{_list(lines)}{_list(story.differences)}"
@@ -246,48 +273,11 @@ def _incomplete(story: Story) -> str:
 
 def _account(story: Story) -> str:
     rows = "".join(
-        f"<tr><td>{_text(name)}</td><td>{_count(value)}</td></tr>" for name, value in story.account.items()
+        f"<tr><td>{shown(name)}</td><td>{count(value)}</td></tr>" for name, value in story.account.items()
     )
     return f'<h2>Account</h2><table style="max-width:32rem"><tbody>{rows}</tbody></table>'
 
 
 def _list(lines: Iterable[str]) -> str:
-    listed = "".join(f"<li>{_text(line)}</li>" for line in lines)
+    listed = "".join(f"<li>{shown(line)}</li>" for line in lines)
     return f'<ul class="plain">{listed}</ul>' if listed else ""
-
-
-def _text(text: str) -> str:
-    """Escape, and leave out what is not printable."""
-    return html.escape("".join(c if c.isprintable() else " " for c in text))
-
-
-def _name(name: str) -> str:
-    return f"<bdi>{_text(name) or '(other brands)'}</bdi>"
-
-
-def _count(number: Any) -> str:
-    return f"{int(number):,}"
-
-
-def _percent(share: float | None, digits: int = 0) -> str:
-    return _NONE if share is None else f"{100 * share:.{digits}f} %"
-
-
-def _range(low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return ""
-    digits = 0 if round(100 * low) != round(100 * high) else 1
-    return f"{100 * low:.{digits}f} to {100 * high:.{digits}f} %"
-
-
-def _net_margin(value: float | None, low: float | None, high: float | None) -> str:
-    if value is None or low is None or high is None:
-        return "nothing scored"
-    return _margin(100 * (value - low), 100 * (high - value))
-
-
-def _signed(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    shown = round(100 * value)
-    return f"{_MINUS}{-shown}" if shown < 0 else f"+{shown}" if shown else "0"

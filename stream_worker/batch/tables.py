@@ -5,9 +5,10 @@ Rules:
 2. The columns are documented in docs/batch.md and only ever added to.
 """
 
+from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,10 @@ import pyarrow.parquet as pq
 
 from stream_worker.batch.recount import DayCounts
 from stream_worker.core.audit.cells import BRAND_BITS, NETWORK_BITS, Cells
+from stream_worker.core.columns import HOUR_MS
 from stream_worker.core.deltas import MEASURES
-from stream_worker.core.sentiment import Z, coverage, negative_share, net_sentiment
+from stream_worker.core.estimates import KnownModel, estimates
+from stream_worker.core.sentiment import Z, coverage, negative_share
 
 MOVE_MENTIONS_MIN: Final = 30
 """With fewer scored mentions on a day a brand is no mover: too few to tell."""
@@ -66,23 +69,46 @@ def _named(codes: pd.Series, names: list[str]) -> pd.Series:
     return codes.map(lambda code: names[code])
 
 
-def with_shares(table: pd.DataFrame) -> pd.DataFrame:
+class ScoredBy(NamedTuple):
+    """Whose labels a day has: what is known of the model, and where it alone scored."""
+
+    known: KnownModel | None
+    hours_ms: frozenset[int]
+    """Starts of hours."""
+    day: bool
+
+
+UNKNOWN: Final = ScoredBy(None, frozenset(), day=False)
+
+
+def with_shares(table: pd.DataFrame, scored_by: ScoredBy = UNKNOWN) -> pd.DataFrame:
     """Add coverage, negative share and net sentiment with 95 % intervals; NaN where nothing is scored."""
-    rows = [shares(row) for row in table[_ALL].to_numpy().tolist()]
-    return table.join(pd.DataFrame(rows, index=table.index, columns=list(SHARES), dtype="float64"))
+    by_known = [scored_by.day] * len(table)
+    if "hour" in table:
+        hours = (table["hour"] - pd.Timestamp(0, tz="UTC")) // pd.Timedelta(hours=1)
+        by_known = [hour * HOUR_MS in scored_by.hours_ms for hour in hours.tolist()]
+    rows = shares(table[_ALL].to_numpy().tolist(), by_known, scored_by.known)
+    found = pd.DataFrame(rows, index=table.index, columns=list(SHARES))
+    return table.join(found.astype(dict.fromkeys(SHARES[:-1], "float64") | {SHARES[-1]: "str"}))
 
 
 SHARES: Final = (
     "coverage", "negative_share", "negative_low", "negative_high", "net_sentiment", "net_low", "net_high",
+    "net_estimate", "interval_holds",
 )  # fmt: skip
 
 
-def shares(sums: list[int]) -> list[float | None]:
-    """Return the values of `SHARES` for ten sums."""
-    net, share = net_sentiment(sums), negative_share(sums)
-    low, high = wilson(sums[1], sums[0] - sums[5]) if share is not None else (None, None)
-    nets = (None, None, None) if net is None else (net.value, net.low, net.high)
-    return [coverage(sums), share, low, high, *nets]
+def shares(
+    tallies: Sequence[Sequence[int]], by_known: Sequence[bool], known: KnownModel | None
+) -> list[list[Any]]:
+    """Return the values of `SHARES` for each tally of ten sums; `by_known`: the known model scored it."""
+    found = []
+    for sums, net in zip(tallies, estimates(tallies, by_known, known), strict=True):
+        share = negative_share(sums)
+        low, high = wilson(sums[1], sums[0] - sums[5]) if share is not None else (None, None)
+        nets = (None,) * 5 if net is None else (net.mean, net.low, net.high, net.value, net.holds)
+        found.append([coverage(sums), share, low, high, *nets])
+    return found
 
 
 def wilson(found: int, of: int) -> tuple[float, float]:
@@ -96,10 +122,11 @@ def wilson(found: int, of: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def by_brand(table: pd.DataFrame) -> pd.DataFrame:
+def by_brand(table: pd.DataFrame, scored_by: ScoredBy = UNKNOWN) -> pd.DataFrame:
     """Return a row for each brand, the most mentioned first."""
     brands = table.groupby("brand", as_index=False)[_SUMS].sum()
-    return with_shares(brands.sort_values(["n", "brand"], ascending=[False, True], ignore_index=True))
+    ordered = brands.sort_values(["n", "brand"], ascending=[False, True], ignore_index=True)
+    return with_shares(ordered, scored_by)
 
 
 def by_hour(table: pd.DataFrame, start: pd.Timestamp) -> pd.DataFrame:

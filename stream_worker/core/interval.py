@@ -91,18 +91,17 @@ class Errors:
     def intervals(self, tallies: Sequence[Sequence[int]]) -> list[Interval | None]:
         """Return the interval of each tally, ten sums in the order of MEASURES; None: nothing is scored."""
         keys = [(*(max(0, sums[at]) for at in TAKEN), max(0, sums[_REPEATS])) for sums in tallies]
-        new = [key for key in dict.fromkeys(keys) if key not in self._known and any(key[:-1])]
-        if len(self._known) + len(new) > _KNOWN_MAX:
-            self._known.clear()
-            new = [key for key in dict.fromkeys(keys) if any(key[:-1])]
-        if new:
-            self._known.update(zip(new, self._work_out(np.array(new, np.float64)), strict=True))
-        return [self._known.get(key) for key in keys]
+        keep, asked = self._known, [key for key in dict.fromkeys(keys) if any(key[:-1])]
+        if len(keep) + len(asked) > _KNOWN_MAX:
+            keep = self._known = {}
+        if new := [key for key in asked if key not in keep]:
+            keep.update(zip(new, self._work_out(np.array(new, np.float64)), strict=True))
+        return [keep.get(key) for key in keys]
 
     def levels(self, sums: npt.NDArray[np.int64]) -> Floats:
-        """Return plain estimates (k) of tallies (k, 10) with something scored: labels by their weights."""
+        """Return plain estimates (k) of tallies (k, 10): the mean of what their labels are worth."""
         labels = sums[:, TAKEN]
-        return np.asarray(np.clip(labels @ self.weights / labels.sum(axis=1), -1.0, 1.0))
+        return np.asarray(np.clip(labels @ self.weights / np.maximum(1, labels.sum(axis=1)), -1.0, 1.0))
 
     def _work_out(self, keys: Floats) -> Iterator[Interval]:
         counts = keys[:, :-1]

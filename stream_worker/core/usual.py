@@ -4,6 +4,7 @@ Rules:
 1. Windows of one length that begin every five minutes and end before the one that is compared with them.
 2. A window that touches an episode teaches nothing: a crisis must not become usual while it lasts.
 3. Below `WINDOWS_MIN` windows there is no answer, rather than a guess.
+4. Like is compared with like: net sentiment as it is read off the labels, or as it is estimated from them.
 This is a view for readers. The detector that decides on alerts keeps a baseline of its own.
 """
 
@@ -15,6 +16,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_worker.core.columns import MINUTE_MS, Int64
 from stream_worker.core.deltas import MEASURES
+from stream_worker.core.estimates import BOTH, Holds
+from stream_worker.core.interval import Errors, Floats
 from stream_worker.core.rolling import Sums
 from stream_worker.core.sentiment import MICRO
 
@@ -42,6 +45,15 @@ class Usual(NamedTuple):
     low: float | None
     high: float | None
     negative_share: float | None
+    estimate: tuple[float, float, float] | None = None
+    """Low, median and high of what is estimated, where the errors of the model are known."""
+
+    def on_scale(self, holds: Holds | None) -> "Usual":
+        """Return it with `net`, `low` and `high` on the scale of an estimate whose interval holds this."""
+        if holds != BOTH or self.estimate is None:
+            return self
+        low, middle, high = self.estimate
+        return self._replace(net=middle, low=low, high=high)
 
 
 def bins_of(minutes: Mapping[int, Sums], end_ms: int) -> tuple[Int64, Int64]:
@@ -61,12 +73,13 @@ def bins_of(minutes: Mapping[int, Sums], end_ms: int) -> tuple[Int64, Int64]:
 
 
 def usual(
-    bins: Int64, known: Int64, end_ms: int, window_minutes: int, troubled: Sequence[tuple[int, int]] = ()
-) -> Usual | None:
+    bins: Int64, known: Int64, end_ms: int, window_minutes: int, troubled: Sequence[tuple[int, int]] = (),
+    errors: Errors | None = None,
+) -> Usual | None:  # fmt: skip
     """Return what is usual for windows of this length, 5 minutes or a multiple.
 
-    `bins` and `known` as from `bins_of`; `troubled` are half-open ranges of episodes, ms. The last window is
-    the one to compare and is left out. None when too little is known.
+    `bins` and `known` as from `bins_of`; `troubled` are half-open ranges of episodes, ms; `errors` are those
+    of the model. The last window is the one to compare and is left out. None when too little is known.
     """
     width = window_minutes // BIN_MINUTES
     sums = sliding_window_view(bins, width, axis=0).sum(axis=-1)[:-width]
@@ -84,7 +97,12 @@ def usual(
     plain = Usual(len(sums), float(np.median(n)), copies, None, None, None, None)
     if enough.sum() < WINDOWS_MIN:
         return plain
-    net = sums[enough, _SUM] / MICRO / scored[enough]
-    low, middle, high = (float(value) for value in np.quantile(net, (0.05, 0.5, 0.95)))
+    low, middle, high = _range(sums[enough, _SUM] / MICRO / scored[enough])
     share = float(np.median(sums[enough, _NEG] / scored[enough]))
-    return plain._replace(net=middle, low=low, high=high, negative_share=share)
+    estimate = None if errors is None else _range(errors.levels(sums[enough]))
+    return plain._replace(net=middle, low=low, high=high, negative_share=share, estimate=estimate)
+
+
+def _range(values: Floats) -> tuple[float, float, float]:
+    low, middle, high = (float(value) for value in np.quantile(values, (0.05, 0.5, 0.95)))
+    return low, middle, high
