@@ -204,15 +204,13 @@ class MemoryRolling:
         read = (call.expected_closed_ms, call.expected_version, call.mark)
         if (shard.closed_ms, shard.version, minute.mark) != read:
             return False
+        histories = ((self.state.by_minute, HOUR_MS, 48 * HOUR_MS), (self.state.by_hour, DAY_MS, 35 * DAY_MS))
         for brand, sums in call.sums.items():
             add_history(self.state.by_minute, brand, start, sums)
             add_history(self.state.by_hour, brand, start - start % HOUR_MS, sums)
-            if shard.closed_ms != -1:
-                last = shard.closed_ms - MINUTE_MS
-                for hour in _too_old(last, start, HOUR_MS, 48 * HOUR_MS):
-                    forget_history(self.state.by_minute, brand, hour, HOUR_MS)
-                for day in _too_old(last, start, DAY_MS, 35 * DAY_MS):
-                    forget_history(self.state.by_hour, brand, day, DAY_MS)
+            for sums_of, unit_ms, kept_ms in histories if shard.closed_ms != -1 else ():
+                for old in _too_old(shard.closed_ms - MINUTE_MS, start, unit_ms, kept_ms):
+                    forget_history(sums_of, brand, old, unit_ms)
         if shard.detector != call.detector:  # numbers of another one are worthless under a new name
             shard.numbers.clear()
         shard.numbers.update(call.numbers)
