@@ -20,6 +20,7 @@ from stream_worker.commands import (
     daily,
     dead_letters,
     demo,
+    explain,
     model,
     notify,
     reference,
@@ -51,6 +52,7 @@ app.command()(audit.audit)
 app.command()(skip.skip)
 app.command()(demo.demo)
 app.command()(daily.daily)
+app.command()(explain.explain)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 app.add_typer(dead_letters.app, name="dead-letters")

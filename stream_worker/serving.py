@@ -1,6 +1,7 @@
 """`stream-worker serve`: REST, live feed and page over one port, until told to stop.
 
-It reads Redis and nothing else, so that it may be started before any worker, more than once, and anywhere.
+It reads Redis, and of the configured model the manifest (all of it once somebody asks why), so that it may be
+started before any worker, more than once, and anywhere.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -22,6 +23,8 @@ from stream_worker.api.picture import Picture
 from stream_worker.api.reading import Reader
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.observability.logs import Repeats
+from stream_worker.explaining import Explainer, as_json
+from stream_worker.known_model import known_model
 from stream_worker.observability.metrics import Metrics
 from stream_worker.settings import Settings
 from stream_worker.sinks.rolling.connection import address_of
@@ -112,7 +115,12 @@ def _make(settings: Settings) -> tuple[Feed, Guard]:
         metrics.api_requests_total.labels(f"{status // 100}xx").inc()
         metrics.api_request_seconds.observe(seconds)
 
-    return feed, Guard(create_app(picture, feed, metrics.registry), hosts, observe)
+    explainer = Explainer(settings)
+
+    def explain(text: str) -> dict[str, Any]:
+        return as_json(explainer.explain(text))
+
+    return feed, Guard(create_app(picture, feed, metrics.registry, explain), hosts, observe)
 
 
 class _Server(uvicorn.Server):

@@ -14,12 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from stream_worker.api import problems
 from stream_worker.api.alerts import find_alert
-from stream_worker.api.answers import Alert, Alerts, BrandDetail, Brands, Minutes, Pipeline, Problem, Window
+from stream_worker.api.answers import Alert, Alerts, BrandDetail, Brands, Minutes, Pipeline, Window
+from stream_worker.api.explain import Explain, explanations
 from stream_worker.api.files import file_answer, read_files
 from stream_worker.api.live import Client, Feed
 from stream_worker.api.picture import ROWS_MAX, Picture
 from stream_worker.api.probes import probes
-from stream_worker.api.problems import Refused
+from stream_worker.api.problems import Refused, described
 from stream_worker.errors import StreamWorkerError
 
 SPAN_MAX_MINUTES: Final = 48 * 60
@@ -38,7 +39,7 @@ WindowOf = Annotated[Window, Query(alias="window", description="How many minutes
 BrandName = Annotated[str, Path(description="The brand, percent-encoded; a slash as %2F.")]
 
 
-def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry) -> FastAPI:
+def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry, explain: Explain) -> FastAPI:
     """Make the application. Its lifespan runs the feed and what works out the usual, and ends with them."""
 
     @asynccontextmanager
@@ -65,6 +66,7 @@ def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry) -> Fas
     app.openapi = _without_422(app)  # type: ignore[method-assign]
     problems.install(app)
     app.include_router(_questions(picture))
+    app.include_router(explanations(explain))
     app.include_router(_live(feed))
     app.include_router(probes(picture, registry))
     app.include_router(_page())
@@ -72,7 +74,7 @@ def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry) -> Fas
 
 
 def _questions(picture: Picture) -> APIRouter:
-    router = APIRouter(prefix="/api/v1", responses=_problems(400, 503))
+    router = APIRouter(prefix="/api/v1", responses=described(400, 503))
 
     @router.get("/brands")
     async def brands(
@@ -83,12 +85,12 @@ def _questions(picture: Picture) -> APIRouter:
         """All brands over one window, the most unusual first."""
         return await picture.brands(window, find=find, limit=limit)
 
-    @router.get("/brands/{brand}", responses=_problems(404))
+    @router.get("/brands/{brand}", responses=described(404))
     async def brand(brand: BrandName, window: WindowOf = "15m") -> BrandDetail:
         """One brand over one window, with its networks."""
         return _there(await picture.brand(name := _decoded(brand), window), f"brand {name!r}")
 
-    @router.get("/brands/{brand}/minutes", responses=_problems(404))
+    @router.get("/brands/{brand}/minutes", responses=described(404))
     async def minutes(
         brand: BrandName,
         span: Annotated[str, Query(pattern=_SPAN, description="Such as 90m or 2h; 48h at most.")] = "2h",
@@ -104,7 +106,7 @@ def _questions(picture: Picture) -> APIRouter:
         """All alerts that are remembered, the open ones first."""
         return await picture.alerts()
 
-    @router.get("/alerts/{alert}", responses=_problems(404))
+    @router.get("/alerts/{alert}", responses=described(404))
     async def alert(alert: Annotated[str, Path(description="Id of an episode or a message.")]) -> Alert:
         """One alert, by the id of its episode or of a message."""
         name = _decoded(alert)
@@ -119,7 +121,7 @@ def _questions(picture: Picture) -> APIRouter:
 
 
 def _live(feed: Feed) -> APIRouter:
-    router = APIRouter(prefix="/api/v1", responses=_problems(400, 503))
+    router = APIRouter(prefix="/api/v1", responses=described(400, 503))
 
     async def place(window: WindowOf = "15m") -> AsyncIterator[Client]:
         client = feed.join(window)
@@ -183,12 +185,6 @@ def _there(found: T | None, what: str) -> T:
     if found is None:
         raise Refused(404, f"there is no {re.sub('[^ -~]', '?', what)[:120]}")
     return found
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe problems for OpenAPI."""
-    content = {problems.MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
-    return {status: {"description": problems.TITLES[status], "content": content} for status in statuses}
 
 
 def _without_422(app: FastAPI) -> Callable[[], dict[str, Any]]:

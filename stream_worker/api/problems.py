@@ -16,6 +16,7 @@ TITLES: Final = {
     400: "The question is not one that can be asked",
     404: "There is no such thing",
     405: "This method is not known here",
+    413: "The question is too long",
     421: "This server is not asked by that name",
     500: "Something is broken on this side",
     503: "Not now",
@@ -39,6 +40,12 @@ def problem(status: int, detail: str, *, retry_after_s: int | None = None) -> Re
     return Response(json.dumps(body.model_dump()), status, headers, MEDIA_TYPE)
 
 
+def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe problems for OpenAPI."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the application leave as a problem."""
 
@@ -57,8 +64,9 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404:
             return problem(404, "nothing answers at this address; /api/v1/openapi.json lists what does")
         if error.status_code == 405:
+            allowed = (error.headers or {}).get("Allow", "")
             answer = problem(405, f"{request.method} is not answered here; GET is")
-            answer.headers["Allow"] = "GET, HEAD"
+            answer.headers["Allow"] = "GET, HEAD, POST" if "POST" in allowed else "GET, HEAD"
             return answer
         return problem(error.status_code, str(error.detail))
 

@@ -231,7 +231,7 @@ def test_the_description_is_whole(api):
     described = api.ask("/api/v1/openapi.json").json
     addresses = {
         "/api/v1/brands", "/api/v1/brands/{brand}", "/api/v1/brands/{brand}/minutes", "/api/v1/alerts",
-        "/api/v1/alerts/{alert}", "/api/v1/pipeline", "/api/v1/live",
+        "/api/v1/alerts/{alert}", "/api/v1/pipeline", "/api/v1/live", "/api/v1/explain",
     }  # fmt: skip
 
     assert described["openapi"].startswith("3.")
