@@ -23,6 +23,7 @@ from stream_worker.commands import (
     explain,
     model,
     notify,
+    predict,
     reference,
     run,
     serve,
@@ -51,8 +52,9 @@ app.command()(check.check)
 app.command()(audit.audit)
 app.command()(skip.skip)
 app.command()(demo.demo)
-app.command()(daily.daily)
 app.command()(explain.explain)
+app.command()(daily.daily)
+app.command()(predict.predict)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(config.app, name="config")
 app.add_typer(dead_letters.app, name="dead-letters")
