@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 
@@ -13,7 +12,6 @@ class Column(NamedTuple):
     data: int
     starts: int
     rows: int
-    bytes_max: int
     owner: Any  # keeps both buffers alive
 
 
@@ -22,6 +20,5 @@ def column(strings: Sequence[str | None]) -> Column:
     array = pa.array(strings, pa.large_string())
     _, starts, data = array.buffers()
     if not len(array):
-        return Column(0, 0, 0, 0, array)
-    lengths = np.diff(np.frombuffer(starts, np.int64)[: len(array) + 1])
-    return Column(data.address if data else 0, starts.address, len(array), int(lengths.max()), array)
+        return Column(0, 0, 0, array)
+    return Column(data.address if data else 0, starts.address, len(array), array)

@@ -111,7 +111,7 @@ def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
         raise Uncompilable(f"a {type(pipeline).__name__} is not a Pipeline")
     *steps, classifier = [step for _, step in pipeline.steps]
     parts = _parts(steps)
-    rows, finish = layers(classifier)
+    rows, finish = layers(classifier, kernel)
     if sum(part.features for part in parts) != len(rows):
         raise Uncompilable("the classifier has coefficients for another number of features")
     lower = {bool(part.vectorizer.lowercase) for part in parts}

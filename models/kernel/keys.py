@@ -80,7 +80,14 @@ def _some_text_keys(
 
 def _scratch(*columns: Column) -> npt.NDArray[np.uint8]:
     """Return the room that the kernel's functions ask for: four times the bytes of the longest row."""
-    return np.empty(4 * sum(it.bytes_max for it in columns) + 32, np.uint8)
+    return np.empty(4 * sum(map(_bytes_max, columns)) + 32, np.uint8)
+
+
+def _bytes_max(strings: Column) -> int:
+    if not strings.rows:
+        return 0
+    starts = np.frombuffer(strings.owner.buffers()[1], np.int64)[: strings.rows + 1]
+    return int(np.diff(starts).max())
 
 
 def _places(*columns: Column) -> list[ctypes.c_void_p]:

@@ -22,8 +22,9 @@
 #define BYTES_MAX (4 * CHARS_MAX)
 #define FEATURES_QUEUED 1024
 #define WIDTH_MAX 64
-#define WORD_BYTES_MAX 31
-#define WORDS_KEPT 16384
+#define WORD_BYTES_MAX 15
+#define WORDS_KEPT 32768
+#define SLACK 64 /* bytes that may be read, and are not used, behind the end of a text */
 
 enum { ANALYZE_WORD, ANALYZE_CHAR, ANALYZE_CHAR_WB };
 enum { NORM_NONE, NORM_L1, NORM_L2 };
@@ -45,10 +46,11 @@ typedef struct {
     const void *rows;       /* (features, width) */
 } Vectorizer;
 
+/* What is remembered of a word; its sums follow. With four numbers a feature that is one line of cache. */
 typedef struct {
-    uint8_t word[WORD_BYTES_MAX + 1]; /* the rest is zero; the last byte is its length */
-    double size;                      /* sum of absolute values, for l1 */
-    uint64_t known;                   /* number of features */
+    uint64_t word[2]; /* its bytes, then zeros, then in the last byte its length */
+    double size;      /* sum of absolute values, for l1 */
+    uint64_t known;   /* number of features */
 } Kept;
 
 typedef struct {
@@ -57,9 +59,11 @@ typedef struct {
 } Slot;
 
 typedef struct {
-    uint8_t text[BYTES_MAX + 8], line[BYTES_MAX + CHARS_MAX + 16];
+    uint8_t text[BYTES_MAX + SLACK], line[BYTES_MAX + CHARS_MAX + SLACK];
     uint32_t begins[CHARS_MAX + 8], ends[CHARS_MAX + 8];
-    uint32_t queue[FEATURES_QUEUED];
+    uint32_t word_begins[CHARS_MAX + 8], word_ends[CHARS_MAX + 8]; /* of the text, between white space */
+    int64_t words;
+    uint32_t queue[FEATURES_QUEUED + 4];
     double sums[WIDTH_MAX];
 } Workspace;
 
@@ -215,6 +219,79 @@ static inline void take(Pass *pass, const uint8_t *at, uint32_t bytes) {
     }
 }
 
+typedef uint8_t Bytes16 __attribute__((vector_size(16)));
+typedef uint32_t Four __attribute__((vector_size(16)));
+typedef int32_t FourSigned __attribute__((vector_size(16)));
+
+/* The four bytes at each of the four places from `at` on. */
+static inline Four four_at(const uint8_t *at) {
+    Bytes16 bytes;
+    memcpy(&bytes, at, 16);
+    return (Four)__builtin_shufflevector(bytes, bytes, 0, 1, 2, 3, 1, 2, 3, 4, 2, 3, 4, 5, 3, 4, 5, 6);
+}
+
+static inline Four stir_four(Four k) {
+    k *= 0xcc9e2d51u;
+    k = k << 15 | k >> 17;
+    return k * 0x1b873593u;
+}
+
+/* `murmur` of `bytes`, 1 to 7, at each of the four places from `at` on. */
+static inline __attribute__((always_inline)) Four murmur_four(const uint8_t *at, const uint32_t bytes) {
+    Four h = {0, 0, 0, 0};
+    uint32_t left = bytes;
+    if (bytes >= 4) {
+        h = stir_four(four_at(at));
+        h = h << 13 | h >> 19;
+        h = h * 5 + 0xe6546b64u;
+        at += 4, left -= 4;
+    }
+    if (left) h ^= stir_four(four_at(at) & (0xFFFFFFu >> (24 - 8 * left)));
+    h ^= bytes;
+    h = (h ^ h >> 16) * 0x85ebca6bu;
+    h = (h ^ h >> 13) * 0xc2b2ae35u;
+    return h ^ h >> 16;
+}
+
+/* Queue the columns of the n-grams of `bytes` at `count` places; there is room for them and three more. */
+static inline __attribute__((always_inline)) void enqueue_ascii(Pass *pass, const uint8_t *at, int64_t count,
+                                                                const uint32_t bytes) {
+    const Vectorizer *of = pass->of;
+    const uint32_t mask = of->features - 1, sign = of->alternate_sign ? 1 : 0;
+    const size_t row_bytes = (size_t)pass->width * (of->wide ? 8 : 4);
+    const char *rows = of->rows;
+    uint32_t *to = pass->queue + pass->queued;
+    for (int64_t i = 0; i < count; i += 4) {
+        Four hash = murmur_four(at + i, bytes);
+        Four negative = (Four)((FourSigned)hash >> 31);
+        Four column = ((hash ^ negative) - negative) & mask;
+        Four queued = column << 1 | (negative & sign);
+        memcpy(to + i, &queued, 16);
+        for (int lane = 0; lane < 4; lane++) __builtin_prefetch(rows + column[lane] * row_bytes);
+    }
+    pass->queued += (int32_t)count;
+}
+
+/* N-grams of `n` characters at `count` places of a line that is ASCII. */
+static inline void take_ascii(Pass *pass, const uint8_t *at, int64_t count, uint32_t n) {
+    const int straight = pass->of->hashed && !(pass->of->features & (pass->of->features - 1));
+    while (straight && n < 8 && count > 0) {
+        int64_t room = FEATURES_QUEUED - pass->queued, some = count < room ? count : room;
+        switch (n) {
+        case 1: enqueue_ascii(pass, at, some, 1); break;
+        case 2: enqueue_ascii(pass, at, some, 2); break;
+        case 3: enqueue_ascii(pass, at, some, 3); break;
+        case 4: enqueue_ascii(pass, at, some, 4); break;
+        case 5: enqueue_ascii(pass, at, some, 5); break;
+        case 6: enqueue_ascii(pass, at, some, 6); break;
+        default: enqueue_ascii(pass, at, some, 7); break;
+        }
+        at += some, count -= some;
+        if (count) flush(pass);
+    }
+    for (; count > 0; count--, at++) take(pass, at, n);
+}
+
 /* All n-grams over `count` pieces; piece i is line[begins[i]] to before line[ends[i]]. */
 static void take_ngrams(Pass *pass, const uint8_t *line, const uint32_t *begins, const uint32_t *ends, int64_t count) {
     for (int64_t n = pass->of->min_n; n <= pass->of->max_n && n <= count; n++)
@@ -314,14 +391,30 @@ static void take_chars(Pass *pass, Workspace *space, const uint32_t *chars, cons
         to += at - begin;
         space->ends[count++] = (uint32_t)(to - space->line);
     }
-    take_ngrams(pass, space->line, space->begins, space->ends, count);
+    if (to - space->line != count) {
+        take_ngrams(pass, space->line, space->begins, space->ends, count);
+        return;
+    }
+    for (int64_t n = pass->of->min_n; n <= pass->of->max_n && n <= count; n++)
+        take_ascii(pass, space->line, count - n + 1, (uint32_t)n);
 }
 
 /* The n-grams of the characters of one word with a blank on both sides; line[0..bytes) is that. */
 static void take_word_chars(Pass *pass, Workspace *space, const uint8_t *line, uint32_t bytes) {
     const int32_t min_n = pass->of->min_n, max_n = pass->of->max_n;
-    uint32_t count = 0;
+    uint32_t count = 0, not_ascii = 0;
     uint32_t *begins = space->begins;
+    for (uint32_t at = 0; at < bytes; at++) not_ascii |= line[at] & 0x80;
+    if (!not_ascii) {
+        for (uint32_t n = (uint32_t)min_n; n <= (uint32_t)max_n; n++) {
+            if (bytes <= n) { /* a short word counts once */
+                take(pass, line, bytes);
+                break;
+            }
+            take_ascii(pass, line, (int64_t)(bytes - n) + 1, n);
+        }
+        return;
+    }
     for (uint32_t at = 0; at < bytes; at++)
         if ((line[at] & 0xC0) != 0x80) begins[count++] = at;
     begins[count] = bytes;
@@ -334,72 +427,98 @@ static void take_word_chars(Pass *pass, Workspace *space, const uint8_t *line, u
     }
 }
 
-static void take_char_wb(Pass *pass, Workspace *space, Kept *kept, const uint32_t *chars, const uint8_t *at,
-                         const uint8_t *end) {
-    uint8_t *line = space->line;
+static void take_char_wb(Pass *pass, Workspace *space, Kept *kept) {
+    static const uint64_t ONES = ~(uint64_t)0;
     const size_t width = (size_t)pass->width, kept_bytes = sizeof(Kept) + 8 * width;
     double *sums = pass->sums;
-    line[0] = ' ';
-    for (;;) {
-        at = skip(chars, SPACE, 1, at, end);
-        if (at == end) break;
-        const uint8_t *stop = skip(chars, SPACE, 0, at, end);
-        const uint32_t bytes = (uint32_t)(stop - at);
-        uint8_t word[WORD_BYTES_MAX + 1] = {0};
+    uint8_t *line = space->line;
+    for (int64_t i = 0; i < space->words; i++) {
+        const uint8_t *at = space->text + space->word_begins[i];
+        const uint32_t bytes = space->word_ends[i] - space->word_begins[i];
         Kept *slot = 0;
-        memcpy(line + 1, at, bytes);
-        line[1 + bytes] = ' ';
-        if (kept && bytes <= WORD_BYTES_MAX) {
-            uint64_t parts[4], hash = bytes;
-            memcpy(word, at, bytes);
-            word[WORD_BYTES_MAX] = (uint8_t)bytes;
-            memcpy(parts, word, 32);
-            for (int i = 0; i < 4; i++) hash = (hash ^ parts[i]) * 0x9E3779B97F4A7C15u, hash ^= hash >> 29;
-            slot = (Kept *)((char *)kept + (hash * 0x9E3779B97F4A7C15u >> 50) % WORDS_KEPT * kept_bytes);
-            double *remembered = (double *)(slot + 1);
-            if (!memcmp(slot->word, word, 32)) {
+        uint64_t word[2];
+        if (kept && LIKELY(bytes <= WORD_BYTES_MAX)) {
+            memcpy(word, at, 16);
+            if (bytes < 8) word[0] &= ONES >> (64 - 8 * bytes), word[1] = 0;
+            else word[1] &= bytes == 8 ? 0 : ONES >> (128 - 8 * bytes);
+            word[1] |= (uint64_t)bytes << 56;
+            uint64_t hash = (word[0] ^ word[1] * 0x9E3779B97F4A7C15u) * 0xC2B2AE3D27D4EB4Fu;
+            slot = (Kept *)((char *)kept + (hash >> 40) % WORDS_KEPT * kept_bytes);
+            if (LIKELY(slot->word[0] == word[0] && slot->word[1] == word[1])) {
+                const double *remembered = (const double *)(slot + 1);
                 for (size_t k = 0; k < width; k++) sums[k] += remembered[k];
                 pass->known += slot->known;
                 pass->size += slot->size;
-                at = stop;
                 continue;
             }
         }
+        line[0] = ' ';
+        memcpy(line + 1, at, bytes);
+        line[1 + bytes] = ' ';
         if (!kept) {
             take_word_chars(pass, space, line, bytes + 2);
-        } else {
-            double own[WIDTH_MAX] = {0};
-            Pass mine = *pass;
-            mine.sums = own, mine.size = 0, mine.known = 0;
-            take_word_chars(&mine, space, line, bytes + 2);
-            flush(&mine);
-            for (size_t k = 0; k < width; k++) sums[k] += own[k];
-            pass->known += mine.known;
-            pass->size += mine.size;
-            if (slot) {
-                memcpy(slot->word, word, 32);
-                memcpy(slot + 1, own, 8 * width);
-                slot->known = mine.known, slot->size = mine.size;
-            }
+            continue;
         }
-        at = stop;
+        double own[WIDTH_MAX];
+        Pass mine = *pass;
+        memset(own, 0, 8 * width);
+        mine.sums = own, mine.size = 0, mine.known = 0;
+        take_word_chars(&mine, space, line, bytes + 2);
+        flush(&mine);
+        for (size_t k = 0; k < width; k++) sums[k] += own[k];
+        pass->known += mine.known;
+        pass->size += mine.size;
+        if (slot) {
+            memcpy(slot->word, word, 16);
+            memcpy(slot + 1, own, 8 * width);
+            slot->known = mine.known, slot->size = mine.size;
+        }
     }
 }
 
-/* Copy a text, lower-cased or not; 0 if only Python can lower its case. */
-static uint8_t *put_text(uint8_t *to, const uint32_t *chars, int lower, int64_t chars_max, const uint8_t *at,
+/* Copy a text, lower-cased or not, and note its words; 0 if only Python can lower its case. */
+static uint8_t *put_text(Workspace *space, const uint32_t *chars, int lower, int64_t chars_max, const uint8_t *at,
                          const uint8_t *end) {
+    uint8_t *to = space->text, *word = to;
+    int64_t words = 0;
     for (int64_t left = chars_max; at < end && left; left--) {
-        uint32_t c = *at < 0x80 ? *at++ : read_char(&at, end);
-        if (lower) {
-            uint32_t is = chars[c];
-            if (UNLIKELY(is & SPECIAL)) return 0;
-            c = is & LOWER;
+        uint32_t c = *at < 0x80 ? *at++ : read_char(&at, end), is = chars[c];
+        if (UNLIKELY(is & (SPACE | SPECIAL))) {
+            if (lower && is & SPECIAL) return 0;
+            if (is & SPACE) {
+                if (to != word) {
+                    space->word_begins[words] = (uint32_t)(word - space->text);
+                    space->word_ends[words++] = (uint32_t)(to - space->text);
+                }
+                to = write_char(to, c);
+                word = to;
+                continue;
+            }
         }
+        if (lower) c = is & LOWER;
         if (LIKELY(c < 0x80)) *to++ = (uint8_t)c;
         else to = write_char(to, c);
     }
+    if (to != word) {
+        space->word_begins[words] = (uint32_t)(word - space->text);
+        space->word_ends[words++] = (uint32_t)(to - space->text);
+    }
+    space->words = words;
     return to;
+}
+
+/* The last step of a logistic regression: probabilities (rows, classes) of sums (rows, width) and intercepts. */
+API void softmax(const double *sums, int64_t rows, int32_t width, int32_t classes, const double *intercepts,
+                 double *probabilities) {
+    for (; rows; rows--, sums += width, probabilities += classes) {
+        double most = -INFINITY, total = 0;
+        for (int32_t k = 0; k < classes; k++) {
+            probabilities[k] = sums[k] + intercepts[k];
+            most = probabilities[k] > most ? probabilities[k] : most;
+        }
+        for (int32_t k = 0; k < classes; k++) total += probabilities[k] = exp(probabilities[k] - most);
+        for (int32_t k = 0; k < classes; k++) probabilities[k] /= total;
+    }
 }
 
 API int64_t workspace_bytes(void) { return (int64_t)sizeof(Workspace); }
@@ -436,7 +555,7 @@ API int64_t score_texts(const uint32_t *chars, const Vectorizer *vectorizers, in
                         uint8_t *known, uint8_t *todo) {
     int64_t left = 0;
     for (int64_t row = 0; row < rows; row++, sums += width) {
-        uint8_t *end = put_text(space->text, chars, lower && !lowered, lowered ? CHARS_MAX : CHARS_READ,
+        uint8_t *end = put_text(space, chars, lower && !lowered, lowered ? CHARS_MAX : CHARS_READ,
                                 data + starts[row], data + starts[row + 1]);
         todo[row] = end == 0;
         known[row] = 0;
@@ -456,7 +575,7 @@ API int64_t score_texts(const uint32_t *chars, const Vectorizer *vectorizers, in
             memset(space->sums, 0, 8 * (size_t)width);
             if (of->analyzer == ANALYZE_WORD) take_words(&pass, space, chars, space->text, end);
             else if (of->analyzer == ANALYZE_CHAR) take_chars(&pass, space, chars, space->text, end);
-            else take_char_wb(&pass, space, kept[v], chars, space->text, end);
+            else take_char_wb(&pass, space, kept[v]);
             flush(&pass);
             if (!additive(of)) settle(&pass);
             double scale = of->norm == NORM_NONE ? 1.0 : of->norm == NORM_L2 ? sqrt(pass.size) : pass.size;

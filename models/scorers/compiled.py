@@ -21,6 +21,9 @@ from models.scorers.pipeline import TEXT_CHARS_SCORED_MAX, PipelineScorer
 from models.scorers.scores import Scores
 
 Array = npt.NDArray[Any]
+LINE_BYTES = 64
+"""A line of the processor's cache; what is remembered of a word fills one."""
+
 Judge = Callable[[Array], Scores]
 
 
@@ -44,11 +47,14 @@ class CompiledScorer:
         self._space = np.zeros(library.workspace_bytes(), np.uint8)
         width = ctypes.c_int32(program.width)
         self._kept = [
-            np.zeros(library.kept_bytes(width), np.uint8) if sums_words else None
+            np.zeros(library.kept_bytes(width) + LINE_BYTES, np.uint8) if sums_words else None
             for sums_words in program.sums_words
         ]
         self._kept_at = (ctypes.c_void_p * program.count)(
-            *(kept.ctypes.data if kept is not None else None for kept in self._kept)
+            *(
+                -(-kept.ctypes.data // LINE_BYTES) * LINE_BYTES if kept is not None else None
+                for kept in self._kept
+            )
         )
         slots = library.slots_needed(ctypes.c_int32(program.sizes_counted)) if program.sizes_counted else 0
         self._slots, self._used = np.zeros(slots * 16, np.uint8), np.zeros(slots, np.uint32)
