@@ -11,6 +11,7 @@ Rules:
 import datetime as dt
 import hashlib
 import io
+import os
 import tomllib
 import warnings
 from dataclasses import dataclass
@@ -124,6 +125,17 @@ def named(model: str) -> Path:
     return Path(model) if model.endswith(".joblib") else _shipped(model)
 
 
+def named_and_pinned(model: str) -> tuple[Path, str | None]:
+    """Do the same for `NAME`, `PATH.joblib` or `PATH.joblib@PIN`; returns path and pin, if there is one."""
+    path, at, pin = model.rpartition("@")
+    return (named(path), pin) if at and path.endswith(".joblib") else (named(model), None)
+
+
+def shipped() -> list[Path]:
+    """Return the artefacts that are shipped, by name."""
+    return sorted(ARTEFACTS.glob("*.joblib"))
+
+
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest beside an artefact. Raises ModelRefused."""
     beside = path.with_suffix(".json")
@@ -181,11 +193,12 @@ def _checked(path: Path, pin: str) -> tuple[bytes, Manifest]:
 def _read(path: Path, bytes_max: int) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(bytes_max + 1)
+            size = os.fstat(file.fileno()).st_size  # a huge one is not even read
+            content = file.read(bytes_max + 1) if size <= bytes_max else b""
     except OSError as error:
         raise ModelRefused(f"model file {path} cannot be read: {error.strerror or error}") from error
-    if len(content) > bytes_max:
-        raise ModelRefused(f"model file {path} is larger than {bytes_max} bytes")
+    if max(size, len(content)) > bytes_max:
+        raise ModelRefused(f"model file {path} is larger than {bytes_max} bytes: this is no model of ours")
     return content
 
 
