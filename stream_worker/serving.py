@@ -21,10 +21,11 @@ from stream_worker.api.guard import Guard, is_loopback, names_for
 from stream_worker.api.live import Feed
 from stream_worker.api.picture import Picture
 from stream_worker.api.reading import Reader
+from stream_worker.core.estimates import BOTH, KnownModel
 from stream_worker.errors import Misconfigured, Unavailable
-from stream_worker.observability.logs import Repeats
 from stream_worker.explaining import Explainer, as_json
 from stream_worker.known_model import known_model
+from stream_worker.observability.logs import Repeats
 from stream_worker.observability.metrics import Metrics
 from stream_worker.settings import Settings
 from stream_worker.sinks.rolling.connection import address_of
@@ -48,7 +49,8 @@ def serve(settings: Settings) -> int:
     host = settings.api.host
     serving = Serving(settings)
     _say_seldom()
-    log.info("api opened", host=host, port=serving.port, page=f"http://{_shown(host)}:{serving.port}/")
+    page = f"http://{_shown(host)}:{serving.port}/"
+    log.info("api opened", host=host, port=serving.port, page=page, intervals=serving.intervals)
     if not is_loopback(host):
         log.warning("api exposed", host=host)
     asyncio.run(serving.run())
@@ -63,7 +65,9 @@ class Serving:
         api = settings.api
         self._socket = _listen(api.host, api.port)
         self.port: int = self._socket.getsockname()[1]
-        self.feed, application = _make(settings)
+        known, why_not = known_model(settings.model)
+        self.intervals = f"sampling only: {why_not}" if known is None else BOTH
+        self.feed, application = _make(settings, known)
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -90,7 +94,7 @@ class Serving:
             self._loop.call_soon_threadsafe(self.feed.close)
 
 
-def _make(settings: Settings) -> tuple[Feed, Guard]:
+def _make(settings: Settings, known: KnownModel | None) -> tuple[Feed, Guard]:
     """Make the feed and the application around it."""
     url, lateness_ms = settings.redis.url.get_secret_value(), in_ms(settings.windows.lateness)
     try:
@@ -103,7 +107,7 @@ def _make(settings: Settings) -> tuple[Feed, Guard]:
         )
     except ValueError as error:
         raise Misconfigured(f"redis.url cannot be read: {error}") from None
-    picture = Picture(reader, lateness_ms)
+    picture = Picture(reader, lateness_ms, known)
     feed = Feed(picture, settings.api.clients_max)
     hosts = names_for(settings.api.host, settings.api.hosts)
     metrics = Metrics()
@@ -111,14 +115,14 @@ def _make(settings: Settings) -> tuple[Feed, Guard]:
     metrics.build_info.labels(VERSION).set(1)
     metrics.api_live_clients.set_function(lambda: feed.clients)
 
-    def observe(status: int, seconds: float) -> None:
-        metrics.api_requests_total.labels(f"{status // 100}xx").inc()
-        metrics.api_request_seconds.observe(seconds)
-
     explainer = Explainer(settings)
 
     def explain(text: str) -> dict[str, Any]:
         return as_json(explainer.explain(text))
+
+    def observe(status: int, seconds: float) -> None:
+        metrics.api_requests_total.labels(f"{status // 100}xx").inc()
+        metrics.api_request_seconds.observe(seconds)
 
     return feed, Guard(create_app(picture, feed, metrics.registry, explain), hosts, observe)
 

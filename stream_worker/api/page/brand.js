@@ -2,7 +2,7 @@
 
 import { $, h, narrow, pill, put, say } from './dom.js';
 import { ask, known, now } from './feed.js';
-import { alertPath, brandPath, coverage, hm, int, lasted, pct, plural, PM, pts, range, times, when, WINDOWS } from './format.js';
+import { alertPath, brandPath, coverage, hm, holds, int, lasted, pct, plural, PM, pts, range, times, when, WINDOWS } from './format.js';
 import { bullet, side, swatch, tooFew } from './graphics.js';
 import { library, netChart, volumeChart } from './charts.js';
 import { marks, minutesOf, series, SPANS } from './minutes.js';
@@ -38,7 +38,7 @@ function frame() {
     h('div', {},
       h('div', {},
         h('section', { 'aria-labelledby': 'h-net' },
-          h('div', { class: 'chart-head' }, h('h2', { id: 'h-net' }, 'Net sentiment'), h('span', { class: 'quiet small' }, 'five minutes at a time, with its margin; dots are single minutes'), h('span', { class: 'end', id: 'read-net' })),
+          h('div', { class: 'chart-head' }, h('h2', { id: 'h-net' }, 'Net sentiment'), h('span', { class: 'quiet small' }, 'five minutes at a time, with its margin', h('span', { id: 'holds' }), '; dots are single minutes'), h('span', { class: 'end', id: 'read-net' })),
           h('ol', { class: 'flags' }), h('div', { class: 'chart tall', id: 'net', role: 'img', tabindex: 0 })),
         h('section', { 'aria-labelledby': 'h-vol' },
           h('div', { class: 'chart-head' }, h('h2', { id: 'h-vol' }, 'Mentions per minute'),
@@ -91,8 +91,9 @@ function drawNumbers() {
   const spike = row.state === 'spike';
   put($('#state'), pill(spike ? 'spike' : 'line', spike ? 'spikeline' : row.state, why(row)), ' ', row.alert ? h('a', { href: alertPath(row.alert) }, 'See the evidence') : null);
   $('#k0').className = `v${out ? ` is-${out}` : ''}`;
-  set(0, few ? 'too few' : [pts(row.net), h('small', {}, PM + Math.round(row.net_margin * 100))],
+  set(0, few ? 'too few' : [pts(row.net_estimate), h('small', { title: holds(row) }, PM + Math.round(row.net_margin * 100))],
     few ? plural(row.mentions, 'mention') : usual?.net_low != null ? `usual ${range(usual.net_low, usual.net_high)}` : 'usual not known yet');
+  say($('#holds'), ` (${holds(row)})`);
   set(1, few ? '–' : pct(row.negative_share), usual?.negative_share != null ? `usual ${pct(usual.negative_share)}${few ? '' : `, now ${times(row.negative_share, usual.negative_share)}`}` : `${int(row.negative)} mentions`);
   set(2, int(row.mentions), usual?.mentions ? `usual ${int(usual.mentions)}, now ${times(row.mentions, usual.mentions)}` : `since ${hm(row.window_from)}`);
   set(3, int(row.voices), row.mentions ? `${pct(row.copies / row.mentions)} are copies${usual ? `, usual ${pct(usual.copies_share)}` : ''}` : '\u00a0');
@@ -145,7 +146,7 @@ function read(which, index) {
   const i = index ?? shown.rows.findLastIndex(row => row && row.final), row = shown.rows[i];
   if (!row) return say(element, '');
   const net = shown.rolling[i], at = hm(row.start);
-  if (which === 'net') say(element, net ? `${at}: ${pts(net.value)}, between ${pts(net.low)} and ${pts(net.high)}` : `${at}: ${row.state === 'filling' ? 'filling' : 'too few'}`);
+  if (which === 'net') say(element, net ? `${at}: ${pts(net.net_estimate)}, between ${pts(net.net_low)} and ${pts(net.net_high)}` : `${at}: ${row.state === 'filling' ? 'filling' : 'too few'}`);
   else say(element, `${at}: ${plural(row.mentions, 'mention')}, ${int(row.negative)} negative, ${row.state}`);
 }
 
@@ -155,7 +156,7 @@ function asTable() {
   if (!box.open || !shown) return;
   box.append(h('div', { class: 'scroll' }, h('table', {}, h('thead', {}, h('tr', {}, ['Minute', 'Mentions', 'Negative', 'Neutral', 'Positive', 'Uncertain', 'Unscored', 'Net sentiment', 'State'].map(it => h('th', { scope: 'col' }, it)))),
     h('tbody', {}, shown.rows.filter(Boolean).slice(-60).reverse().map(row => h('tr', {}, h('th', { scope: 'row' }, hm(row.start)),
-      names.map(name => h('td', {}, int(row[name]))), h('td', {}, row.net == null ? '–' : pts(row.net)), h('td', {}, row.state)))))));
+      names.map(name => h('td', {}, int(row[name]))), h('td', {}, row.net_estimate == null ? '–' : pts(row.net_estimate)), h('td', {}, row.state)))))));
 }
 
 // Left and right move the cursor of both charts by a minute.

@@ -1,4 +1,4 @@
-// Numbers, times and names as people read them; and net sentiment of a tally, as core/sentiment.py has it.
+// Numbers, times and names as people read them.
 
 export const NB = '\u202f';
 const MINUS = '\u2212', TIMES = '\u00d7', DASH = '\u2013';
@@ -65,24 +65,5 @@ export function decoded(part) {
 // ---- net sentiment ----
 
 export const WINDOWS = { '5m': '5 min', '15m': '15 min', '1h': '1 h', '24h': '24 h' };
-const COUNTS = ['mentions', 'negative', 'neutral', 'positive', 'uncertain', 'unscored', 'copies', 'voices'];
-
-// Minutes added up to one tally; `sum` of sentiment is worked back from each minute's net.
-export function total(minutes) {
-  const found = { sum: 0 };
-  for (const name of COUNTS) found[name] = minutes.reduce((all, minute) => all + minute[name], 0);
-  for (const minute of minutes) found.sum += (minute.net ?? 0) * (minute.mentions - minute.unscored);
-  return found;
-}
-
-// The value and its 95 % interval (sampling only), or null when nothing is scored.
-export function netOf(tally) {
-  const scored = tally.mentions - tally.unscored;
-  if (scored <= 0) return null;
-  const value = Math.max(-1, Math.min(1, tally.sum / scored));
-  const clear = Math.min(scored, tally.negative + tally.positive);
-  const square = (clear + .25 * (scored - clear)) / scored;
-  const independent = Math.max(1, scored - tally.copies);
-  const margin = 1.96 * Math.sqrt((Math.max(0, square - value * value) + 4 / independent) / independent);
-  return { value, low: Math.max(-1, value - margin), high: Math.min(1, value + margin), margin };
-}
+// What the margin holds, in words.
+export const holds = of => of?.interval_holds === 'sampling' ? 'sampling only, not what the model mistakes' : 'sampling and what the model mistakes';

@@ -1,7 +1,7 @@
 // Small graphics: net sentiment on its scale, the last hour, the five parts, the minutes of the bar.
 
 import { s, svg } from './dom.js';
-import { int, ms, pct, pts } from './format.js';
+import { holds, int, ms, pct, pts } from './format.js';
 
 export const KINDS = { negative: 'neg', neutral: 'neu', positive: 'pos', uncertain: 'unc', unscored: 'uns' };
 const MINUTE = 60e3;
@@ -9,7 +9,7 @@ const PAD = 18;
 
 const placed = (value, width) => PAD + (value + 1) / 2 * (width - 2 * PAD);
 
-export const tooFew = row => row.net == null || row.net_margin > .3;
+export const tooFew = row => row.net_estimate == null || row.net_margin > .3;
 
 // 'neg', 'pos' or '': outside the usual range with its whole margin.
 export function side(row) {
@@ -21,17 +21,17 @@ export function forest(row, width, height = 44) {
   const x = value => placed(value, width), y = height / 2;
   const axes = [-1, -.5, .5, 1].map(v => s('line', { class: 'ax', x1: x(v), x2: x(v), y1: 0, y2: height }));
   const zero = s('line', { class: 'zero', x1: x(0), x2: x(0), y1: 0, y2: height });
-  if (row.net == null) return svg(width, height, { 'aria-label': 'No mentions' }, axes, zero);
+  if (row.net_estimate == null) return svg(width, height, { 'aria-label': 'No mentions' }, axes, zero);
   const usual = row.usual?.net_low != null ? row.usual : null;
   const few = tooFew(row), out = few ? 'few' : side(row);
-  const label = `Net sentiment ${pts(row.net)}, between ${pts(row.net_low)} and ${pts(row.net_high)}`
+  const label = `Net sentiment ${pts(row.net_estimate)}, between ${pts(row.net_low)} and ${pts(row.net_high)} (${holds(row)})`
     + (usual ? `; usual ${pts(usual.net_low)} to ${pts(usual.net_high)}` : '; what is usual is not known yet');
   const lead = out === 'neg' ? [row.net_high, usual.net_low] : out === 'pos' ? [usual.net_high, row.net_low] : null;
   return svg(width, height, { 'aria-label': label, class: out ? `u-${out}` : null }, axes, zero,
     usual && s('rect', { class: 'usual', x: x(usual.net_low), width: Math.max(2, x(usual.net_high) - x(usual.net_low)), y: y - 8, height: 16, rx: 2 }),
     lead && s('line', { class: 'lead', x1: x(lead[0]), x2: x(lead[1]), y1: y, y2: y }),
     s('path', { class: 'whisk', d: `M${x(row.net_low)} ${y}H${x(row.net_high)}` }),
-    s('circle', { class: 'pt', cx: x(row.net), cy: y, r: out && !few ? 4.5 : 3.5 }));
+    s('circle', { class: 'pt', cx: x(row.net_estimate), cy: y, r: out && !few ? 4.5 : 3.5 }));
 }
 
 export const forestHead = width => svg(width, 16, {}, [-1, -.5, 0, .5, 1].map(value =>

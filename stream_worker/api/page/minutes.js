@@ -1,9 +1,7 @@
 // The minutes of one brand: fetched once, kept up by small questions, and as the series of charts.
 
 import { ask } from './feed.js';
-import { brandPath, ms, netOf, total } from './format.js';
-
-const ROLLING = 5;
+import { brandPath, ms } from './format.js';
 
 export const SPANS = { '1h': '1 h', '2h': '2 h', '24h': '24 h' };
 
@@ -40,16 +38,13 @@ export function series(of) {
   for (let at = first; at < of.until; at += 60e3) t.push(at);
   const rows = t.map(at => known.get(at) ?? null);
   const column = name => rows.map(row => row?.[name] ?? null);
-  const rolling = rows.map((row, i) => {
-    const window = rows.slice(Math.max(0, i - ROLLING + 1), i + 1).filter(Boolean);
-    return row && row.state !== 'filling' && window.length === ROLLING ? netOf(total(window)) : null;
-  });
-  const hundredths = (name) => rolling.map(net => net && net.margin <= 1 ? net[name] * 100 : null);
+  const rolling = rows.map(row => row?.last_five?.net_estimate == null ? null : row.last_five);
+  const hundredths = name => rolling.map(net => net && net[name] * 100);
   return {
     rows, t: t.map(at => at / 1000), end: of.until / 1000, open: Math.min(of.finalTo, of.until) / 1000,
     corrected: new Set(rows.filter(row => row?.state === 'corrected').map(row => ms(row.start) / 1000)),
-    net: hundredths('value'), low: hundredths('low'), high: hundredths('high'), rolling,
-    dots: rows.map(row => row && row.net != null && row.state !== 'filling' ? row.net * 100 : null),
+    net: hundredths('net_estimate'), low: hundredths('net_low'), high: hundredths('net_high'), rolling,
+    dots: rows.map(row => row && row.net_estimate != null && row.state !== 'filling' ? row.net_estimate * 100 : null),
     mentions: column('mentions').map(n => n ?? 0),
     layers: ['negative', 'neutral', 'positive', 'uncertain', 'unscored'].map(column),
   };

@@ -2,7 +2,7 @@
 
 import { $, $$, h, icon, narrow, put, say, svg, s } from './dom.js';
 import { connect, known, now } from './feed.js';
-import { against, alertPath, brandPath, hm, int, lasted, ms, pct, plural, PM, pts, when, WINDOWS } from './format.js';
+import { against, alertPath, brandPath, hm, holds, int, lasted, ms, pct, plural, PM, pts, when, WINDOWS } from './format.js';
 import { forest, forestHead, side, spark, sparkHead, split, swatch, tooFew } from './graphics.js';
 import { openAlerts, opened, reason, sentence, STATE, UNUSUAL, why } from './words.js';
 
@@ -58,7 +58,7 @@ function legend() {
   const key = items => h('div', { class: 'legend' }, items.map(([mark, text]) => h('span', {}, mark, text)));
   return h('div', { class: 'brands-legend' },
     key([
-      [svg(34, 12, {}, s('rect', { class: 'usual', x: 3, width: 28, height: 12, rx: 2 }), s('path', { class: 'whisk', d: 'M9 6h20' }), s('circle', { class: 'pt', cx: 19, cy: 6, r: 3.5 })), 'net sentiment with its margin; box: usual'],
+      [svg(34, 12, {}, s('rect', { class: 'usual', x: 3, width: 28, height: 12, rx: 2 }), s('path', { class: 'whisk', d: 'M9 6h20' }), s('circle', { class: 'pt', cx: 19, cy: 6, r: 3.5 })), h('span', {}, 'net sentiment with its margin', h('span', { id: 'holds' }), '; box: usual')],
       [svg(20, 12, {}, s('line', { class: 'sp-usual', x1: 0, x2: 20, y1: 6, y2: 6 })), 'usual mentions; each row has its own height'],
     ]),
     key([[swatch('neg'), 'negative'], [swatch('neu'), 'neutral'], [swatch('pos'), 'positive'], [swatch('unc'), 'uncertain'], [swatch('uns'), 'unscored']]));
@@ -91,7 +91,7 @@ function update(row) {
   part.net.className = `right c-net${out ? ` is-${out}` : ''}`;
   const middle = usual?.net != null ? `usual ${pts(usual.net)}` : '\u00a0';
   put(part.net, few ? two(h('span', { class: 'quiet' }, row.mentions ? 'too few' : '–'), plural(row.mentions, 'mention'))
-    : two(h('span', { class: out ? 'strong' : null }, pts(row.net)), middle, h('span', { class: 'pm' }, ` ${PM}${Math.round(row.net_margin * 100)}`)));
+    : two(h('span', { class: out ? 'strong' : null }, pts(row.net_estimate)), middle, h('span', { class: 'pm' }, ` ${PM}${Math.round(row.net_margin * 100)}`)));
   const share = usual?.negative_share != null ? `usual ${pct(usual.negative_share)}` : '\u00a0';
   put(part.neg, few ? two('–', '\u00a0') : two(h('span', { class: out === 'neg' ? 'strong' : null }, pct(row.negative_share)), share));
   put(part.split, split(row));
@@ -122,7 +122,7 @@ function sort(asked = false) {
 const wanted = () => [...known.rows.values()].sort(byUnusual).map(row => row.brand);
 const RANK = { spike: 0, low: 1, data: 2, copies: 3, good: 4 };
 function byUnusual(a, b) {
-  const far = row => UNUSUAL.has(row.state) && row.usual?.net != null ? Math.round(Math.abs(row.net - row.usual.net) * 10) : 0;
+  const far = row => UNUSUAL.has(row.state) && row.usual?.net != null ? Math.round(Math.abs(row.net_estimate - row.usual.net) * 10) : 0;
   return (RANK[a.state] ?? 5) - (RANK[b.state] ?? 5) || far(b) - far(a) || b.mentions - a.mentions || (a.brand < b.brand ? -1 : 1);
 }
 
@@ -160,6 +160,8 @@ export function draw(brands) {
   }
   const all = [...known.rows.values()], [one, rest] = sentence(all);
   say($('h1'), one);
+  const judged = all.find(row => row.interval_holds === 'sampling') ?? all.find(row => row.interval_holds);
+  say($('#holds'), judged ? ` (${holds(judged)})` : '');
   say($('#rest'), rest);
   chips(all);
   rail();
