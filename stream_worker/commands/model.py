@@ -1,11 +1,36 @@
-"""`stream-worker model`: which model would score here."""
+"""`stream-worker model`: which models there are, which one would score here, and whether it can."""
+
+from typing import Annotated
 
 import typer
 
 from stream_worker.commands.options import Config, Json, load_settings, print_json, print_table, say
 from stream_worker.errors import Misconfigured
 
-app = typer.Typer(help="Look at the model.", no_args_is_help=True)
+app = typer.Typer(help="Look at models, and compare them.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_models(config: Config = None, *, as_json: Json = False) -> None:
+    """Print the shipped models and the configured one: pin, version, size, languages, quality."""
+    settings = load_settings(config).settings
+    from stream_worker import inspecting  # noqa: PLC0415
+
+    rows = inspecting.list_models(settings)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            **row,
+            "languages": ", ".join(row["languages"]),
+            "macro_recall": _short(row["macro_recall"]),
+            "trouble": row["refusal"] and "refused: see model verify",
+        }
+        for row in rows
+    ]
+    columns = ("name", "used", "version", "bytes", "made", "languages", "macro_recall", "trouble", "path")
+    print_table(shown, columns)
 
 
 @app.command()
@@ -27,6 +52,31 @@ def info(config: Config = None, *, as_json: Json = False) -> None:
     if described.refusal is not None:
         say(f"refused: {described.refusal}")
         raise typer.Exit(Misconfigured.exit_code)
+
+
+@app.command()
+def verify(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Name of a shipped model, or PATH.joblib@PIN; else the configured one."),
+    ] = None,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check a model as a worker would, load it and score with it. Exit code 78 if it is refused."""
+    settings = load_settings(config).settings
+    from stream_worker import inspecting  # noqa: PLC0415
+
+    checks = inspecting.verify_model(settings, model)
+    if as_json:
+        print_json([one._asdict() for one in checks])
+    else:
+        print_table([one._asdict() for one in checks], ("name", "ok", "detail"))
+    for one in checks:
+        if not one.ok:
+            say(f"{one.name}: {one.detail}")
+            raise typer.Exit(Misconfigured.exit_code)
 
 
 def _short(value: object) -> str:
