@@ -33,13 +33,8 @@ from stream_worker.core.shards import Close, SealedMinute, Shard
 from stream_worker.ports import Sealed
 from stream_worker.sinks.memory_seal import seal
 from stream_worker.sinks.memory_state import (
-    CursorRow,
-    MemoryState,
-    Minute,
-    add_history,
-    admit,
-    forget_history,
-)
+    CursorRow, MemoryState, Minute, add_history, admit, forget_history,
+)  # fmt: skip
 
 CHANGES_MAX: Final = 10_000
 GAP_MS: Final = 30_000
