@@ -2,7 +2,7 @@
 
 import csv
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from stream_worker.batch.counts import ARCHIVE_COLUMNS, count_archive, read_counts
+from stream_worker.batch.counts import ARCHIVE_COLUMNS, Counting, read_counts
 from stream_worker.core.backtest import MINUTES_PER_WEEK, Series, Told, replay
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.detector import Share
@@ -23,6 +23,8 @@ from stream_worker.sinks.objects import Objects
 from stream_worker.wiring import open_archive_store
 
 Source = Iterable[tuple[str, Series]]
+Artefacts = Mapping[int, str]
+"""Minute since 1970 -> the artefact that scored it."""
 
 
 class Incident(NamedTuple):
@@ -47,20 +49,23 @@ class Result(NamedTuple):
         return [one for by, told in self.told.items() for one in told if self.sensitivities[one.brand] == by]
 
 
-def open_source(settings: Settings, counts: Path | None) -> Source:
+def open_source(settings: Settings, counts: Path | None) -> tuple[Source, Artefacts]:
     """Open a file of counts, else the archive. Raises Misconfigured, Unavailable."""
     if counts is not None:
-        return read_counts(counts)
-    return count_archive(_tables(Objects(open_archive_store(settings))))
+        return read_counts(counts), {}
+    counting = Counting()
+    for rows in _tables(Objects(open_archive_store(settings))):
+        counting.add(rows)
+    return counting.series(), counting.artefacts
 
 
-def backtest(source: Source, of: Callable[[str], float]) -> Result:
+def backtest(source: Source, of: Callable[[str], float], artefacts: Mapping[int, str] = {}) -> Result:
     """Replay every brand at every sensitivity; `of` gives each brand its own."""
     told: dict[float, list[Told]] = {one: [] for one in OPEN_SCORES}
     sensitivities, minutes, detector = {}, 0, Share()
     for brand, series in source:
         sensitivities[brand] = of(brand)
-        past = replay(brand, series, detector)
+        past = replay(brand, series, detector, artefacts=artefacts)
         minutes += past.minutes
         for one, episodes in past.told.items():
             told[one] += episodes
@@ -94,7 +99,7 @@ def in_words(result: Result, incidents: Sequence[Incident]) -> list[str]:
         f"expected where nothing happens: {advice(brands, result.sensitivities.values())}",
     ]
     for by, told in result.told.items():
-        more, gone = _apart(told, episodes), _apart(episodes, told)
+        more, gone = len(apart(told, episodes)), len(apart(episodes, told))
         rate = f"{len(told) / result.weeks:.2f} per brand and week"
         lines.append(f"at {by:g} for all: {len(told)} episodes, {rate}; {more} more, {gone} fewer")
     if incidents:
@@ -158,12 +163,12 @@ def _tables(objects: Objects) -> Iterator[pa.Table]:
             yield pq.read_table(pa.BufferReader(body), columns=list(ARCHIVE_COLUMNS))
 
 
-def _apart(some: Sequence[Told], others: Sequence[Told]) -> int:
-    """Count those of `some` that overlap none of `others`."""
+def apart(some: Sequence[Told], others: Sequence[Told]) -> list[Told]:
+    """Return those of `some` that overlap none of `others`."""
     of: dict[str, list[Told]] = {}
     for other in others:
         of.setdefault(other.brand, []).append(other)
-    return sum(not any(_overlap(one, other) for other in of.get(one.brand, ())) for one in some)
+    return [one for one in some if not any(_overlap(one, other) for other in of.get(one.brand, ()))]
 
 
 def _overlap(one: Told, other: Told) -> bool:

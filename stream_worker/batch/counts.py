@@ -8,10 +8,11 @@ Rules of a file:
    fractional or no number, a minute of a brand that comes twice, more negative ones than mentions.
 Rules of the archive:
 4. Rows that are duplicates or late do not count, as in the worker. A brand has zeros from its first minute
-   to the archive's last; more than 30 minutes without a row of any brand are a hole for all.
+   to the archive's last; more than 30 minutes without a row of any brand are a hole for all, and so is a
+   minute that was scored by several models.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 
 from stream_worker.core.backtest import Series
 from stream_worker.core.columns import MINUTE_MS, Int64
+from stream_worker.core.judge import artefact_of
 from stream_worker.errors import Misconfigured
 
 REQUIRED: Final = ("brand", "minute", "mentions", "negative")
@@ -31,7 +33,8 @@ NUMBERS: Final = ("minute", "mentions", "negative", *OPTIONAL)
 MINUTE_LIMIT: Final = 500_000_000  # the year 2920; beyond it stand seconds or milliseconds
 COUNT_LIMIT: Final = 1 << 53
 HOLE_MINUTES: Final = 30
-ARCHIVE_COLUMNS: Final = ("brand", "event_time", "label", "voice", "duplicate", "late")
+PARTS_MAX: Final = 64
+ARCHIVE_COLUMNS: Final = ("brand", "event_time", "label", "voice", "duplicate", "late", "model")
 MEASURES: Final = ("mentions", "negative", "voices", "neg_voices")
 
 
@@ -150,34 +153,70 @@ def _first(wrong: Any) -> int:
 
 def count_archive(tables: Iterable[pa.Table]) -> Iterator[tuple[str, Series]]:
     """Count rows of the archive (`ARCHIVE_COLUMNS`) by minute; yield each brand with its series, by name."""
-    parts = []
+    counting = Counting()
     for rows in tables:
-        used = rows.filter(pc.invert(pc.or_(rows["duplicate"], rows["late"])))
-        negative = pc.equal(used["label"], 0)
+        counting.add(rows)
+    yield from counting.series()
+
+
+class Counting:
+    """Rows of the archive, counted by brand and minute as they come."""
+
+    def __init__(self) -> None:
+        self._parts: list[pa.Table] = []
+        self._models: dict[int, set[str]] = {}
+
+    def add(self, rows: pa.Table, labels: pa.Array | None = None) -> None:
+        """Count rows; `labels` take the place of theirs, scored by one model all of them."""
+        counts = pa.array(np.asarray(pc.invert(pc.or_(rows["duplicate"], rows["late"]))))
+        used = rows.filter(counts)
+        negative = pc.equal(used["label"] if labels is None else labels.filter(counts), 0)
         voice = used["voice"]
         minute = pc.divide(pc.cast(used["event_time"], pa.int64()), MINUTE_MS)
         values = (pc.cast(one, pa.int64()) for one in (negative, voice, pc.and_(voice, negative)))
         ones = pa.array(np.ones(used.num_rows, np.int64))
         named = dict(zip(("brand", "minute", *MEASURES), (used["brand"], minute, ones, *values), strict=True))
-        parts.append(_summed(pa.table(named)))
-    if not parts:
-        return
-    table = _summed(pa.concat_tables(parts)).sort_by([("brand", "ascending"), ("minute", "ascending")])
-    seen = np.unique(table["minute"].to_numpy())
-    grid = _observed(seen)
-    brands = table["brand"].to_pylist()
-    bounds = [0, *(i for i in range(1, len(brands)) if brands[i] != brands[i - 1]), len(brands)]
-    numbers = [table[name].to_numpy() for name in ("minute", *MEASURES)]
-    for start, end in pairwise(bounds):
-        minutes, *columns = (column[start:end] for column in numbers)
-        fed = grid[np.searchsorted(grid, minutes[0]) :]
-        at = np.searchsorted(fed, minutes)
-        filled = []
-        for column in columns:
-            zeros = np.zeros(len(fed), np.int64)
-            zeros[at] = column
-            filled.append(zeros)
-        yield brands[start], Series(fed, *filled)
+        self._parts.append(_summed(pa.table(named)))
+        if len(self._parts) >= PARTS_MAX:
+            self._parts = [_summed(pa.concat_tables(self._parts))]
+        if labels is None and "model" in rows.column_names:
+            pairs = pa.table({"minute": minute, "model": used["model"]}).group_by(["minute", "model"])
+            for at, model in zip(*pairs.aggregate([]).to_pydict().values(), strict=True):
+                self._models.setdefault(at, set()).add(model)
+
+    @property
+    def artefacts(self) -> dict[int, str]:
+        """Minute since 1970 -> the artefact that scored it; minutes of several models are not in it."""
+        return {at: artefact_of(*models) for at, models in self._models.items() if len(models) == 1}
+
+    def series(self) -> Iterator[tuple[str, Series]]:
+        """Yield each brand with its series, by name."""
+        if not self._parts:
+            return
+        table = _summed(pa.concat_tables(self._parts))
+        table = table.sort_by([("brand", "ascending"), ("minute", "ascending")])
+        several = [at for at, models in self._models.items() if len(models) > 1]
+        grid = _observed(np.unique(table["minute"].to_numpy()))
+        grid = grid[~np.isin(grid, several)]
+        table = table.filter(pa.array(np.isin(table["minute"].to_numpy(), grid)))
+        brands = table["brand"].to_pylist()
+        bounds = [0, *(i for i in range(1, len(brands)) if brands[i] != brands[i - 1]), len(brands)]
+        numbers = [table[name].to_numpy() for name in ("minute", *MEASURES)]
+        for start, end in pairwise(bounds):
+            minutes, *columns = (column[start:end] for column in numbers)
+            if len(minutes):
+                yield brands[start], _filled(grid[np.searchsorted(grid, minutes[0]) :], minutes, columns)
+
+
+def _filled(fed: Int64, minutes: Int64, columns: Sequence[Int64]) -> Series:
+    """Return a series over the minutes that were fed, with zeros where there is nothing."""
+    at = np.searchsorted(fed, minutes)
+    filled = []
+    for column in columns:
+        zeros = np.zeros(len(fed), np.int64)
+        zeros[at] = column
+        filled.append(zeros)
+    return Series(fed, *filled)
 
 
 def _summed(table: pa.Table) -> pa.Table:

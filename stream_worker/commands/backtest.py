@@ -60,13 +60,13 @@ def backtest(
     from stream_worker import backtesting  # noqa: PLC0415
 
     found = [] if incidents is None else backtesting.read_incidents(incidents)
-    source = backtesting.open_source(settings, counts)
+    source, artefacts = backtesting.open_source(settings, counts)
     if brand is not None:
         source = [(name, series) for name, series in source if name == brand]
         if not source:
             raise typer.BadParameter("no mention of that brand", param_hint="--brand")
     result = backtesting.backtest(
-        source, settings.alerts.of if sensitivity is None else lambda _: sensitivity
+        source, settings.alerts.of if sensitivity is None else lambda _: sensitivity, artefacts
     )
     rows = backtesting.as_rows(result.episodes)
     if as_json:

@@ -6,7 +6,7 @@ Rules:
 3. A minute that is not in the series is a hole; a minute with zeros is an observation of zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from stream_worker.core.columns import MINUTE_MS, Int64
@@ -87,19 +87,24 @@ def replay(
     sensitivities: Sequence[float] = tuple(OPEN_SCORES),
     *,
     keep_scores: bool = False,
+    artefacts: Mapping[int, str] = {},
 ) -> Past:
-    """Feed a brand's series to the detector, and its scores to one state machine per sensitivity."""
+    """Feed a brand's series to the detector, and its scores to one state machine per sensitivity.
+
+    `artefacts`: minute since 1970 -> what scored it, where that is known.
+    """
     machines = {one: _Machine(brand, OPEN_SCORES[one]) for one in sensitivities}
     running: list[_Machine] = []  # those with a record
     lowest = min(machine.open_at for machine in machines.values())
     numbers, step, scores, last = detector.start(), detector.step, list[float](), -1
-    columns = (column.tolist() for column in series)
+    columns, artefact = (column.tolist() for column in series), artefacts.get
     for minute, mentions, negatives, voices, neg_voices in zip(*columns, strict=True):
         gap = minute - last - 1 if last >= 0 else 0
         last = minute
         minute_ms = minute * MINUTE_MS
         numbers, verdict = step(
-            numbers, Observation(minute_ms, voices, neg_voices, mentions, negatives, True, gap)
+            numbers,
+            Observation(minute_ms, voices, neg_voices, mentions, negatives, True, gap, artefact(minute, "")),
         )
         score = verdict.score
         if keep_scores:

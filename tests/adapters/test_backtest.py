@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_worker import backtesting
-from stream_worker.batch.counts import count_archive, read_counts
+from stream_worker.batch.counts import Counting, count_archive, read_counts
 from stream_worker.cli import app
 from stream_worker.core import episodes
 from stream_worker.core.backtest import Series, replay
@@ -207,6 +207,40 @@ def test_the_archive_is_counted_by_minute_with_zeros_and_holes():
     assert backtesting.backtest(count_archive([]), lambda _: 0.25).minutes == 0
 
 
+def test_a_change_of_model_in_the_archive_is_no_crisis_and_its_minutes_of_two_are_a_hole():
+    # minute    0 … 599   600    601 … 799
+    # model     old       both   new
+    # negative  4 of 40          14 of 40
+    rows = [(minute, n < 4, "old") for minute in range(601) for n in range(40)]
+    rows += [(minute, n < 14, "new") for minute in range(600, 800) for n in range(40)]
+
+    def table(names):
+        return pa.table(
+            {
+                "brand": ["acme"] * len(rows),
+                "event_time": pa.array(
+                    [(FIRST + m) * MINUTE_MS for m, _, _ in rows], pa.timestamp("ms", "UTC")
+                ),
+                "label": pa.array([0 if negative else 1 for _, negative, _ in rows], pa.int8()),
+                "voice": [True] * len(rows),
+                "duplicate": [False] * len(rows),
+                "late": [False] * len(rows),
+                "model": [names.get(model, model) for _, _, model in rows],
+            }
+        )
+
+    def episodes_of(names):
+        counting = Counting()
+        for part in range(0, len(rows), 5_000):
+            counting.add(table(names).slice(part, 5_000))
+        result = backtesting.backtest(counting.series(), lambda _: 0.25, counting.artefacts)
+        return result.episodes, result.minutes
+
+    assert episodes_of({}) == ([], 799)
+    told, minutes = episodes_of({"new": "old"})
+    assert (len(told), minutes) == (1, 800)
+
+
 def test_the_archive_of_a_folder_is_replayed(past, tmp_path, monkeypatch):
     # Given the mentions of the last minutes before the crisis and of its first hour, as rows by hour
     rows = [row for row in past.to_pylist() if row["brand"] == "acme" and row["minute"] < FIRST + 1_560]
@@ -224,6 +258,7 @@ def test_the_archive_of_a_folder_is_replayed(past, tmp_path, monkeypatch):
                 "voice": [True] * len(told),
                 "duplicate": [False] * len(told),
                 "late": [False] * len(told),
+                "model": ["0123456789ab-k1"] * len(told),
             }
         )
         folder = tmp_path / f"dt={at:%Y-%m-%d}" / f"hour={at:%H}"
