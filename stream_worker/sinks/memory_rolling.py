@@ -33,7 +33,13 @@ from stream_worker.core.shards import Close, SealedMinute, Shard
 from stream_worker.ports import Sealed
 from stream_worker.sinks.memory_seal import seal
 from stream_worker.sinks.memory_state import (
-    CursorRow, MemoryState, Minute, add_history, admit, forget_history,
+    CursorRow,
+    MemoryState,
+    Minute,
+    add_history,
+    admit,
+    forget_history,
+    too_old,
 )  # fmt: skip
 
 CHANGES_MAX: Final = 10_000
@@ -204,7 +210,7 @@ class MemoryRolling:
             add_history(self.state.by_minute, brand, start, sums)
             add_history(self.state.by_hour, brand, start - start % HOUR_MS, sums)
             for sums_of, unit_ms, kept_ms in histories if shard.closed_ms != -1 else ():
-                for old in _too_old(shard.closed_ms - MINUTE_MS, start, unit_ms, kept_ms):
+                for old in too_old(shard.closed_ms - MINUTE_MS, start, unit_ms, kept_ms):
                     forget_history(sums_of, brand, old, unit_ms)
         if shard.detector != call.detector:  # numbers of another one are worthless under a new name
             shard.numbers.clear()
@@ -288,9 +294,3 @@ class MemoryRolling:
     def ping(self) -> str:
         """Say that it is memory."""
         return "memory"
-
-
-def _too_old(last: int, minute: int, unit: int, age: int) -> range:
-    """Starts of the history keys that have become too old between the last close and this one."""
-    first = (last - age) // unit * unit + unit
-    return range(first, min(minute - age, last) + 1, unit)
