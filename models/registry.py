@@ -29,7 +29,7 @@ from models.errors import ModelRefused
 from models.evaluate import Quality
 from models.scorers.choice import fastest
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import CLASSES, Scorer, to_scores
+from models.scorers.scores import CLASSES, OTHER, Scorer, to_scores
 
 ARTEFACTS: Final = Path(__file__).parent / "artefacts"
 PINS: Final = ARTEFACTS / "pins.toml"
@@ -55,7 +55,12 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What an artefact is; lies beside it as `<name>.json`. Quality is per set of texts held out."""
+    """What an artefact is; lies beside it as `<name>.json`. Quality is per set of texts held out.
+
+    Version 2 knows three more things. A fourth of `classes`, "other", is a language gate: a text that is it
+    with at least the probability `unscored_from` is unscored. `labels_by_truth[i][j]` counts held-out texts
+    of class i that got label j (negative, neutral, positive, uncertain, unscored): how the model errs.
+    """
 
     v: int = 1
     name: str
@@ -65,6 +70,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[str]
     languages: list[str]
     uncertain_below: Annotated[float, Meta(ge=0.0, le=1.0)]
+    unscored_from: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
+    labels_by_truth: list[list[int]] = []
     training: dict[str, str | int | float]
     data: list[Source]
     quality: dict[str, Quality]
@@ -95,16 +102,18 @@ def load(path: Path | None = None, pin: str | None = None, *, compiled: bool = T
     content, manifest = _checked(path, pin)
     pipeline = _unpickle(path, content)
     classes = [str(value) for value in getattr(pipeline, "classes_", ())]
-    if classes not in (["0", "1", "2"], list(CLASSES)) or not hasattr(pipeline, "predict_proba"):
+    numbers = [str(number) for number in range(len(manifest.classes))]
+    if classes not in (numbers, manifest.classes) or not hasattr(pipeline, "predict_proba"):
         raise ModelRefused(
-            f"model {path}: a classifier with predict_proba and the classes 0, 1, 2 is needed; "
+            f"model {path}: a classifier with predict_proba and the classes {', '.join(numbers)} is needed; "
             f"this is a {type(pipeline).__name__} with the classes {classes[:5]}"
         )
-    otherwise = PipelineScorer(pipeline, _version(pin, INTERPRETED), manifest.uncertain_below)
+    doubt, gate = manifest.uncertain_below, manifest.unscored_from
+    otherwise = PipelineScorer(pipeline, _version(pin, INTERPRETED), doubt, gate)
     if not compiled:
         otherwise.reason = "asked for"
         return otherwise
-    judge = partial(to_scores, uncertain_below=manifest.uncertain_below)
+    judge = partial(to_scores, uncertain_below=doubt, unscored_from=gate)
     return fastest(pipeline, otherwise, judge, _version(pin, COMPILED))
 
 
@@ -185,8 +194,10 @@ def _checked(path: Path, pin: str) -> tuple[bytes, Manifest]:
             f"model {path}: made with scikit-learn {trained_with} but {sklearn.__version__} is installed; "
             "install that version or train again"
         )
-    if manifest.classes != list(CLASSES):
+    if manifest.classes not in (list(CLASSES), [*CLASSES, OTHER]):
         raise ModelRefused(f"model {path}: its classes are {manifest.classes}, not {list(CLASSES)}")
+    if (manifest.unscored_from is None) != (OTHER not in manifest.classes):
+        raise ModelRefused(f"model {path}: the class {OTHER} and unscored_from go together in its manifest")
     return content, manifest
 
 
