@@ -11,11 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_worker.batch.parity import LOST, NOT_ARCHIVED, Parity
-from stream_worker.batch.tables import by_brand, in_common, movers, wilson
+from stream_worker.batch.tables import (
+    ScoredBy,
+    by_brand,
+    in_common,
+    movers,
+    wilson,
+    with_shares,
+    write_csv,
+    write_parquet,
+)
 from stream_worker.batch.texts import RepeatedTexts
 from stream_worker.core.audit.cells import Cells, Names, grouped, key_of
+from stream_worker.core.columns import HOUR_MS
 from stream_worker.core.days import Day
 from stream_worker.core.deltas import MEASURES
+from stream_worker.core.estimates import BOTH, SAMPLING, KnownModel
+from stream_worker.core.interval import Errors
 
 EVERY = np.ones(60, bool)
 
@@ -43,6 +55,42 @@ def table(*rows):
     made["hour"] = pd.to_datetime([row[1] * 3_600_000 for row in rows], unit="ms", utc=True)
     made["n"], made["neg"] = [row[2] for row in rows], [row[3] for row in rows]
     return made
+
+
+WEAK = [[124, 135, 25, 28, 0], [92, 640, 73, 64, 0], [44, 341, 377, 56, 0]]
+
+
+def test_an_hour_is_corrected_where_only_the_known_model_scored_and_a_brand_where_it_scored_all_day():
+    # Given two hours, of which the known model scored the second
+    rows = table(("acme", 1, 1_000, 300), ("acme", 2, 1_000, 300))
+    rows["neu"] = 700
+    rows["sum"] = -300 * 10**6
+    known = KnownModel("0123456789ab", Errors(WEAK))
+    half = ScoredBy(known, frozenset({2 * HOUR_MS}), day=False)
+
+    hours = with_shares(rows, half)
+
+    assert hours["interval_holds"].tolist() == [SAMPLING, BOTH]
+    assert hours["net_sentiment"].tolist() == [-0.3, -0.3]
+    assert hours["net_estimate"][0] == -0.3
+    assert hours["net_low"][1] <= hours["net_estimate"][1] < -0.4
+    assert by_brand(rows, half)["interval_holds"].tolist() == [SAMPLING]
+    assert by_brand(rows, half._replace(day=True))["interval_holds"].tolist() == [BOTH]
+    assert with_shares(rows)["interval_holds"].tolist() == [SAMPLING] * 2
+
+
+def test_the_files_say_what_each_interval_holds(tmp_path):
+    rows = with_shares(table(("acme", 1, 50, 10), ("quiet", 1, 0, 0)))
+
+    write_parquet(rows, tmp_path / "hours.parquet")
+    write_csv(rows, tmp_path / "hours.csv")
+
+    stored = pq.read_table(tmp_path / "hours.parquet")
+    assert stored["interval_holds"].to_pylist() == [SAMPLING, None]
+    assert stored["net_estimate"].to_pylist() == [0.0, None]
+    first, *lines = (tmp_path / "hours.csv").read_text().splitlines()
+    assert first.endswith('"net_low","net_high","net_estimate","interval_holds"')
+    assert lines[0].endswith(',"sampling"')
 
 
 def test_a_mover_moved_beyond_both_margins_and_was_talked_about_on_both_days():

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.deltas import MEASURES
+from stream_worker.core.estimates import BOTH, SAMPLING
+from stream_worker.core.interval import Errors
 from stream_worker.core.sentiment import coverage, negative_share, net_sentiment
 from stream_worker.core.usual import WINDOWS_MIN, bins_of, usual
 
@@ -100,6 +102,23 @@ def test_usual_is_the_middle_of_ones_own_windows():
     assert found.net == found.low == found.high == pytest.approx(0.2)
     assert found.negative_share == pytest.approx(0.2)
     assert found.copies_share == pytest.approx(0.1)
+
+
+def test_usual_is_on_the_scale_of_what_is_compared_with_it():
+    # Given windows of 200 mentions, as a model that misses half of the poles labels them
+    errors = Errors([[124, 135, 25, 28, 0], [92, 640, 73, 64, 0], [44, 341, 377, 56, 0]])
+    minutes = history(300, per_minute=lambda _: sums(n=20, neg=2, neu=12, pos=5, uncertain=1, sum=2_000_000))
+
+    found = usual(*bins_of(minutes, NOON), NOON, 15, errors=errors)
+
+    assert found.on_scale(SAMPLING) == found.on_scale(None) == found
+    assert found.net == pytest.approx(0.1)
+    expected = errors.levels(np.array([sums(n=20, neg=2, neu=12, pos=5, uncertain=1)]))[0]
+    assert found.on_scale(BOTH).net == found.on_scale(BOTH).low == pytest.approx(expected)
+    assert expected > 0.3
+    # … which is about where the estimate of such a window lies
+    window = errors.intervals([sums(n=6_000, neg=600, neu=3_600, pos=1_500, uncertain=300)])[0]
+    assert window.estimate == pytest.approx(expected, abs=0.05)
 
 
 def test_too_little_history_is_no_usual():
