@@ -232,6 +232,7 @@ def _account(table: pd.DataFrame, counts: DayCounts, listing: DayListing) -> dic
         "duplicates": counts.duplicates,
         "late": int(table["late"].sum()),
         "repeats": int(table["repeats"].sum()),
+        "uncertain": int(table["uncertain"].sum()),
         "unscored": int(table["unscored"].sum()),
         "brands": int(table["brand"].nunique()),
         "models": len(counts.models),

@@ -33,6 +33,8 @@ from stream_worker.core.deltas import MEASURES
 
 BRANDS_MAX: Final = 30
 """So many brands are shown; the tables beside the report have all."""
+COVERAGE_MIN: Final = 0.98
+"""A brand of which less is scored says so."""
 FEW: Final = 30
 """With fewer scored mentions a share is too uncertain to be told without a word."""
 _ALL: Final[list[str]] = list(MEASURES)
@@ -150,7 +152,7 @@ def _holds(by: ScoredBy) -> str:
         return (
             "Where only the model in use scored, it holds what that mistakes, too; elsewhere sampling only."
         )
-    return "It holds sampling only: what the model mistakes is not known here, and not in it."
+    return "It holds sampling only: other models scored, or nothing is known of what this one mistakes."
 
 
 def _uncertain(total: Sequence[int]) -> float | None:
@@ -178,6 +180,8 @@ def _brand_row(story: Story, brand: "pd.Series[Any]") -> str:
     scored = int(brand["n"] - brand["unscored"])
     share = percent(brand["negative_share"]) if scored else NONE
     spread = between(brand["negative_low"], brand["negative_high"]) if scored else "nothing scored"
+    if scored and brand["coverage"] < COVERAGE_MIN:
+        spread += f"; {percent(brand['coverage'])} scored"
     return (
         f'<tr><td class="brand">{name_of(brand["brand"])}</td><td>{count(brand["n"])}'
         f'<span class="quiet">{_against(story, brand["brand"])}</span></td>'
