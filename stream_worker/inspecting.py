@@ -32,7 +32,7 @@ class Check(NamedTuple):
 
 def check(settings: Settings, *, connect: bool) -> list[Check]:
     """Check the model, and with `connect` every server, each with the time it took."""
-    found: list[Check] = [_tried("model", lambda: f"loaded, version {load_model(settings)[1]}")]
+    found: list[Check] = [_tried("model", lambda: _model(settings))]
     if not connect:
         return [*found, _tried("alerts", lambda: _each(settings))]
     kafka = settings.kafka
@@ -138,6 +138,11 @@ def verify_model(settings: Settings, model: str | None) -> list[ModelCheck]:
     if pin is None and settings.model.path is not None and path.resolve() == settings.model.path.resolve():
         pin = settings.model.pin
     return verify(path, pin)
+
+
+def _model(settings: Settings) -> str:
+    _, version, reason = load_model(settings)
+    return f"loaded, version {version}" + (f"; the kernel is not used: {reason}" if reason else "")
 
 
 def _tried(name: str, try_it: Callable[[], str]) -> Check:

@@ -62,7 +62,9 @@ def run_worker(settings: Settings) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: _stop_or_exit(stop))
-    score, model = load_model(settings)
+    score, model, reason = load_model(settings)
+    if reason is not None:
+        log.warning("kernel not used", model=model, why=reason)
     gc.freeze()  # what is loaded now stays: the collector need not look at it again and again
     metrics, health = Metrics(), Health()
     metrics.expose_process()
@@ -79,8 +81,8 @@ def run_worker(settings: Settings) -> int:
     return 0
 
 
-def load_model(settings: Settings) -> tuple[Score, str]:
-    """Load the pinned model; returns how to score and the model's name in rows and tallies."""
+def load_model(settings: Settings) -> tuple[Score, str, str | None]:
+    """Load the pinned model: how to score, its name in rows and tallies, and why the kernel does not score."""
     if settings.model.scorer == "none":
         scorer = unscored_scorer()
     else:
@@ -96,7 +98,7 @@ def load_model(settings: Settings) -> tuple[Score, str]:
         return Scores(made.label, made.probability, made.sentiment_micro)
 
     score(["A first text, so that nothing is cold when the group is joined."])
-    return score, scorer.version
+    return score, scorer.version, scorer.reason
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -62,7 +62,7 @@ typedef struct {
     uint8_t text[BYTES_MAX + SLACK], line[BYTES_MAX + CHARS_MAX + SLACK];
     uint32_t begins[CHARS_MAX + 8], ends[CHARS_MAX + 8];
     uint32_t word_begins[CHARS_MAX + 8], word_ends[CHARS_MAX + 8]; /* of the text, between white space */
-    int64_t words;
+    int64_t chars, words; /* how many of both */
     uint32_t queue[FEATURES_QUEUED + 4];
     double sums[WIDTH_MAX];
 } Workspace;
@@ -481,7 +481,8 @@ static uint8_t *put_text(Workspace *space, const uint32_t *chars, int lower, int
                          const uint8_t *end) {
     uint8_t *to = space->text, *word = to;
     int64_t words = 0;
-    for (int64_t left = chars_max; at < end && left; left--) {
+    int64_t left = chars_max;
+    for (; at < end && left; left--) {
         uint32_t c = *at < 0x80 ? *at++ : read_char(&at, end), is = chars[c];
         if (UNLIKELY(is & (SPACE | SPECIAL))) {
             if (lower && is & SPECIAL) return 0;
@@ -503,6 +504,7 @@ static uint8_t *put_text(Workspace *space, const uint32_t *chars, int lower, int
         space->word_begins[words] = (uint32_t)(word - space->text);
         space->word_ends[words++] = (uint32_t)(to - space->text);
     }
+    space->chars = chars_max - left;
     space->words = words;
     return to;
 }
@@ -567,7 +569,7 @@ API int64_t score_texts(const uint32_t *chars, const Vectorizer *vectorizers, in
             const Vectorizer *of = vectorizers + v;
             Pass pass = {.of = of, .width = width, .queue = space->queue, .sums = space->sums, .slots = slots, .used = used};
             if (!additive(of)) { /* as many slots as this text can fill: they stay near */
-                uint64_t most = 2 * (uint64_t)(of->max_n - of->min_n + 1) * (2 * (uint64_t)(end - space->text) + 2);
+                uint64_t most = 2 * (uint64_t)(of->max_n - of->min_n + 1) * (2 * (uint64_t)space->chars + 2);
                 uint64_t enough = 1024;
                 while (enough < most) enough *= 2;
                 pass.slots_mask = (uint32_t)enough - 1;

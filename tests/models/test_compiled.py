@@ -183,6 +183,18 @@ def test_a_text_is_cut_where_scikit_learn_cuts_it(shipped_kind, text):
     assert np.allclose(ours, theirs, rtol=0, atol=1e-9, equal_nan=True)
 
 
+def test_the_table_of_counts_holds_every_feature_of_the_longest_text():
+    # Given texts of 10,000 characters of four bytes, all different, and n-grams of eight sizes
+    vectorizer = HashingVectorizer(analyzer="char", ngram_range=(1, 8), n_features=2**18)
+    pipeline = make_pipeline(vectorizer, logistic()).fit(probe_texts()[:60], TRUTH[:60])
+    otherwise = PipelineScorer(pipeline, "sk", 0.4)
+    compiled = fastest(pipeline, otherwise, JUDGE, "k1")
+    texts = ["".join(map(chr, range(first, first + 10_000))) for first in (0x20000, 0x10330)]
+
+    assert compiled.reason is None
+    assert np.allclose(compiled.probability(texts), otherwise.probability(texts), rtol=0, atol=1e-9)
+
+
 def test_an_empty_batch_and_a_batch_of_equal_texts(shipped_kind):
     compiled, _ = shipped_kind
 
