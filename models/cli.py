@@ -115,6 +115,37 @@ def behave_command(
         typer.echo(_groups(scorer.version, groups))
 
 
+@app.command("bench")
+def bench_command(
+    source: Annotated[Path, typer.Option("--input", help="Texts, Parquet.")],
+    text: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, or a path that ends with .joblib.")
+    ] = registry.SHIPPED,
+    pin: Annotated[str | None, typer.Option(help="sha256 of a model given by its path.")] = None,
+    texts: Annotated[int, typer.Option(min=1, help="So many texts, the first ones of the file.")] = 100_000,
+    passes: Annotated[int, typer.Option(min=1, max=100, help="Times that each scorer gets them.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Measure speed: the kernel, scikit-learn itself and, where it is installed, VADER, in one run."""
+    from models import benchmark  # noqa: PLC0415
+    from models.reporting.rivals import vader  # noqa: PLC0415
+
+    path = registry.named(model)
+    scorers = {"the model": registry.load(path, pin)}
+    if scorers["the model"].reason is None:
+        scorers["the same by scikit-learn"] = registry.load(path, pin, compiled=False)
+    else:
+        _say(f"the kernel is not used: {scorers['the model'].reason}")
+    try:
+        scorers["VADER"] = vader()
+    except ModelError as absent:
+        _say(str(absent))
+    speeds = benchmark.measure(scorers, dataset.read_texts(source, text)[:texts], passes)
+    answer = {"speeds": speeds}
+    typer.echo(msgspec.json.encode(answer).decode() if as_json else benchmark.as_table(speeds))
+
+
 def main() -> None:
     """Run, and turn every error of ours into one line on stderr and its exit code."""
     try:

@@ -82,7 +82,7 @@ def run_worker(settings: Settings) -> int:
 
 
 def load_model(settings: Settings) -> tuple[Score, str, str | None]:
-    """Load the pinned model: how to score, its name in rows and tallies, and why the kernel does not score."""
+    """Load the pinned model: how to score, its name in rows and tallies, why the kernel does not score."""
     if settings.model.scorer == "none":
         scorer = unscored_scorer()
     else:

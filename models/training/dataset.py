@@ -68,22 +68,35 @@ class Labelled:
 
 def read(path: Path, text: str = "text", label: str = "label") -> Labelled:
     """Read a Parquet file. Labels are 0, 1, 2 or negative, neutral, positive. Raises DataUnusable."""
+    table = _table(path, [text, label])
+    return Labelled(_texts(path, text, table), _labels(path, label, table.column(label).to_pylist()))
+
+
+def read_texts(path: Path, text: str = "text") -> list[str]:
+    """Read one column of a Parquet file. Raises DataUnusable."""
+    return _texts(path, text, _table(path, [text]))
+
+
+def _table(path: Path, columns: list[str]) -> pa.Table:
     try:
         with pq.ParquetFile(path) as file:
-            missing = [column for column in (text, label) if column not in file.schema_arrow.names]
+            missing = [column for column in columns if column not in file.schema_arrow.names]
             if missing:
                 raise DataUnusable(f"{path} has no column {missing[0]!r}; it has {file.schema_arrow.names}")
             if not 0 < file.metadata.num_rows <= ROWS_MAX:
                 raise DataUnusable(f"{path} has {file.metadata.num_rows} rows; 1 to {ROWS_MAX} can be read")
-            table = file.read(columns=[text, label])
+            return file.read(columns=columns)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
         raise DataUnusable(f"{path} cannot be read as Parquet: {reason}") from error
-    texts: list[Any] = table.column(text).to_pylist()
+
+
+def _texts(path: Path, column: str, table: pa.Table) -> list[str]:
+    texts: list[Any] = table.column(column).to_pylist()
     bad = next((row for row, value in enumerate(texts) if not isinstance(value, str)), None)
     if bad is not None:
-        raise DataUnusable(f"{path} row {bad}: column {text!r} holds no text")
-    return Labelled(texts, _labels(path, label, table.column(label).to_pylist()))
+        raise DataUnusable(f"{path} row {bad}: column {column!r} holds no text")
+    return texts
 
 
 def key(text: str) -> str:
