@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from stream_worker.commands import compare
 from stream_worker.commands.options import Config, Json, load_settings, print_json, print_table, say
 from stream_worker.errors import Misconfigured
 
 app = typer.Typer(help="Look at models, and compare them.", no_args_is_help=True)
+app.command()(compare.compare)
 
 
 @app.command("list")
