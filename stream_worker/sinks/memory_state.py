@@ -137,6 +137,7 @@ def forget_history(history: dict[str, dict[int, Sums]], brand: str, start: int, 
     for at in [at for at in values if start <= at < start + length_ms]:
         del values[at]
 
+
 def too_old(last: int, minute: int, unit: int, age: int) -> range:
     """Starts of the history keys that have become too old between the last close and this one."""
     first = (last - age) // unit * unit + unit
