@@ -8,13 +8,14 @@ the mix does.
     python -m bench.intervals                  coverage by size of the window, at home and away
     python -m bench.intervals --count FOLDER   score <set>.parquet (text, label) again, write the counts first
 
-The counts, truth by label, are `bench/labels_by_truth.toml`: numbers of the shipped model, no texts.
+The counts, truth by label, are `bench/labels_by_truth.toml`: numbers of the shipped model, no texts. They come
+in the halves of models/training/split.py: the manifest has the counts of first halves, the second ones test it.
 """
 
 import argparse
 import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,10 +46,24 @@ class Found(NamedTuple):
     naive_width: float
 
 
-def read_counts(path: Path = COUNTS) -> dict[str, np.ndarray]:
+def read_counts() -> dict[str, np.ndarray]:
     """Return the counts (3, 5) of each held-out set."""
-    sets = tomllib.loads(path.read_text(encoding="utf-8"))["labels_by_truth"]
-    return {name: np.array(counts) for name, counts in sets.items()}
+    first, second = read_half("first_half"), read_half("second_half")
+    return {name: counts + second[name] for name, counts in first.items()}
+
+
+def read_half(which: str) -> dict[str, np.ndarray]:
+    """Return the counts (3, 5) of the first or the second half of each held-out set."""
+    return {name: np.array(counts) for name, counts in _read()[which].items()}
+
+
+def counted_model() -> str:
+    """Return the artefact that the counts are of."""
+    return str(_read()["model"])
+
+
+def _read() -> dict[str, Any]:
+    return tomllib.loads(COUNTS.read_text(encoding="utf-8"))
 
 
 def halved(counts: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -112,23 +127,27 @@ def count(folder: Path) -> str:
     import pyarrow.parquet as pq  # noqa: PLC0415
 
     from models.registry import load  # noqa: PLC0415  scikit-learn is large
+    from models.training.split import first_half  # noqa: PLC0415
 
     scorer = load()
+    halves: dict[str, list[str]] = {"first_half": [], "second_half": []}
     lines = [
         "# Held-out texts by truth (negative, neutral, positive) and by the label the shipped model gave",
         "# (those three, uncertain, unscored). Made by: python -m bench.intervals --count FOLDER",
         f'model = "{scorer.version.partition("-")[0]}"',
-        "",
-        "[labels_by_truth]",
     ]
     for name in ("tse_test", "goemotions_dev", "semeval_val"):
         table = pq.read_table(folder / f"{name}.parquet", columns=["text", "label"])
-        texts, counts = table["text"].to_pylist(), np.zeros((3, 5), int)
+        texts, truth = table["text"].to_pylist(), table["label"].to_numpy()
         labels = np.concatenate(
             [scorer.score(texts[at : at + 1000]).label for at in range(0, len(texts), 1000)]
         )
-        np.add.at(counts, (table["label"].to_numpy(), labels), 1)
-        lines.append(f"{name} = {counts.tolist()}")
+        first = first_half(texts)
+        for which, inside in (("first_half", first), ("second_half", ~first)):
+            counts = np.zeros((3, 5), int)
+            np.add.at(counts, (truth[inside], labels[inside]), 1)
+            halves[which].append(f"{name} = {counts.tolist()}")
+    lines += [line for which, of in halves.items() for line in ("", f"[{which}]", *of)]
     return "\n".join(lines) + "\n"
 
 

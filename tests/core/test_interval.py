@@ -1,15 +1,28 @@
 """Net sentiment with an interval that holds sampling and the errors of the model."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.intervals import SEED, SIZES, measure, read_counts
+from bench.intervals import (
+    SEED,
+    SIZES,
+    counted_model,
+    judged,
+    measure,
+    read_counts,
+    read_half,
+    windows,
+)
+from models.registry import read_manifest
 from stream_worker.core.deltas import MEASURES
 from stream_worker.core.estimates import BOTH, SAMPLING, KnownModel, estimates, is_by
 from stream_worker.core.interval import Errors
 from stream_worker.core.sentiment import net_sentiment
+from stream_worker.known_model import SHIPPED
 
 WEAK = [[124, 135, 25, 28, 0], [92, 640, 73, 64, 0], [44, 341, 377, 56, 0]]
 BLIND = [[50, 60, 40, 20, 0]] * 3
@@ -168,6 +181,31 @@ def test_it_holds_the_truth_in_93_of_100_windows(name, size):
     assert found.width < (0.25 if size >= 1_000 else 0.75)
     # and sampling alone does not hold it, however many mentions there are
     assert size < 300 or found.naive_held < 0.7
+
+
+def test_what_the_shipped_manifest_says_holds_on_the_other_half():
+    # Given what the manifest knows of the model: counts of first halves
+    manifest = read_manifest(SHIPPED)
+    if not manifest.labels_by_truth:
+        pytest.skip("the shipped manifest is of version 1: it does not say how the model errs")
+    assert counted_model() == manifest.sha256[:12], "count again: python -m bench.intervals --count FOLDER"
+    first, second = read_half("first_half"), read_half("second_half")
+    sets = [
+        names
+        for size in range(1, len(first) + 1)
+        for names in combinations(first, size)
+        if sum(first[name] for name in names).tolist() == manifest.labels_by_truth
+    ]
+    assert sets, "labels_by_truth is of no first halves: count again"
+
+    # When windows are drawn from the second halves of the same sets
+    random, errors = np.random.default_rng(SEED), Errors(manifest.labels_by_truth)
+    pool = sum(second[name] for name in sets[0])
+    held = {size: np.mean(judged(errors, windows(pool, size, 400, random)), axis=0) for size in SIZES}
+
+    # Then the interval holds the truth
+    print(f"seed {SEED}, {sets[0]}: { ({size: of[:3].round(3).tolist() for size, of in held.items()}) }")
+    assert np.mean([of[0] for of in held.values()]) >= 0.93
 
 
 PIN = "b05faa0f7fac"
