@@ -8,8 +8,8 @@ the mix does.
     python -m bench.intervals                  coverage by size of the window, at home and away
     python -m bench.intervals --count FOLDER   score <set>.parquet (text, label) again, write the counts first
 
-The counts, truth by label, are `bench/labels_by_truth.toml`: numbers of the shipped model, no texts. They come
-in the halves of models/training/split.py: the manifest has the counts of first halves, the second ones test it.
+The counts, truth by label, are `bench/labels_by_truth.toml`: numbers of the shipped model, no texts. They
+come in the halves of models/training/split.py: the manifest has those of first halves, the second test it.
 """
 
 import argparse
