@@ -22,10 +22,17 @@ class Restarted(Scene):
         super().apply(rows, partition, watermark_ms, NEW if newer else model)
 
 
+def _storm(minutes):
+    """Hundreds of negative voices in one minute, so many minutes ago."""
+    return lambda ago: {"rate": 1_500, "neg": 0.9, "pos": 0.0} if ago == minutes else {}
+
+
 @pytest.fixture(scope="module")
 def restarted(redis_server):
     prefix = f"{{t{secrets.token_hex(6)}}}"
-    Restarted(redis_server.url, prefix, {"acme": brand(60, 0.2, 0.3)}).play(MINUTES)
+    storms = {minutes: brand(60, 0.2, 0.3, shape=_storm(minutes)) for minutes in (BOTH, BOTH - 20)}
+    town = {"acme": brand(60, 0.2, 0.3), "in both": storms[BOTH], "in one": storms[BOTH - 20]}
+    Restarted(redis_server.url, prefix, town).play(MINUTES)
     with served(redis__url=redis_server.url, redis__prefix=prefix) as api:
         yield api, prefix
     with redis_server.client() as client:
@@ -60,6 +67,12 @@ def test_minutes_of_two_models_are_counted_and_no_part_of_what_is_learned(restar
     with redis_server.client(decode_responses=True) as client:
         shards = [client.hget(f"{prefix}:shard:{k}", "numbers:acme") for k in range(16)]
     assert any(f'"{NEW.partition("-")[0]}"' in text for text in shards if text)
+
+
+def test_a_storm_in_a_minute_of_two_models_opens_nothing_and_one_a_little_later_does(restarted):
+    api, _ = restarted
+
+    assert {alert["brand"] for alert in api.ask("/api/v1/alerts").json["alerts"]} == {"in one"}
 
 
 def test_changes_are_in_order_and_what_says_the_same_is_none():

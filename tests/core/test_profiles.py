@@ -136,3 +136,23 @@ def test_what_was_late_and_the_reserved_brand_teach_nothing():
     learner.take(FIRST_MS, Cells(keys, sums, np.array([[0] * 10, [3] * 10])), names)
 
     assert learner.result() == {}
+
+
+def test_what_is_learned_knows_its_model_and_a_minute_of_two_teaches_nothing():
+    # hour      0     1 (minute 30: both)    2
+    # model     a     a, b                   b, of another path
+    names, learner = Names(), Learner(DETECTOR, {})
+    code = names.add("acme")
+
+    def feed(hour, models):
+        keys = np.array([minute << MINUTE_SHIFT | code for minute in range(60)], np.int64)
+        sums = np.tile(np.array([20, 3, 17, 0, 0, 0, 0, 0, 20, 3], np.int64), (60, 1))
+        learner.take(FIRST_MS + hour * HOUR_MS, Cells(keys, sums, sums), names, models)
+        return DETECTOR.decode(learner.result()["acme"])
+
+    assert feed(0, [{"a-k1"}] * 60).model == "a"
+    both = feed(1, [{"a-k1"}] * 30 + [{"a-k1", "b-k1"}] + [{"b-k1"}] * 29)
+    assert both.model == "b"
+    assert both.settled_ms > FIRST_MS + HOUR_MS + 31 * MINUTE_MS
+    after = feed(2, [{"b-sk"}] * 60)
+    assert (after.model, after.settled_ms) == ("b", both.settled_ms)
