@@ -51,6 +51,8 @@ from stream_worker.demo.screen import Screen
 from stream_worker.demo.story import Story, read_alerts, tell
 from stream_worker.embedded.children import LOOPBACK
 from stream_worker.errors import StreamWorkerError, Unavailable
+from stream_worker.known_model import known_model
+from stream_worker.settings import Model
 from stream_worker.sinks.dead_letters import read_letters
 
 LETTERS_MAX: Final = 100_000
@@ -166,6 +168,7 @@ class _Watch:
         self.screen = screen
         self._browser = browser
         self._told: set[str] = set()
+        self._known, _ = known_model(Model())  # the demo runs on the defaults
 
     @property
     def is_live(self) -> bool:
@@ -186,7 +189,7 @@ class _Watch:
             self._tell(
                 "probes", f"the worker answers at http://{LOOPBACK}:{opened['port']}/readyz and /metrics"
             )
-        rows = read_rows(self.client)
+        rows = read_rows(self.client, self._known)
         if rows:
             self._tell("live", "the first numbers are in Redis")
         if time.time() >= processes.crisis_s:
