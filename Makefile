@@ -11,7 +11,7 @@ KERNEL := $(wildcard models/kernel/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format servers bench spikes simulate mutants replay screenshots lock clean
+.PHONY: help setup demo test check format servers bench spikes floods simulate mutants replay screenshots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,6 +44,9 @@ bench: $(PROJECT) ## measure one worker beside a raw read of the same topic (ARG
 CORES ?= 2
 spikes: $(PROJECT) ## measure the detector on simulated crises beside the rules people ship (ARGS="--brands 100")
 	@$(BIN)/python -m bench.spikes $(ARGS)
+
+floods: $(PROJECT) ## send floods of bots, and crises, through the repeat and author rules (ARGS="--seed 702")
+	@$(BIN)/python -m bench.floods $(ARGS)
 
 HISTORIES ?= 1000
 simulate: $(PROJECT) ## run the step machines through hostile histories (HISTORIES=1000)

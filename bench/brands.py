@@ -66,6 +66,18 @@ def make_real(seed: int, volumes: dict[str, np.ndarray], streams: int = 3) -> li
     return made
 
 
+def make_calm(rng: np.random.Generator, daily: float, days: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return voices and negative voices per minute of a brand to which nothing happens."""
+    drift, swing, _, threads = WORLDS["base"]
+    n = days * DAY
+    rate, logit = _usual(rng, n, daily, drift, swing)
+    size, concentration, share = rng.uniform(3, 20), 1 / rng.uniform(0.005, 0.04) - 1, _logistic(logit)
+    voices = rng.poisson(rate * rng.gamma(size, 1 / size, n))
+    neg_voices = rng.binomial(voices, rng.beta(share * concentration, (1 - share) * concentration))
+    _converse(rng, daily, threads, np.ones(n), voices, neg_voices)
+    return voices, neg_voices
+
+
 def make_brand(rng: np.random.Generator, daily: float, world: str, volume: np.ndarray | None = None) -> Brand:
     drift, swing, strength, threads = WORLDS[world]
     n = DAYS * DAY if volume is None else len(volume)

@@ -12,16 +12,16 @@ import msgspec
 from stream_worker.core.baseline import SEASON_HOURS, Usual
 
 FAST: Final = 1.1  # log odds of a jump above what is unremarkable
-SLOW: Final = 0.4  # … of a slow burn
-MARGIN: Final = 0.15  # on the logit: this much above usual is nothing
+SLOW: Final = 0.29  # … of a slow burn
+MARGIN: Final = 0.2  # on the logit: this much above usual is nothing
 MARGIN_WANDER: Final = 0.8  # … and this many standard deviations of the brand's own wander
-MARGIN_UNKNOWN: Final = 0.8  # … and this much over the root of the negative voices it was learned from
+MARGIN_UNKNOWN: Final = 1.2  # … and this much over the root of the negative voices it was learned from
 SLOW_MARGIN_WANDER: Final = 1.5
 MARGIN_VOICES: Final = 10.0  # margins grow in with the voices of six hours: quiet brands tremble, not wander
-QUIET_VOICES: Final = 5.0
-FAST_HALF_LIFE_MINUTES: Final = 155.0  # and more for a quiet brand: five voices longer
+QUIET_VOICES: Final = 4.5
+FAST_HALF_LIFE_MINUTES: Final = 135.0  # and more for a quiet brand: as long as 4.5 voices take
 DISPERSION_POWER: Final = 0.7
-SCALE: Final = 1.18
+SCALE: Final = 1.35
 """From nats to the score of a brand with 3,000 voices a day, so that OPEN_AT is what it says."""
 SCALE_VOLUME: Final = 0.08  # less for ten times as many: a quiet brand has fewer chances a week to err
 

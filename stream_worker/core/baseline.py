@@ -11,9 +11,9 @@ Rules:
 With p the usual share, V = voices · p (1 - p) the variance of a binomial, N and E negative voices seen
 and expected, for each quarter of an hour (sources: docs/alerts.md):
 
-    share        decayed sums of negative and other voices, half-life 9 d, begun with 20 voices at 17 %.
+    share        decayed sums of negative and other voices, half-life 11 d, begun with 15 voices at 17 %.
                  A quarter with more than twice the usual voices + 4 weighs no more: a storm is no habit
-    its hours    offset of the logit per hour of day, by 0.3 (N - E) / (V · dispersion + 6) per hour
+    its hours    offset of the logit per hour of day, by 0.27 (N - E) / (V · dispersion + 6) per hour
     volume       voices per minute (half-life 40 h; at most three times the usual counts) x hour x weekday
     dispersion   slow mean of (N - E)² / V, at least 1: how much more than a binomial the share trembles
     counts       slow mean of (N - mean)² / mean, at least 1: the same for the number of negative voices
@@ -27,19 +27,19 @@ import msgspec
 
 QUARTERS_PER_HOUR: Final = 4
 QUARTERS_PER_DAY: Final = 96
-PRIOR_VOICES: Final = 20.0
+PRIOR_VOICES: Final = 15.0
 PRIOR_SHARE: Final = 0.17  # a common share in public streams; washed out after some tens of voices
-FORGET: Final = 2.0 ** (-1 / (9 * QUARTERS_PER_DAY))
+FORGET: Final = 2.0 ** (-1 / (11 * QUARTERS_PER_DAY))
 EXCITED_RATE: Final = 0.03
 ADOPT_QUARTERS: Final = 2 * QUARTERS_PER_DAY
 SEASON_HOURS: Final = 24
 """Volume is compared with, and seasons are learned, from this many hours on."""
-HOUR_STEP: Final = 0.3
+HOUR_STEP: Final = 0.27
 HOUR_OFFSET_MAX: Final = 0.8
 LEVEL_HALF_LIFE_HOURS: Final = 40.0
 DISPERSION_RATE: Final = 0.01
 COUNTS_RATE: Final = 0.003
-WANDER_RATE: Final = 0.04
+WANDER_RATE: Final = 0.025
 
 
 class Quarter(NamedTuple):

@@ -80,18 +80,18 @@ class Detector(Protocol[N]):
 
 FAST_MINUTE_MAX: Final = 1.0  # one minute is no proof, however large: conversations come in bursts
 SLOW_MINUTE_MAX: Final = 0.5
-FAST_MAX: Final = 14.0  # a longer crisis is no stronger evidence; it ends sooner so
+FAST_MAX: Final = 19.0  # a longer crisis is no stronger evidence; it ends sooner so
 SLOW_MAX: Final = 11.0
 SLOW_HALF_LIFE_MINUTES: Final = 325.0
-COUNTS: Final = (3.0, 10.0)  # times the usual number of negative voices
+COUNTS: Final = (4.2, 10.0)  # times the usual number of negative voices
 COUNTS_MINUTE_MAX: Final = 1.0
-COUNTS_MAX: Final = 8.0
+COUNTS_MAX: Final = 7.0
 COUNTS_PER_SHARE: Final = 0.95  # numbers support a share, they never replace it
-COUNTS_HALF_LIFE_MINUTES: Final = 180.0
-NEGATIVES_MIN: Final = 5.5  # fewer since the evidence began weigh less
-EXCITED: Final = 6.0
-MENTIONS_PER_VOICE: Final = 2.0
-COPIES_LEAK: Final = 0.06  # so much of a flood of copies passes as voices
+COUNTS_HALF_LIFE_MINUTES: Final = 145.0
+NEGATIVES_MIN: Final = 6.7  # fewer since the evidence began weigh less
+EXCITED: Final = 5.4
+MENTIONS_PER_VOICE: Final = 1.5  # a crisis is passed on, too
+COPIES_LEAK: Final = 0.08  # so much of a flood of copies passes as voices
 STORM_NEGATIVES: Final = 100
 STORM_RATIO: Final = 3.0
 STORM_SCORE: Final = 30.0
@@ -137,10 +137,10 @@ class Share:
     usual share p of the brand at this hour (core/baseline.py), with o = p / (1 - p):
 
         unremarkable  o' = o · e^margin, p' = o' / (1 + o')
-        fast    S ← clip(S · fade + min(1, w · (1.1 N - V ln(1 + p' (e^1.1 - 1)))), 0, 14)   a jump
-        slow    Z ← the same with 0.4 for 1.1, another margin, and 0.5 a minute at most      a slow burn
-        counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 8), m = 3 and 10    many at once
-        score   1.18 · (s + min(max C, 0.95 s)) · min(1, n / 5.5), s = max(S, Z)
+        fast    S ← clip(S · fade + min(1, w · (1.1 N - V ln(1 + p' (e^1.1 - 1)))), 0, 19)   a jump
+        slow    Z ← the same with 0.29 for 1.1, another margin, and 0.5 a minute at most      a slow burn
+        counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 7), m = 4.2 and 10  many at once
+        score   1.35 · (s + min(max C, 0.95 s)) · min(1, n / 6.7), s = max(S, Z)
 
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
     since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m
@@ -148,12 +148,12 @@ class Share:
     A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once.
     An incomplete minute is judged by share alone: counts only fade. It teaches nothing.
     With the first minute of another model the usual share begins anew (core/baseline.py); for an hour it is
-    learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 6) all of that
-    waits for its end, six hours at most.
+    learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of
+    that waits for its end, six hours at most.
     """
 
     name = "share"
-    version = 3
+    version = 4
 
     def start(self) -> ShareNumbers:
         """Return the numbers of a brand that was never seen."""
@@ -183,7 +183,11 @@ class Share:
             weight *= known / (known + run_voices + v)
             fast += min(FAST_MINUTE_MAX, weight * (n * FAST - v * fast_cost))
             slow += min(SLOW_MINUTE_MAX, weight * (n * SLOW - v * slow_cost))
-            storm = n >= STORM_NEGATIVES and n >= STORM_RATIO * v * share and known >= max(100, v / 10)
+            storm = (
+                neg_voices >= STORM_NEGATIVES
+                and n >= max(STORM_NEGATIVES / 2, STORM_RATIO * v * share)  # not from copies alone
+                and known >= max(100, v / 10)
+            )
             fast = FAST_MAX if storm else min(max(fast, 0.0), FAST_MAX)
             slow = min(max(slow, 0.0), SLOW_MAX)
         if complete:

@@ -3,14 +3,15 @@
 Rules:
 1. quiet ──score ≥ open_at──► open ──┬─30 judged minutes in a row below the closing score──► resolved
                                      └─48 hours──────────────────────────────────────────► expired
-   The closing score is 3, or 0.4 of the highest score where that is more: two thresholds, so that a
-   score that trembles about one of them tells nobody twice.
+   The closing score is 3, or 0.4 of the highest score where that is more (0.6 of one below 10): two
+   thresholds, so that a score that trembles about one of them tells nobody twice.
 2. An episode has exactly one `opened` and, once it is over, exactly one `resolved` or `expired`. Between
    them it has at most one `escalated`, when its score first reaches 20, and a `reminder` when six hours have
    passed since anything was told and the spike goes on.
-3. Cool-down: the next one opens 60 minutes after the last one opened at the earliest, and for six hours
-   after the end only a score above the highest of the last one opens. After one that expired, the score
-   must have been below 3 once.
+3. Cool-down: the next one opens 60 minutes after the last one opened at the earliest. For six hours after
+   the end only a score above the highest of the last one opens, and above *once more*: 1.25 of that
+   highest, at most 20. From then on what must be reached sinks to `open_at`, half of the way every twelve
+   hours, for two days. After one that expired, the score must have been below 3 once.
 4. Ages are event time. Minutes that were not judged (holes, two models) neither end nor prolong it.
 5. The record is apart from the detector's numbers: a new detector goes on with the open episode.
 6. An event has no text, author or link of a mention in it, and stays below 20 kB.
@@ -18,6 +19,7 @@ Rules:
 
 import datetime as dt
 from hashlib import sha256
+from math import exp2
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -31,9 +33,15 @@ FORMAT_VERSION = 1
 ESCALATE_AT: Final = 20.0
 CLOSE_BELOW: Final = 3.0
 CLOSE_BELOW_PEAK: Final = 0.4
+SMALL: Final = OPEN_AT
+CLOSE_BELOW_SMALL_PEAK: Final = 0.6
+"""What never became high is over soon, so that nothing stands open when a crisis begins."""
 CLOSE_AFTER_MINUTES: Final = 30
 COOL_DOWN_MS: Final = 60 * MINUTE_MS
 REOPEN_MS: Final = 6 * HOUR_MS
+ONCE_MORE: Final = 1.25
+ONCE_MORE_HALF_LIFE_MS: Final = 12 * HOUR_MS
+FORGOTTEN_MS: Final = 48 * HOUR_MS
 REMIND_MS: Final = 6 * HOUR_MS
 EXPIRE_MS: Final = 48 * HOUR_MS
 
@@ -122,7 +130,8 @@ def episode_id(brand: str, minute_ms: int) -> str:
 
 def closing_score(peak_score: float) -> float:
     """Return the score below which an episode with this highest score comes to its end."""
-    return max(CLOSE_BELOW, CLOSE_BELOW_PEAK * peak_score)
+    part = CLOSE_BELOW_PEAK if peak_score >= SMALL else CLOSE_BELOW_SMALL_PEAK
+    return max(CLOSE_BELOW, part * peak_score)
 
 
 def advance(
@@ -168,12 +177,21 @@ def _cool_down(
     score, minute_ms = judged.verdict.score, judged.minute_ms
     if episode.expired:
         return (replace(episode, expired=False) if score < CLOSE_BELOW else episode), None
-    soon = minute_ms < ended_ms + REOPEN_MS
+    age_ms = minute_ms - ended_ms
     if minute_ms < episode.opened_ms + COOL_DOWN_MS:
         return episode, None
-    if score >= open_at and (not soon or score > episode.peak_score):
+    if score >= open_at and score > _reopening_score(episode.peak_score, age_ms, open_at):
         return _open(judged)
-    return (episode if soon else None), None
+    return (episode if age_ms < FORGOTTEN_MS else None), None
+
+
+def _reopening_score(peak_score: float, age_ms: int, open_at: float) -> float:
+    """Return what must be exceeded so long after an episode: people were told lately."""
+    once_more = min(ONCE_MORE * peak_score, ESCALATE_AT)
+    if age_ms < REOPEN_MS:
+        return max(peak_score, once_more)
+    part = exp2((REOPEN_MS - age_ms) / ONCE_MORE_HALF_LIFE_MS)
+    return open_at + max(0.0, once_more - open_at) * part
 
 
 def _open(judged: Judged) -> tuple[Episode, Event]:

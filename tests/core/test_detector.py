@@ -84,12 +84,20 @@ def test_a_storm_scores_enough_for_every_sensitivity_in_its_first_minute(known, 
         (400, 99, 400),  # one voice too few
         (1_000, 400, 1_000),  # many, but less than three times the usual share
         (130, 110, 3_000),  # what leaks from a flood of copies
+        (190, 125, 2_030),  # … to a louder brand, and more of it than usual
     ],
 )
 def test_what_is_no_storm_does_not_open_in_one_minute(known, voices, negative, mentions):
     _, (verdict,) = feed([observe(2 * DAY, voices, negative, mentions=mentions)], known)
 
     assert verdict.score < OPEN_AT
+
+
+@pytest.mark.parametrize("mentions", [200, 400, 600])
+def test_a_storm_that_people_pass_on_is_one(known, mentions):
+    _, (verdict,) = feed([observe(2 * DAY, 200, 120, mentions=mentions)], known)
+
+    assert verdict.score >= STORM_SCORE
 
 
 def test_no_storm_is_seen_of_a_brand_that_nobody_knows():

@@ -121,21 +121,48 @@ def test_what_lasts_for_two_days_expires_and_needs_a_calm_minute_before_the_next
 def test_for_six_hours_only_a_higher_score_opens_again():
     # minute   0   1 … 30        31 … 389              390
     # score   14   0 (resolved)  14 (cooling down)     14
-    episode, events = play([14] + [0] * 30 + [14] * 359)
+    _, events = play([14] + [0] * 30 + [14] * 359)
     assert kinds(events) == [(0, "opened"), (30, "resolved")]
 
-    # Then at minute 390, six hours after its end; or an hour after the opening, if it is higher
-    assert kinds(play([14], episode, first=390)[1]) == [(390, "opened")]
+    # Then an hour after the opening, if it is higher by a quarter
     ended, _ = play([14] + [0] * 30)
-    assert kinds(play([15], ended, first=59)[1]) == []
-    assert kinds(play([15], ended, first=60)[1]) == [(60, "opened")]
+    assert kinds(play([18], ended, first=59)[1]) == []
+    assert kinds(play([17], ended, first=60)[1]) == []
+    assert kinds(play([18], ended, first=60)[1]) == [(60, "opened")]
+
+
+def test_what_must_be_reached_again_sinks_for_two_days():
+    # hours after its end    6      18           30           48
+    # needed after 14        17.5   10 + 7.5/2   10 + 7.5/4   10
+    ended, _ = play([14] + [0] * 30)
+
+    for hours, needed in [(6, 17.5), (18, 13.75), (30, 11.875)]:
+        first = 30 + hours * 60
+        assert kinds(play([needed - 0.1], ended, first)[1]) == []
+        assert kinds(play([needed + 0.1], ended, first)[1]) == [(first, "opened")]
+
+
+def test_after_a_great_one_a_second_great_one_opens_six_hours_later():
+    # Given a crisis as high as scores get
+    ended, _ = play([45] + [0] * 30)
+
+    # Then another one opens at the score that escalates
+    assert kinds(play([44], ended, first=389)[1]) == []
+    assert kinds(play([21], ended, first=390)[1]) == [(390, "opened")]
+
+
+def test_what_never_became_high_is_over_soon():
+    # score   8   4.7 x 30: below 0.6 · 8
+    _, events = play([8] + [4.7] * 30, open_at=7)
+
+    assert kinds(events) == [(0, "opened"), (30, "resolved")]
 
 
 def test_an_episode_leaves_no_record_behind_after_its_cool_down():
-    episode, _ = play([12] * 60 + [0] * 30 + [0] * 359)
+    episode, _ = play([12] * 60 + [0] * 30 + [0] * 2_879)
     assert episode is not None
 
-    assert play([0], episode, first=449)[0] is None
+    assert play([0], episode, first=2_969)[0] is None
 
 
 def test_ids_are_made_of_the_brand_and_the_opening_minute():

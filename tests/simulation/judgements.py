@@ -7,7 +7,8 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 OPEN_AT, CLOSE_BELOW, CLOSE_BELOW_PEAK, CLOSE_AFTER = 10, 3, 0.4, 30
 REMIND_MS = REOPEN_MS = 6 * HOUR_MS
-EXPIRE_MS = 48 * HOUR_MS
+EXPIRE_MS = FORGOTTEN_MS = 48 * HOUR_MS
+ONCE_MORE, ONCE_MORE_HALF_LIFE_MS = 1.25, 12 * HOUR_MS
 
 
 def check_close(oracle, call):
@@ -61,7 +62,8 @@ def _judge(oracle, call, brand, sums, events):
     learned += negative if seen.complete[minute] else 0
     gap = (minute - last) // MINUTE_MS - 1 if last >= 0 else 0
     seen.fed[brand] = minute, learned, fed + 1
-    expected = f"{minute},{learned},{fed + 1},{gap}"
+    artefact = "".join(seen.models[minute])  # at most one: else nothing is judged
+    expected = f"{minute},{learned},{fed + 1},{gap},{artefact}"
     oracle.check(call.numbers[brand] == expected, "numbers", brand, call.numbers[brand], expected)
     kind = _move(seen, brand, minute, 12 if negative >= 2 else 5 * negative)
     if kind:
@@ -72,7 +74,7 @@ def _move(seen, brand, minute, score):
     """Return what is told of a brand's episode in this minute, if anything.
 
     An episode is [opened, minutes below, ended, highest score, told, expired and not below since]. The scores
-    here are 0, 5 and 12: nothing escalates, and nothing is higher than the first within a cool-down.
+    here are 0, 5 and 12: nothing escalates, and nothing is higher than the first within six hours of its end.
     """
     episode = seen.episodes.get(brand)
     if episode is None:
@@ -84,10 +86,13 @@ def _move(seen, brand, minute, score):
         if expired:
             episode[5] = score >= CLOSE_BELOW
             return None
-        if minute >= ended + REOPEN_MS and minute >= opened + HOUR_MS:
+        if minute < ended + REOPEN_MS or minute < opened + HOUR_MS:
+            return None
+        part = 0.5 ** ((minute - ended - REOPEN_MS) / ONCE_MORE_HALF_LIFE_MS)
+        again = score > OPEN_AT + (ONCE_MORE * episode[3] - OPEN_AT) * part
+        if again or minute >= ended + FORGOTTEN_MS:
             seen.episodes[brand] = None
-            return _move(seen, brand, minute, score)
-        return None
+        return _move(seen, brand, minute, score) if again else None
     return _go_on(episode, minute, score)
 
 
