@@ -124,7 +124,8 @@ def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
         _describe(part, into)
         if into.hashed == 0:
             tables += _vocabulary(part, into, kernel)
-        tables += _coefficients(part, into, rows[at : at + part.features] * part.weight)
+        own = rows[at : at + part.features]
+        tables += _coefficients(part, into, own if part.weight == 1.0 else own * part.weight)
         at += part.features
     width = -(-rows.shape[1] // NUMBERS) * NUMBERS
     return Program(

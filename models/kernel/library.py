@@ -30,6 +30,12 @@ WORD: Final = 1 << 21
 SPACE: Final = 1 << 22
 SPECIAL: Final = 1 << 23
 
+PLANES_LOOKED_AT: Final = 0x40000
+"""Beyond these code points nothing but marks, private characters and none at all is expected."""
+
+SPECIAL_CHARS: Final = [0x130, 0x3A3]
+"""Dotted I, whose lower case is two characters; capital sigma, whose depends on what is around it."""
+
 UInt32 = npt.NDArray[np.uint32]
 
 
@@ -59,13 +65,19 @@ def kernel() -> Kernel:
 def chars_table() -> UInt32:
     """Return one word per code point: its lower case, and the flags WORD, SPACE and SPECIAL."""
     table = np.arange(sys.maxunicode + 1, dtype="<u4")
-    everything = table.tobytes().decode("utf-32-le", "surrogatepass")
-    special = [0x130, 0x3A3]  # its lower case is two characters; it depends on what is around it
-    plain = np.delete(table, special)
-    lower = plain.tobytes().decode("utf-32-le", "surrogatepass").lower().encode("utf-32-le", "surrogatepass")
-    assert len(lower) == 4 * len(plain), "another code point whose lower case is longer"
-    table[plain] = np.frombuffer(lower, "<u4")
-    table[special] |= SPECIAL
+    beyond = _text(table[PLANES_LOOKED_AT:])
+    plain = re.search(r"[\w\s]", beyond) is None and beyond.lower() == beyond
+    _fill(table[: PLANES_LOOKED_AT if plain else None])
+    return table
+
+
+def _fill(table: UInt32) -> None:
+    everything = _text(table)
+    usual = np.delete(table, SPECIAL_CHARS)
+    lower = _text(usual).lower().encode("utf-32-le", "surrogatepass")
+    assert len(lower) == 4 * len(usual), "another code point whose lower case is longer"
+    table[usual] = np.frombuffer(lower, "<u4")
+    table[SPECIAL_CHARS] |= SPECIAL
     for words in re.finditer(r"\w+", everything):
         table[words.start() : words.end()] |= WORD
     at = 0
@@ -74,4 +86,7 @@ def chars_table() -> UInt32:
         table[at:begin] |= SPACE
         at = begin + len(run)
     table[at:] |= SPACE
-    return table
+
+
+def _text(code_points: UInt32) -> str:
+    return code_points.tobytes().decode("utf-32-le", "surrogatepass")
