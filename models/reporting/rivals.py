@@ -1,0 +1,66 @@
+"""What the shipped model is measured beside, in the same run: VADER, and scikit-learn with its defaults.
+
+Published figures of TweetEval's sentiment test, macro recall, are from its leaderboard: F. Barbieri et al.,
+"TweetEval", Findings of EMNLP 2020, and D. Loureiro et al., "TimeLMs", ACL 2022. They were not measured here.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from models.errors import ModelRefused
+from models.scorers.pipeline import PipelineScorer
+from models.scorers.scores import CLASSES, NEGATIVE, NEUTRAL, POSITIVE, Scorer, Scores
+from models.training.dataset import Labelled
+
+PUBLISHED: Final = {
+    "LSTM": 0.583,
+    "SVM": 0.629,
+    "FastText": 0.629,
+    "RoBERTa-base": 0.713,
+    "BERTweet": 0.734,
+    "TimeLMs": 0.737,
+}
+"""Macro recall on TweetEval's sentiment test, as published."""
+
+VADER_NEUTRAL_BELOW: Final = 0.05
+"""VADER's own advice: neutral if the compound score lies within +-0.05."""
+
+
+class _Vader:
+    """VADER's label of each text. It gives no probabilities of classes: its label gets all."""
+
+    version = "vader"
+    reason: str | None = None
+
+    def __init__(self, polarity_scores: Any) -> None:
+        self._polarity_scores = polarity_scores
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        compound = np.array([self._polarity_scores(text)["compound"] for text in texts])
+        label = np.full(len(texts), NEUTRAL, np.int8)
+        label[compound >= VADER_NEUTRAL_BELOW] = POSITIVE
+        label[compound <= -VADER_NEUTRAL_BELOW] = NEGATIVE
+        probability = np.eye(len(CLASSES), dtype=np.float32)[label]
+        return Scores(label, probability, np.rint(compound * 1e6).astype(np.int32))
+
+
+def vader() -> Scorer:
+    """Return VADER as a scorer. Raises ModelRefused where it is not installed."""
+    try:
+        package = import_module("vaderSentiment.vaderSentiment")  # only the report needs it
+    except ImportError as error:
+        raise ModelRefused("VADER is not installed: pip install vaderSentiment") from error
+    return _Vader(package.SentimentIntensityAnalyzer().polarity_scores)
+
+
+def scikit_defaults(data: Labelled) -> Scorer:
+    """Fit TF-IDF of words and pairs and a logistic regression, all else as scikit-learn has it."""
+    pipeline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(max_iter=1_000))
+    pipeline.fit(data.texts, data.labels)
+    return PipelineScorer(pipeline, "scikit-learn-defaults", 0.0)
