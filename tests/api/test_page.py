@@ -91,11 +91,13 @@ def test_figures_on_the_page_equal_the_api(page, api):
     assert set(cells) == set(rows)
     for name in ("Fennmark", "Nordlys Air", "Kestrel Coffee"):
         row, (net, negative, mentions, voices) = rows[name], cells[name]
-        points = round(row["net"] * 100)
+        points = round(row["net_estimate"] * 100)
         assert net.split()[0] == (f"+{points}" if points > 0 else f"\u2212{-points}" if points else "0")
         assert negative.splitlines()[0] == f"{row['negative_share'] * 100:.0f}\u202f%"
         assert mentions.splitlines()[0] == f"{row['mentions']:,}"
         assert voices.splitlines()[0] == f"{row['voices']:,}"
+    # and what the margin holds is said in words: this model is not the one in the settings
+    assert "sampling only, not what the model mistakes" in shown.text(".brands-legend")
 
 
 PATHS = ("/", "/brands/Kestrel%20Coffee", "/alerts", "/pipeline")
