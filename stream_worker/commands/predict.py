@@ -54,7 +54,7 @@ def predict(
     delimiter: Delimiter = None,
     prefix: Prefix = "",
     processes: Processes = 2,
-    chunk_rows: ChunkRows = 8_192,
+    chunk_rows: ChunkRows = 4_096,
     restart: Restart = False,
     strict: Strict = False,
     as_json: AsJson = False,
@@ -65,9 +65,6 @@ def predict(
     in OUT.rejected.jsonl. Exit code 0 when all is written; 2 if the column is not there.
     """
     settings = load_settings(config).settings
-    from stream_worker.leaving_out import leave_out  # noqa: PLC0415
-
-    leave_out("pandas")
     from stream_worker.predicting.inputs import WrongUsage  # noqa: PLC0415
     from stream_worker.predicting.run import Options  # noqa: PLC0415
     from stream_worker.predicting.run import predict as run  # noqa: PLC0415

@@ -145,7 +145,11 @@ def held(output: Output) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise WrongUsage(f"{output.address} is being written by another predict; wait for it") from None
-        yield
+        try:
+            yield
+        finally:
+            if not (output.folder / HEAD).exists():  # nothing was begun
+                shutil.rmtree(output.folder, ignore_errors=True)
     finally:
         os.close(descriptor)
 

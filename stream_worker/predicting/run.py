@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from stream_worker.batch.rows.heading import heading, pack
 from stream_worker.batch.rows.words import CHUNK_ROWS, LABELS, Mark
 from stream_worker.errors import Unreadable
+from stream_worker.leaving_out import leave_out
 from stream_worker.predicting import inputs, jobs, journal, outputs
 from stream_worker.predicting.inputs import Input, WrongUsage, again
+from stream_worker.predicting.memory import return_what_is_freed
 from stream_worker.predicting.outputs import DONE, Output, Result, StoreAt
 from stream_worker.predicting.workers import ModelAt, Pool, Task
 from stream_worker.settings import Settings
@@ -73,13 +76,16 @@ def predict(settings: Settings, given: str, out: str, options: Options, progress
         for item, result in zip(found, output.results, strict=True)
     ]
     _refuse_finished(output, options)
+    leave_out("pandas")  # Arrow would load it with the first table
+    return_what_is_freed()
     model = ModelAt(settings.model.path, settings.model.pin, settings.model.scorer)
     with outputs.held(output):
         objects = Objects(output.desk.open())
+        head = journal.head_of("", options.chunk_rows, found, [plan.job for plan in plans])
+        begun = _begun(objects, head, output, options)
         with Pool(options.processes, model, output.desk) as pool:
             version = pool.model()
-            head = journal.head_of(version, options.chunk_rows, found, [plan.job for plan in plans])
-            _begin(objects, head, output, options)
+            _begin(objects, begun, replace(head, model=version), output, options)
             marks = [journal.read_marks(objects, result) for result in output.results]
             before = sum(mark.rows for of_one in marks for mark in of_one.values())
             todo = _Todo(found, plans, output.results, marks, options.chunk_rows)
@@ -108,13 +114,22 @@ def _refuse_finished(output: Output, options: Options) -> None:
         raise WrongUsage(f"{there[0]} is there already; name another place, or write it anew with --restart")
 
 
-def _begin(objects: Objects, head: journal.Head, output: Output, options: Options) -> None:
+def _begun(objects: Objects, head: journal.Head, output: Output, options: Options) -> journal.Head | None:
+    """Return the run that was begun here. Refuses what can be refused before the model is known."""
     begun = journal.read_head(objects)
+    if begun is None:
+        outputs.refuse_foreign(output, objects)
+    elif not options.restart:
+        journal.refuse_other(begun, replace(head, model=begun.model), output)
+    return begun
+
+
+def _begin(
+    objects: Objects, begun: journal.Head | None, head: journal.Head, output: Output, options: Options
+) -> None:
     if begun is not None and not options.restart:
         journal.refuse_other(begun, head, output)
         return
-    if begun is None:
-        outputs.refuse_foreign(output, objects)
     if options.restart:
         outputs.clear(output, objects, begun=begun is not None)
     journal.write_head(objects, head)

@@ -20,6 +20,7 @@ from stream_worker.batch.rows.words import Chunk, Job, Mark
 from stream_worker.errors import Misconfigured, StreamWorkerError
 from stream_worker.leaving_out import leave_out
 from stream_worker.predicting.inputs import again
+from stream_worker.predicting.memory import return_what_is_freed
 from stream_worker.predicting.outputs import Result, StoreAt
 
 
@@ -109,6 +110,7 @@ def work(pipe: Connection, model: ModelAt, desk: StoreAt) -> None:
     """Live as a process: load the model, then do what comes through the pipe until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
     leave_out("pandas")
+    return_what_is_freed()
     try:
         try:
             done = _serve(pipe, model, desk)

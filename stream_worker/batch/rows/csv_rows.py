@@ -36,7 +36,7 @@ def read_heading(beginning: bytes, delimiter: str) -> Heading:
     whole = beginning if beginning.endswith(b"\n") else beginning + b"\n"
     found = csv_row(delimiter).match(whole, start)
     if found is None:
-        raise ValueError("its heading cannot be read: a quote in it is not closed")
+        raise ValueError("its heading is no CSV: a quote is not closed, or lines end in carriage returns")
     row = found.group()
     try:
         names = [one.decode() for one in split(row, delimiter)]
@@ -84,7 +84,7 @@ def take(job: Job, chunk: Chunk) -> Taken[bytes]:
                 taken.rows.append(body[start:end].rstrip(b"\r\n"))
                 continue
         else:
-            reason = "columns" if well_formed else "quotes"
+            reason = "columns" if well_formed else "not_csv"
         line = chunk.start.line + body.count(b"\n", 0, start) + 1
         raw = body[start:end].rstrip(b"\r\n")
         taken.rejects.append(Reject(row, line, reason, raw, len(raw)))

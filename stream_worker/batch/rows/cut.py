@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 
 from stream_worker.batch.rows.words import CHUNK_BYTES, KEPT_BYTES, ROW_BYTES_MAX, Chunk, Position
 
-READ_BYTES: Final = 1024**2
+READ_BYTES: Final = 512 * 1024
 BLANK_BYTES_MAX: Final = 80
 JSON_LINE: Final = re.compile(rb"[^\n]*+\n")
 
@@ -23,7 +23,7 @@ JSON_LINE: Final = re.compile(rb"[^\n]*+\n")
 def field(delimiter: str) -> bytes:
     """Return the pattern of one CSV field: quoted, or without delimiter. It never goes back."""
     one = re.escape(delimiter.encode())
-    return rb'(?:"(?:[^"]++|"")*+"|(?:[^"\n' + one + rb"][^\n" + one + rb"]*+)?)"
+    return rb'(?:"(?:[^"]++|"")*+"|(?:[^"\r\n' + one + rb"][^\r\n" + one + rb"]*+)?)"
 
 
 @lru_cache(maxsize=32)

@@ -12,8 +12,8 @@ import msgspec
 
 Form = Literal["csv", "jsonl", "parquet"]
 
-CHUNK_ROWS: Final = 8_192
-CHUNK_BYTES: Final = 2 * 1024**2
+CHUNK_ROWS: Final = 4_096
+CHUNK_BYTES: Final = 1024**2
 """A chunk ends after the row that reaches either."""
 ROW_BYTES_MAX: Final = 4 * 1024**2
 TEXT_BYTES_MAX: Final = 1024**2
@@ -34,7 +34,7 @@ REASONS: Final = {
     "not_json": "the line is not JSON, or nested too deeply",
     "not_an_object": "the line is JSON, but no object",
     "columns": "more or fewer columns than the heading",
-    "quotes": "a quote is not closed, or followed by something else than the next column",
+    "not_csv": "a quote is not closed or not in its place, or a carriage return stands alone",
     "column_taken": "the row has a column already that is to be added",
     "too_large": "a text above 1 MiB, or a row above 4 MiB",
 }

@@ -19,8 +19,8 @@ from stream_worker.batch.rows import tables
 from stream_worker.batch.rows.heading import heading, pack
 from stream_worker.batch.rows.words import ADDED, LABELS, Job
 from stream_worker.core.columns import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, Scores
+from stream_worker.core.sentiment import MICRO
 
-MICRO: Final = 1_000_000
 _WORDS: Final = pa.array(LABELS, pa.string())
 assert list(range(len(LABELS))) == [NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED]
 
