@@ -104,6 +104,7 @@ MUTANTS = [
     Mutant(minutes.history_added_twice),
     Mutant(minutes.incomplete_minutes_teach),
     Mutant(minutes.gap_not_told),
+    Mutant(minutes.model_not_told),
     Mutant(minutes.no_zeros_for_quiet_brands),
     Mutant(minutes.minutes_of_two_models_are_judged),
     Mutant(minutes.episode_resolved_too_early),

@@ -82,6 +82,11 @@ def gap_not_told():
     return _observation(gap_minutes=0)
 
 
+def model_not_told():
+    """A detector does not hear which model scored a minute."""
+    return _observation(model="")
+
+
 def no_zeros_for_quiet_brands():
     """A brand of which nobody spoke in a complete minute has no tally there."""
 

@@ -41,6 +41,7 @@ class Numbers(NamedTuple):
     learned: int  # negative voices of complete minutes
     fed: int
     gap_minutes: int
+    artefact: str  # that scored the minute
 
 
 class NervousDetector:
@@ -49,19 +50,21 @@ class NervousDetector:
     name, version = "nervous", 1
 
     def start(self):
-        return Numbers(-1, 0, 0, 0)
+        return Numbers(-1, 0, 0, 0, "")
 
     def step(self, numbers, seen):
         learned = numbers.learned + (seen.neg_voices if seen.complete else 0)
         score = 12.0 if seen.neg_voices >= 2 else 5.0 * seen.neg_voices
         verdict = Verdict(score, 1, seen.voices, seen.neg_voices, 0.1)
-        return Numbers(seen.minute_ms, learned, numbers.fed + 1, seen.gap_minutes), verdict
+        fed = numbers.fed + 1
+        return Numbers(seen.minute_ms, learned, fed, seen.gap_minutes, seen.model), verdict
 
     def encode(self, numbers):
         return ",".join(map(str, numbers))
 
     def decode(self, text):
-        return Numbers(*map(int, text.split(",")))
+        *numbers, artefact = text.split(",")
+        return Numbers(*map(int, numbers), artefact)
 
 
 class SilentRecorder:
