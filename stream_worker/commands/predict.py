@@ -17,7 +17,7 @@ from stream_worker.commands.options import (
 if TYPE_CHECKING:
     from stream_worker.predicting.run import Summary
 
-COLUMNS = ("rows", "count", "share")
+COLUMNS = ("label", "rows", "share")
 CLASSES = ("negative", "neutral", "positive", "uncertain", "unscored", "rejected")
 
 
@@ -89,11 +89,11 @@ def _show(summary: "Summary") -> None:
     """Print the classes as a table; what was written, and how fast, as messages."""
     told = summary.as_object()
     rows = [
-        {"rows": name, "count": told[name], "share": _share(told[name], told["rows"])} for name in CLASSES
+        {"label": name, "rows": told[name], "share": _share(told[name], told["rows"])} for name in CLASSES
     ]
-    rows.append({"rows": "all", "count": told["rows"], "share": ""})
-    width = max(len(f"{row['count']:,}") for row in rows)
-    print_table([{**row, "count": f"{row['count']:>{width},}"} for row in rows], COLUMNS)
+    rows.append({"label": "all", "rows": told["rows"], "share": ""})
+    width = max(len(f"{row['rows']:,}") for row in rows)
+    print_table([{**row, "rows": f"{row['rows']:>{width},}"} for row in rows], COLUMNS)
     fresh, before = told["rows"] - told["rows_done_before"], told["rows_done_before"]
     rate = fresh / max(summary.seconds, 1e-9)
     done = f"; {before:,} rows were done before" if before else ""

@@ -79,6 +79,8 @@ def predict(settings: Settings, given: str, out: str, options: Options, progress
     leave_out("pandas")  # Arrow would load it with the first table
     return_what_is_freed()
     model = ModelAt(settings.model.path, settings.model.pin, settings.model.scorer)
+    total_bytes = sum(item.size for item in found)
+    progress("loading the model", 0, total_bytes)
     with outputs.held(output):
         objects = Objects(output.desk.open())
         head = journal.head_of("", options.chunk_rows, found, [plan.job for plan in plans])
@@ -90,6 +92,7 @@ def predict(settings: Settings, given: str, out: str, options: Options, progress
             before = sum(mark.rows for of_one in marks for mark in of_one.values())
             todo = _Todo(found, plans, output.results, marks, options.chunk_rows)
             _work(pool, todo, progress)
+        progress("writing", total_bytes, total_bytes)
         _refuse_changed(found, bucket)
         files = [_finish(*one, output) for one in zip(found, plans, output.results, marks, strict=True)]
         summary = Summary(version, files, time.monotonic() - began_s, before)
@@ -174,7 +177,7 @@ class _Todo:
 
 def _work(pool: Pool, todo: _Todo, progress: Progress) -> None:
     began_s, rows = time.monotonic(), 0
-    progress("starting", todo.done_bytes(), todo.total_bytes)
+    progress("scoring", todo.done_bytes(), todo.total_bytes)
     for task, mark in pool.run(todo.tasks()):
         todo.marks[task.result.number][task.chunk.number] = mark
         rows += mark.rows
