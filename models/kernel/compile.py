@@ -28,7 +28,9 @@ from models.kernel.library import Kernel
 
 Array = npt.NDArray[Any]
 
-TWO_CHARS, INNER_APOSTROPHE, SYMBOLS, LINKS, NAMES, NOT_SPACE, TAGS = (1 << bit for bit in range(7))
+TWO_CHARS, INNER_APOSTROPHE, SYMBOLS, LINKS, NAMES, NOT_SPACE, TAGS, NO_QUOTES = (
+    1 << bit for bit in range(8)
+)
 
 _INNER: Final = "\\w+(?:['\u2019]\\w+)*"
 
@@ -42,6 +44,7 @@ PATTERNS: Final = {
     r"\S+": NOT_SPACE,
     r"\w+|[^\w\s]": SYMBOLS,
     r"(?u)\w+|[^\w\s]": SYMBOLS,
+    "\\w+|[^\\w\\s'\u2019`]": SYMBOLS | NO_QUOTES,
     f"{_INNER}|[^\\w\\s]": INNER_APOSTROPHE | SYMBOLS,
     r"https?://\S+|\w+|[^\w\s]": LINKS | SYMBOLS,
     r"https?://\S+|@\w+|\w+|[^\w\s]": LINKS | NAMES | SYMBOLS,

@@ -64,7 +64,7 @@ static uint8_t *put_measured(uint8_t *to, Texts texts, int64_t i) {
     return put(to, texts, i);
 }
 
-API int64_t kernel_abi(void) { return 1; }
+API int64_t kernel_abi(void) { return 2; }
 
 /* Keys of posts: network, NUL, length of the brand, NUL, brand, id. */
 API void post_keys(const uint8_t *network, const int64_t *networks, const uint8_t *brand, const int64_t *brands,

@@ -14,6 +14,9 @@ from models.kernel.library import Kernel
 
 Array = npt.NDArray[Any]
 
+ACTIVATIONS: Final = ("identity", "relu", "tanh", "logistic")
+"""In the order of score.c."""
+
 WIDTH_MAX: Final = 64
 """Numbers per feature that the kernel sums, as in score.c."""
 
@@ -22,9 +25,9 @@ def layers(classifier: Any, kernel: Kernel) -> tuple[Array, Callable[[Array], Ar
     """Return (features, numbers) coefficients, and what makes probabilities of their sums."""
     kind = type(classifier)
     if kind is LogisticRegression:
-        return classifier.coef_.T, _softmax(*_last(classifier), kernel)
+        return classifier.coef_.T, _linear(classifier, kernel.library.softmax)
     if kind is SGDClassifier and classifier.loss == "log_loss":
-        return classifier.coef_.T, _one_against_rest(*_last(classifier))
+        return classifier.coef_.T, _linear(classifier, kernel.library.one_against_rest)
     if kind is MLPClassifier and len(classifier.coefs_) == 2 and classifier.out_activation_ == "softmax":
         if classifier.coefs_[0].shape[1] > WIDTH_MAX:
             raise Uncompilable(f"a hidden layer of more than {WIDTH_MAX}")
@@ -32,46 +35,39 @@ def layers(classifier: Any, kernel: Kernel) -> tuple[Array, Callable[[Array], Ar
     raise Uncompilable(f"the classifier {kind.__name__}")
 
 
-def _last(classifier: Any) -> tuple[int, Array]:
-    """Return the number of classes and the intercepts of a linear classifier."""
+def _linear(classifier: Any, activate: Any) -> Callable[[Array], Array]:
     classes = len(classifier.coef_)
     if classes < 3 or classes > WIDTH_MAX:
         raise Uncompilable(f"a classifier of {classes} sets of coefficients")
-    return classes, np.broadcast_to(np.asarray(classifier.intercept_, np.float64), classes).copy()
+    shift = np.broadcast_to(np.asarray(classifier.intercept_, np.float64), classes).copy()
+    return lambda sums: _last(activate, sums, shift)
 
 
-def _softmax(classes: int, intercepts: Array, kernel: Kernel) -> Callable[[Array], Array]:
-    def probabilities(sums: Array) -> Array:
-        made = np.empty((len(sums), classes))
-        kernel.library.softmax(
-            ctypes.c_void_p(sums.ctypes.data), ctypes.c_int64(len(sums)), ctypes.c_int32(sums.shape[1]),
-            ctypes.c_int32(classes), ctypes.c_void_p(intercepts.ctypes.data),
-            ctypes.c_void_p(made.ctypes.data),
-        )  # fmt: skip
-        return made
-
-    return probabilities
+def _last(activate: Any, sums: Array, intercepts: Array) -> Array:
+    """Return (n, classes) probabilities of (n, width) sums."""
+    made = np.empty((len(sums), len(intercepts)))
+    activate(
+        _at(sums), ctypes.c_int64(len(sums)), ctypes.c_int32(sums.shape[1]),
+        ctypes.c_int32(len(intercepts)), _at(intercepts), _at(made),
+    )  # fmt: skip
+    return made
 
 
 def _hidden(classifier: Any, kernel: Kernel) -> Callable[[Array], Array]:
-    activate: dict[str, Callable[[Array], Array]] = {
-        "relu": lambda x: np.maximum(x, 0.0), "tanh": np.tanh, "identity": lambda x: x, "logistic": _expit,
-    }  # fmt: skip
-    inner = activate[classifier.activation]
-    first, second = (np.asarray(shift, np.float64) for shift in classifier.intercepts_)
-    weights = np.asarray(classifier.coefs_[1], np.float64)
-    numbers, last = len(first), _softmax(len(second), second, kernel)
-    return lambda sums: last(inner(sums[:, :numbers] + first) @ weights)
+    first, second = (np.ascontiguousarray(shift, np.float64) for shift in classifier.intercepts_)
+    weights = np.ascontiguousarray(classifier.coefs_[1], np.float64)
+    activation = ACTIVATIONS.index(classifier.activation)
 
-
-def _one_against_rest(classes: int, intercepts: Array) -> Callable[[Array], Array]:
     def probabilities(sums: Array) -> Array:
-        each = _expit(sums[:, :classes] + intercepts)
-        total = each.sum(axis=1, keepdims=True)
-        return np.where(total == 0.0, 1.0 / classes, each / np.where(total == 0.0, 1.0, total))
+        decisions = np.empty((len(sums), len(second)))
+        kernel.library.hidden(
+            _at(sums), ctypes.c_int64(len(sums)), ctypes.c_int32(sums.shape[1]), ctypes.c_int32(len(first)),
+            ctypes.c_int32(activation), _at(first), _at(weights), ctypes.c_int32(len(second)), _at(decisions),
+        )  # fmt: skip
+        return _last(kernel.library.softmax, decisions, second)
 
     return probabilities
 
 
-def _expit(x: Array) -> Array:
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
+def _at(array: Array) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

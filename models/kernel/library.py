@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from models.errors import KernelMissing
 
-ABI: Final = 1
-"""Number of the interface; kernel.c has the same."""
+ABI: Final = 2
+"""Number of the interface; keys.c has the same."""
 
 PATH: Final = Path(__file__).with_name(
     {"darwin": "kernel.dylib", "win32": "kernel.dll"}.get(sys.platform, "kernel.so")

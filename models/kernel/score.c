@@ -27,9 +27,10 @@
 #define SLACK 64 /* bytes that may be read, and are not used, behind the end of a text */
 
 enum { ANALYZE_WORD, ANALYZE_CHAR, ANALYZE_CHAR_WB };
+enum { IDENTITY, RELU, TANH, LOGISTIC };
 enum { NORM_NONE, NORM_L1, NORM_L2 };
 /* What a token is; compile.py says which pattern is which. */
-enum { TWO_CHARS = 1, INNER_APOSTROPHE = 2, SYMBOLS = 4, LINKS = 8, NAMES = 16, NOT_SPACE = 32, TAGS = 64 };
+enum { TWO_CHARS = 1, INNER_APOSTROPHE = 2, SYMBOLS = 4, LINKS = 8, NAMES = 16, NOT_SPACE = 32, TAGS = 64, NO_QUOTES = 128 };
 
 typedef struct {
     uint32_t hash, feature, at, bytes;
@@ -46,11 +47,17 @@ typedef struct {
     const void *rows;       /* (features, width) */
 } Vectorizer;
 
+/* A word of up to 15 bytes: they, zeros, and in the last byte how many; and where it is remembered. */
+typedef struct {
+    uint64_t word[2];
+    size_t slot;
+} Key;
+
 /* What is remembered of a word; its sums follow. With four numbers a feature that is one line of cache. */
 typedef struct {
-    uint64_t word[2]; /* its bytes, then zeros, then in the last byte its length */
-    double size;      /* sum of absolute values, for l1 */
-    uint64_t known;   /* number of features */
+    uint64_t word[2];
+    double size;    /* sum of absolute values, for l1 */
+    uint64_t known; /* number of features */
 } Kept;
 
 typedef struct {
@@ -63,6 +70,7 @@ typedef struct {
     uint32_t begins[CHARS_MAX + 8], ends[CHARS_MAX + 8];
     uint32_t word_begins[CHARS_MAX + 8], word_ends[CHARS_MAX + 8]; /* of the text, between white space */
     int64_t chars, words; /* how many of both */
+    Key keys[CHARS_MAX / 2 + 8];
     uint32_t queue[FEATURES_QUEUED + 4];
     double sums[WIDTH_MAX];
 } Workspace;
@@ -127,6 +135,20 @@ static inline int additive(const Vectorizer *of) {
     return !of->binary && !of->sublinear && (of->norm == NORM_NONE || (of->norm == NORM_L1 && !of->alternate_sign));
 }
 
+/* Add to sums[from] and on `numbers` numbers of each queued row. */
+static inline __attribute__((always_inline)) void add_rows(const Pass *pass, const uint32_t *queue, int32_t queued,
+                                                           int32_t from, const int32_t numbers) {
+    const float *rows = (const float *)pass->of->rows + from;
+    const size_t width = (size_t)pass->width;
+    double own[16] = {0};
+    for (int32_t i = 0; i < queued; i++) {
+        const float *row = rows + width * (queue[i] >> 1);
+        const double sign = queue[i] & 1 ? -1.0 : 1.0;
+        for (int32_t k = 0; k < numbers; k++) own[k] += sign * (double)row[k];
+    }
+    for (int32_t k = 0; k < numbers; k++) pass->sums[from + k] += own[k];
+}
+
 /* Take what is queued: sum it, or count it. A queued feature is its column, and its sign in the lowest bit. */
 static void flush(Pass *pass) {
     const Vectorizer *of = pass->of;
@@ -144,19 +166,17 @@ static void flush(Pass *pass) {
             return;
         }
         pass->size += queued;
-        if (pass->width == 4 && !of->wide) {
-            const float *rows = of->rows;
-            double a = 0, b = 0, c = 0, d = 0;
-            for (int32_t i = 0; i < queued; i++) {
-                const float *row = rows + 4 * (size_t)(queue[i] >> 1);
-                double sign = queue[i] & 1 ? -1.0 : 1.0;
-                a += sign * (double)row[0], b += sign * (double)row[1];
-                c += sign * (double)row[2], d += sign * (double)row[3];
-            }
-            pass->sums[0] += a, pass->sums[1] += b, pass->sums[2] += c, pass->sums[3] += d;
+        if (of->wide) {
+            for (int32_t i = 0; i < queued; i++) add_row(pass, queue[i] >> 1, queue[i] & 1 ? -1.0 : 1.0);
             return;
         }
-        for (int32_t i = 0; i < queued; i++) add_row(pass, queue[i] >> 1, queue[i] & 1 ? -1.0 : 1.0);
+        switch (pass->width) { /* known widths stay in registers */
+        case 4: add_rows(pass, queue, queued, 0, 4); break;
+        case 8: add_rows(pass, queue, queued, 0, 8); break;
+        case 16: add_rows(pass, queue, queued, 0, 16); break;
+        default:
+            for (int32_t from = 0; from < pass->width; from += 4) add_rows(pass, queue, queued, from, 4);
+        }
         return;
     }
     for (int32_t i = 0; i < queued; i++) {
@@ -333,7 +353,10 @@ static const uint8_t *token_end(const uint32_t *chars, int32_t pattern, const ui
     }
     const uint8_t *next = at;
     uint32_t c = read_char(&next, end);
-    if (!IS(c, WORD)) return pattern & SYMBOLS && !IS(c, SPACE) ? next : at;
+    if (!IS(c, WORD)) {
+        if (pattern & NO_QUOTES && (c == '\'' || c == '`' || c == 0x2019)) return at;
+        return pattern & SYMBOLS && !IS(c, SPACE) ? next : at;
+    }
     const uint8_t *stop = skip(chars, WORD, 1, next, end);
     while (pattern & INNER_APOSTROPHE && stop < end) {
         const uint8_t *behind = stop;
@@ -427,24 +450,36 @@ static void take_word_chars(Pass *pass, Workspace *space, const uint8_t *line, u
     }
 }
 
-static void take_char_wb(Pass *pass, Workspace *space, Kept *kept) {
+/* Find where each word of the text is remembered, and have that fetched: it is needed soon. */
+static void find_words(Workspace *space, const Kept *kept, size_t kept_bytes) {
     static const uint64_t ONES = ~(uint64_t)0;
+    for (int64_t i = 0; i < space->words; i++) {
+        const uint32_t bytes = space->word_ends[i] - space->word_begins[i];
+        Key *key = space->keys + i;
+        if (UNLIKELY(bytes > WORD_BYTES_MAX)) continue;
+        memcpy(key->word, space->text + space->word_begins[i], 16);
+        if (bytes < 8) key->word[0] &= ONES >> (64 - 8 * bytes), key->word[1] = 0;
+        else key->word[1] &= bytes == 8 ? 0 : ONES >> (128 - 8 * bytes);
+        key->word[1] |= (uint64_t)bytes << 56;
+        const uint64_t hash = (key->word[0] ^ key->word[1] * 0x9E3779B97F4A7C15u) * 0xC2B2AE3D27D4EB4Fu;
+        key->slot = (size_t)(hash >> 40) % WORDS_KEPT * kept_bytes;
+        for (size_t at = 0; at < kept_bytes; at += 64) __builtin_prefetch((const char *)kept + key->slot + at);
+    }
+}
+
+static void take_char_wb(Pass *pass, Workspace *space, Kept *kept) {
     const size_t width = (size_t)pass->width, kept_bytes = sizeof(Kept) + 8 * width;
     double *sums = pass->sums;
     uint8_t *line = space->line;
+    if (kept) find_words(space, kept, kept_bytes);
     for (int64_t i = 0; i < space->words; i++) {
         const uint8_t *at = space->text + space->word_begins[i];
         const uint32_t bytes = space->word_ends[i] - space->word_begins[i];
+        const Key *key = space->keys + i;
         Kept *slot = 0;
-        uint64_t word[2];
         if (kept && LIKELY(bytes <= WORD_BYTES_MAX)) {
-            memcpy(word, at, 16);
-            if (bytes < 8) word[0] &= ONES >> (64 - 8 * bytes), word[1] = 0;
-            else word[1] &= bytes == 8 ? 0 : ONES >> (128 - 8 * bytes);
-            word[1] |= (uint64_t)bytes << 56;
-            uint64_t hash = (word[0] ^ word[1] * 0x9E3779B97F4A7C15u) * 0xC2B2AE3D27D4EB4Fu;
-            slot = (Kept *)((char *)kept + (hash >> 40) % WORDS_KEPT * kept_bytes);
-            if (LIKELY(slot->word[0] == word[0] && slot->word[1] == word[1])) {
+            slot = (Kept *)((char *)kept + key->slot);
+            if (LIKELY(slot->word[0] == key->word[0] && slot->word[1] == key->word[1])) {
                 const double *remembered = (const double *)(slot + 1);
                 for (size_t k = 0; k < width; k++) sums[k] += remembered[k];
                 pass->known += slot->known;
@@ -469,7 +504,7 @@ static void take_char_wb(Pass *pass, Workspace *space, Kept *kept) {
         pass->known += mine.known;
         pass->size += mine.size;
         if (slot) {
-            memcpy(slot->word, word, 16);
+            memcpy(slot->word, key->word, 16);
             memcpy(slot + 1, own, 8 * width);
             slot->known = mine.known, slot->size = mine.size;
         }
@@ -509,6 +544,8 @@ static uint8_t *put_text(Workspace *space, const uint32_t *chars, int lower, int
     return to;
 }
 
+static double logistic(double x) { return 1.0 / (1.0 + exp(-x)); }
+
 /* The last step of a logistic regression: probabilities (rows, classes) of sums (rows, width) and intercepts. */
 API void softmax(const double *sums, int64_t rows, int32_t width, int32_t classes, const double *intercepts,
                  double *probabilities) {
@@ -520,6 +557,32 @@ API void softmax(const double *sums, int64_t rows, int32_t width, int32_t classe
         }
         for (int32_t k = 0; k < classes; k++) total += probabilities[k] = exp(probabilities[k] - most);
         for (int32_t k = 0; k < classes; k++) probabilities[k] /= total;
+    }
+}
+
+/* The same of classifiers that were fitted one class against the rest. */
+API void one_against_rest(const double *sums, int64_t rows, int32_t width, int32_t classes, const double *intercepts,
+                          double *probabilities) {
+    for (; rows; rows--, sums += width, probabilities += classes) {
+        double total = 0;
+        for (int32_t k = 0; k < classes; k++) total += probabilities[k] = logistic(sums[k] + intercepts[k]);
+        for (int32_t k = 0; k < classes; k++) probabilities[k] = total == 0 ? 1.0 / classes : probabilities[k] / total;
+    }
+}
+
+/* A hidden layer: (rows, width) sums to (rows, classes) decisions; weights are (numbers, classes). Not left to a
+ * library of linear algebra: its last bits depend on how many rows there are. */
+API void hidden(const double *sums, int64_t rows, int32_t width, int32_t numbers, int32_t activation,
+                const double *intercepts, const double *weights, int32_t classes, double *decisions) {
+    for (; rows; rows--, sums += width, decisions += classes) {
+        for (int32_t k = 0; k < classes; k++) decisions[k] = 0;
+        for (int32_t j = 0; j < numbers; j++) {
+            double value = sums[j] + intercepts[j];
+            if (activation == RELU) value = value < 0 ? 0 : value;
+            else if (activation == TANH) value = tanh(value);
+            else if (activation == LOGISTIC) value = logistic(value);
+            for (int32_t k = 0; k < classes; k++) decisions[k] += value * weights[j * classes + k];
+        }
     }
 }
 

@@ -52,7 +52,7 @@ def test_there_is_a_kernel_in_this_checkout():
 
 
 @given(st.lists(st.tuples(WORDS, WORDS, WORDS, TEXTS, st.none() | WORDS), max_size=12))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_keys_of_any_mentions_are_those_of_python(mentions):
     columns = [[row[i] for row in mentions] for i in range(5)]
     signed = [author is not None for author in columns[4]]
