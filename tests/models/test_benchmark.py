@@ -1,10 +1,12 @@
 """The speed table: turns, best pass, and a slow scorer that gets fewer texts."""
 
 import itertools
+from collections import Counter
 
 import numpy as np
 
 from models.benchmark import SLOW_TEXTS_MAX, as_table, measure
+from models.made_texts import made_texts
 from models.scorers.none import unscored_scorer
 
 
@@ -47,3 +49,15 @@ def test_the_table_says_how_many_times_faster():
 
     assert head.split() == ["scorer", "version", "texts", "chars", "texts/CPU-s", "times"]
     assert [row.split()[:2] for row in rows] == [["a", "x-k1"], ["b", "y-sk"]]
+
+
+def test_made_up_texts_are_as_long_as_posts_and_all_different():
+    texts = made_texts(2_000, seed=1)
+
+    assert texts == made_texts(2_000, seed=1)
+    assert len(set(texts)) == 2_000
+    assert 80 < sum(map(len, texts)) / len(texts) < 110
+    assert any("https://" in text for text in texts)
+    words = Counter(word for text in texts for word in text.split())
+    assert words.most_common(1)[0][1] > 1_000  # as unequal as the words of a language
+    assert sum(count == 1 for count in words.values()) > 1_000
