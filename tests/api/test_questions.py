@@ -131,7 +131,7 @@ def test_an_alert_is_found_by_its_episode_and_by_its_message(api):
     listed = api.ask("/api/v1/alerts").json
     alert = listed["alerts"][0]
 
-    assert (listed["open"], alert["brand"], alert["state"]) == (1, "Kestrel Coffee", "open")
+    assert (listed["open"], alert["brand"], alert["state"]) == (1, "Kestrel Coffee", "escalated")
     message = alert["messages"][0]
     for name in (alert["id"], message["id"]):
         found = api.ask(f"/api/v1/alerts/{name}").json
