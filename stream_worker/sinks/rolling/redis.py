@@ -171,7 +171,7 @@ class RedisRolling:
         )
 
     def close(self, *calls: Close) -> set[int]:
-        """Write judged shards of a minute in one round trip; returns the numbers of those that were written."""
+        """Write judged shards of a minute in one round trip; returns the numbers of those written."""
         with translated(self._address):
             replies = self._scripts.call_many("close", [_close_args(call) for call in calls])
         return {call.shard for call, written in zip(calls, replies, strict=True) if written}
