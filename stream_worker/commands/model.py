@@ -26,7 +26,7 @@ def list_models(config: Config = None, *, as_json: Json = False) -> None:
         {
             **row,
             "languages": ", ".join(row["languages"]),
-            "macro_recall": _short(row["macro_recall"]),
+            "macro_recall": next((f"{it} ({of})" for of, it in row["macro_recall"].items()), ""),
             "trouble": row["refusal"] and "refused: see model verify",
         }
         for row in rows
