@@ -32,22 +32,47 @@ app = typer.Typer(
 
 @app.command("train")
 def train_command(
+    recipe: Annotated[Path, typer.Option(help="What the model is made of, YAML.")] = Path(
+        "config/models/sentiment-en.yaml"
+    ),
     data: Annotated[Path, typer.Option(help="Folder of the labelled texts, Parquet.")] = Path(
         "data/sentiment"
     ),
+    languages: Annotated[
+        Path | None,
+        typer.Option(help="Texts in other languages, for the gate; else those of installed packages."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The artefact; its manifest is written beside it.")] = (
         registry.ARTEFACTS / f"{registry.SHIPPED}.joblib"
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, data and libraries: same bytes.")] = SEED,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
 ) -> None:
-    """Train on permissively licensed texts; write an artefact and its manifest; print the pin's line."""
-    from models.training.train import train  # noqa: PLC0415  measuring needs nothing of it
+    """Train a model by a recipe; write an artefact and its manifest; print the pin's line."""
+    from models.training.gathering import foreign_texts  # noqa: PLC0415  measuring needs nothing of it
+    from models.training.recipe import read_recipe  # noqa: PLC0415
+    from models.training.train import train  # noqa: PLC0415
 
     if out.suffix != ".joblib":
         raise typer.BadParameter("an artefact is called <name>.joblib", param_hint="--out")
-    manifest = train(data, out, seed, dt.datetime.now(dt.UTC).date(), _say)
+    made_of = read_recipe(recipe)
+    if seed is not None:
+        made_of = msgspec.structs.replace(made_of, seed=seed)
+    today = dt.datetime.now(dt.UTC).date()
+    with foreign_texts(languages, data, made_of.seed, _say) as foreign, progress_on_stderr(_say) as progress:
+        manifest = train(made_of, data, foreign, out, today, _say, progress)
     typer.echo(f'{manifest.name} = "{manifest.sha256}"')
     _say(f"written: {out} ({manifest.training['bytes']} bytes); to run it, pin the line above")
+
+
+@app.command("gather-languages")
+def gather_command(
+    out: Annotated[Path, typer.Option(help="Folder for languages.parquet.")],
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and packages: same texts.")] = SEED,
+) -> None:
+    """Gather texts in other languages from the translations of installed packages, for the language gate."""
+    from models.training.languages import gather  # noqa: PLC0415  measuring needs nothing of it
+
+    gather(out, seed, _say)
 
 
 @app.command("teach")
@@ -113,6 +138,25 @@ def behave_command(
         typer.echo(msgspec.json.encode(answer).decode())
     else:
         typer.echo(_groups(scorer.version, groups))
+
+
+@app.command("report")
+def report_command(
+    data: Annotated[Path, typer.Option(help="Folder of the held-out texts, Parquet.")] = Path(
+        "data/sentiment"
+    ),
+    out: Annotated[Path, typer.Option(help="The report, Markdown.")] = Path("models/REPORT.md"),
+    images: Annotated[Path, typer.Option(help="Folder for its plots, SVG.")] = Path("docs/images"),
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, or a path that ends with .joblib.")
+    ] = registry.SHIPPED,
+    pin: Annotated[str | None, typer.Option(help="sha256 of a model given by its path.")] = None,
+) -> None:
+    """Measure a model beside others on the held-out sets; write a report with plots."""
+    from models.reporting.document import report  # noqa: PLC0415  matplotlib takes its time
+
+    report(registry.named(model), pin, data, out, images, _say)
+    _say(f"written: {out}")
 
 
 @app.command("bench")

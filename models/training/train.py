@@ -1,9 +1,9 @@
-"""How the shipped model is made: TF-IDF of words and word pairs, then logistic regression.
+"""How the shipped model is made: a recipe, a folder of data, and out come artefact and manifest.
 
 Rules:
-1. The same data, seed and library versions give the same bytes. The date stands in the manifest only.
-2. Held-out sets choose nothing. `uncertain_below` is chosen on a tenth of the training texts that the
-   model did not see; the final model is then fitted on all of them.
+1. The same recipe, data and library versions give the same bytes. The date stands in the manifest only.
+2. Held-out sets choose nothing and teach nothing. `uncertain_below` is chosen on the first half of a part of
+   the gold texts that is held out too; the same half counts the errors (`labels_by_truth`).
 3. The pipeline is scikit-learn's own classes and nothing of ours, so that it loads anywhere.
 """
 
@@ -20,81 +20,70 @@ import joblib
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
 from models.errors import DataUnusable
 from models.evaluate import Quality, evaluate
+from models.progress import Progress
 from models.registry import Manifest, Source
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import CLASSES
-from models.training.dataset import HELD_OUT, TRAINED_ON, Labelled, drop_known, join, key, read
+from models.scorers.scores import CLASSES, OTHER, UNSCORED, Scores
+from models.training.corpus import Corpus, calibration, collect
+from models.training.dataset import ORIGINS, Labelled, key, read
+from models.training.recipe import Recipe
+from models.training.split import first_half
+from models.training.student import TOKENS, cut, fit, pipeline, vectorizer
 
-TOKENS: Final = (
-    r"https?://\S+"  # a link is one token, and never one that was learnt
-    r"|(?<![@\w])\w+"  # a word, one letter too ("don't" is "don", "t"), but no @name
-    r"|[:;=]['-]?[()dp/|](?!\w)|<3"  # emoticons, lower-cased as the text is
-    r"|[!?*]"
-    r"|[\u2600-\u27bf\U0001f300-\U0001faff]"  # emoji; joiners and variation selectors are left out
-)
-REGULARISATION_C: Final = 2.0
-ITERATIONS_MAX: Final = 500
-TEXTS_OF_A_TERM_MIN: Final = 2
-
-CALIBRATION_SHARE: Final = 0.1
 UNCERTAIN_ACCURACY: Final = 0.5
-UNCERTAIN_SHARE_MAX: Final = 0.1
+UNCERTAIN_SHARE_MAX: Final = 0.05
+LABELS: Final = 5
 
 PICKLE_PROTOCOL: Final = 5
 COMPRESSION: Final = ("zlib", 9)  # every Python has it; lzma is missing from some builds
+LIBRARIES: Final = ("scikit-learn", "numpy", "scipy", "joblib")
 
 Say = Callable[[str], None]
 
 
-def train(data: Path, out: Path, seed: int, today: dt.date, say: Say) -> Manifest:
+def train(
+    recipe: Recipe, data: Path, foreign: Path | None, out: Path, today: dt.date, say: Say, progress: Progress
+) -> Manifest:
     """Train on the texts in folder `data`; write `out` and its manifest. Raises DataUnusable.
 
-    CPU only, one thread, about two minutes. `out` is `<name>.joblib`; the manifest `<name>.json` lies
-    beside it. Nothing is pinned: that is for a person to do.
+    CPU only, one thread. `foreign` is the file of texts in other languages; without it the model has no
+    language gate. `out` is `<name>.joblib`; the manifest `<name>.json` lies beside it. Nothing is pinned:
+    that is for a person to do.
     """
-    held_out = _read_held_out(data, say)
-    known = {key(text) for part in held_out.values() for text in part.texts}
-    parts = [drop_known(read(data / f"{origin.name}.parquet"), known) for origin in TRAINED_ON]
-    texts = join(parts)
-    for origin, part in zip(TRAINED_ON, parts, strict=True):
-        say(f"{origin.name}: {len(part)} texts after cleaning")
-
+    held_out = _read_held_out(recipe, data, say)
+    held = calibration(recipe, data)
+    known = {key(text) for part in (*held_out.values(), held) for text in part.texts}
+    corpus = collect(recipe, data, known, foreign, say)
     with threadpool_limits(limits=1):  # a parallel sum may differ from run to run
-        uncertain_below = _choose_uncertain_below(texts, seed, say)
-        say(f"fitting the model on {len(texts)} texts")
-        pipeline = fit(texts)
-        content = pickled(pipeline)
-        quality = _measure(pipeline, uncertain_below, held_out, say)
-
+        model = _fit(recipe, corpus, gated=foreign is not None, progress=progress)
+        content = pickled(model)
+        gate = recipe.gate.unscored_from if foreign is not None else None
+        first = first_half(held.texts)
+        limit = _choose_uncertain_below(model, gate, _rows(held, first), say)
+        scorer = PipelineScorer(model, "training", limit, gate)
+        half = _rows(held, first)
+        errors = labels_by_truth(scorer.score(half.texts), half.labels)
+        held_out[f"{recipe.data.calibration.name}_held_out"] = _rows(held, ~first)
+        quality = _measure(scorer, held_out, say)
     manifest = Manifest(
+        v=2,
         name=out.stem,
         sha256=hashlib.sha256(content).hexdigest(),
         created=today,
-        libraries={"python": platform.python_version()}
-        | {name: version(name) for name in ("scikit-learn", "numpy", "scipy", "joblib")},
-        classes=list(CLASSES),
+        libraries={"python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+        classes=[*CLASSES, OTHER] if gate is not None else list(CLASSES),
         languages=["en"],
-        uncertain_below=uncertain_below,
-        training={
-            "seed": seed,
-            "model": "TF-IDF of words and word pairs, sublinear, logistic regression with balanced classes",
-            "c": REGULARISATION_C,
-            "token_pattern": TOKENS,
-            "terms": len(pipeline[0].vocabulary_),
-            "bytes": len(content),
-        },
-        data=[
-            Source(name=origin.name, rows=len(part), licence=origin.licence, attribution=origin.attribution)
-            for origin, part in zip(TRAINED_ON, parts, strict=True)
-        ],
+        uncertain_below=limit,
+        unscored_from=gate,
+        labels_by_truth=errors,
+        training=_training(recipe, len(half), len(content)),
+        data=_sources(corpus),
         quality=quality,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -103,33 +92,25 @@ def train(data: Path, out: Path, seed: int, today: dt.date, say: Say) -> Manifes
     return manifest
 
 
-def fit(texts: Labelled) -> Pipeline:
-    """Fit the pipeline on labelled texts."""
-    vectorizer = TfidfVectorizer(
-        token_pattern=TOKENS, ngram_range=(1, 2), min_df=TEXTS_OF_A_TERM_MIN, sublinear_tf=True
-    )
-    classifier = LogisticRegression(
-        C=REGULARISATION_C, class_weight="balanced", max_iter=ITERATIONS_MAX, random_state=0
-    )
-    pipeline = Pipeline([("tfidf", vectorizer), ("classifier", classifier)])
-    pipeline.fit(texts.texts, texts.labels)
-    # scikit-learn keeps the memory address of its stop words here, which differs from run to run (rule 1).
-    vectorizer.__dict__.pop("_stop_words_id", None)
-    return pipeline
-
-
-def pickled(pipeline: Pipeline) -> bytes:
+def pickled(model: Pipeline) -> bytes:
     """Return the bytes of the artefact."""
     buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer, compress=COMPRESSION, protocol=PICKLE_PROTOCOL)
+    joblib.dump(model, buffer, compress=COMPRESSION, protocol=PICKLE_PROTOCOL)
     return buffer.getvalue()
+
+
+def labels_by_truth(scores: Scores, truth: npt.NDArray[Any]) -> list[list[int]]:
+    """Count the labels that texts of each true class got: 3 x 5, rows by truth, columns by label."""
+    counts = np.zeros((len(CLASSES), LABELS), np.int64)
+    np.add.at(counts, (truth, scores.label), 1)
+    return [[int(count) for count in row] for row in counts]
 
 
 def uncertain_below(confidence: npt.NDArray[Any], right: npt.NDArray[Any]) -> float:
     """Return the confidence below which less than half of the answers are right, in hundredths.
 
     A rising curve is fitted to right or wrong over confidence (isotonic regression); the answer is where it
-    passes one half, but never so high that more than a tenth of the texts would be uncertain.
+    passes one half, but never so high that more than a twentieth of the texts would be uncertain.
     """
     curve = IsotonicRegression(out_of_bounds="clip").fit(confidence, right.astype(np.float64))
     steps = np.arange(0.0, 1.0, 0.01)
@@ -138,38 +119,71 @@ def uncertain_below(confidence: npt.NDArray[Any], right: npt.NDArray[Any]) -> fl
     return round(min(wanted, float(np.quantile(confidence, UNCERTAIN_SHARE_MAX))), 2)
 
 
-def _choose_uncertain_below(texts: Labelled, seed: int, say: Say) -> float:
-    hold = np.random.default_rng(seed).random(len(texts)) < CALIBRATION_SHARE
-    seen, unseen = _rows(texts, ~hold), _rows(texts, hold)
-    say(f"fitting on {len(seen)} texts to choose where the model is uncertain, on {len(unseen)} others")
-    probability = fit(seen).predict_proba(unseen.texts)
-    chosen = uncertain_below(probability.max(axis=1), probability.argmax(axis=1) == unseen.labels)
-    say(f"uncertain below {chosen}: {(probability.max(axis=1) < chosen).mean():.1%} of them")
+def _fit(recipe: Recipe, corpus: Corpus, *, gated: bool, progress: Progress) -> Pipeline:
+    texts, labels, weights = corpus.joined()
+    random = np.random.default_rng(recipe.seed)
+    union = vectorizer(recipe.features)
+    classes = len(CLASSES) + 1 if gated else len(CLASSES)
+    batches = cut(union, texts, labels[:, :classes], weights, recipe.fit.batch, random, progress)
+    features = recipe.features.words.buckets + recipe.features.letters.buckets
+    return pipeline(union, fit(batches, features, recipe.fit, random, progress), recipe.fit.mantissa_bits)
+
+
+def _choose_uncertain_below(model: Pipeline, gate: float | None, held: Labelled, say: Say) -> float:
+    scores = PipelineScorer(model, "calibration", 0.0, gate).score(held.texts)
+    scored = scores.label != UNSCORED
+    confidence = scores.probability[scored].max(axis=1)
+    chosen = uncertain_below(confidence, scores.label[scored] == held.labels[scored])
+    say(f"uncertain below {chosen}: {(confidence < chosen).mean():.1%} of {len(held)} texts held out")
     return chosen
+
+
+def _training(recipe: Recipe, calibrated_on: int, size_bytes: int) -> dict[str, str | int | float]:
+    words, letters = recipe.features.words, recipe.features.letters
+    part = recipe.data.calibration
+    return {
+        "seed": recipe.seed,
+        "model": f"hashed n-grams of words {words.ngrams} and letters {letters.ngrams}, "
+        f"one hidden layer of {recipe.fit.hidden}, fitted to soft labels",
+        "token_pattern": TOKENS,
+        "buckets": words.buckets + letters.buckets,
+        "epochs": recipe.fit.epochs,
+        "recipe": hashlib.sha256(msgspec.json.encode(recipe)).hexdigest(),
+        "calibrated_on": f"first half of the {part.share:.0%} of {part.name} that was held out",
+        "calibrated_on_rows": calibrated_on,
+        "bytes": size_bytes,
+    }
+
+
+def _sources(corpus: Corpus) -> list[Source]:
+    return [
+        Source(name=name, rows=rows, licence=ORIGINS[name].licence, attribution=ORIGINS[name].attribution)
+        if name in ORIGINS
+        else Source(name=name, rows=rows, licence="not stated", attribution="see who made the file")
+        for name, rows in corpus.rows_of.items()
+    ]
 
 
 def _rows(data: Labelled, mask: npt.NDArray[np.bool_]) -> Labelled:
     return Labelled([data.texts[row] for row in np.flatnonzero(mask)], data.labels[mask])
 
 
-def _read_held_out(data: Path, say: Say) -> dict[str, Labelled]:
+def _read_held_out(recipe: Recipe, data: Path, say: Say) -> dict[str, Labelled]:
     """Read the sets to measure on; one that is not there is not measured, and the manifest will lack it."""
     found = {}
-    for name in HELD_OUT:
+    for name in recipe.data.held_out:
         path = data / f"{name}.parquet"
         if path.exists():
             found[name] = read(path)
         else:
             say(f"{name}: no {path}, so it is not measured")
     if not found:
-        raise DataUnusable(f"{data} holds none of {', '.join(HELD_OUT)}; no model without a measured quality")
+        names = ", ".join(recipe.data.held_out)
+        raise DataUnusable(f"{data} holds none of {names}; no model without a measured quality")
     return found
 
 
-def _measure(
-    pipeline: Pipeline, uncertain: float, held_out: dict[str, Labelled], say: Say
-) -> dict[str, Quality]:
-    scorer = PipelineScorer(pipeline, "training", uncertain)
+def _measure(scorer: PipelineScorer, held_out: dict[str, Labelled], say: Say) -> dict[str, Quality]:
     quality = {}
     for name, part in held_out.items():
         quality[name] = evaluate(scorer, part.texts, part.labels)

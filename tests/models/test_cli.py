@@ -41,7 +41,7 @@ def models_here(monkeypatch, capsys):
 @pytest.fixture
 def rows(tmp_path):
     """A small file of texts that nobody could mistake, and one the model cannot know."""
-    texts = ["I hate it, terrible", "the train leaves at nine", "thank you, great, love it", "https://a.b"]
+    texts = ["I hate it, terrible", "the train leaves at nine", "thank you, great, love it", "これは最高です"]
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"body": texts, "mood": pa.array([0, 1, 2, 1], pa.int8())}), path)
     return path
@@ -84,7 +84,8 @@ def test_evaluate_prints_a_table_for_people(models_here, rows):
         (("evaluat",), 2, "evaluat"),
         ((), 2, "command"),
         (("train", "--out", "model.pkl"), 2, "<name>.joblib"),
-        (("train", "--data", "nowhere", "--out", "{rows}.joblib"), 1, "nowhere holds none of"),
+        (("train", "--data", "nowhere", "--out", "{rows}.joblib", "--languages", "x"), 1, "nowhere holds"),
+        (("train", "--recipe", "nowhere.yaml", "--out", "{rows}.joblib"), 1, "nowhere.yaml cannot be read"),
         (("evaluate", "--input", "{rows}", "--text", "body", "--label", "mood", "--model", "x"), 78, "no su"),
     ],
 )  # fmt: skip

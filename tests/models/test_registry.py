@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 from models import registry
 from models.errors import ModelRefused
 from models.scorers.scores import NEGATIVE, POSITIVE
+from models.training.dataset import ORIGINS
 
 SHIPPED_BYTES_MAX = 15 * 1024 * 1024
 
@@ -81,7 +82,7 @@ def test_the_shipped_model_loads_and_knows_good_from_bad():
     scores = scorer.score(["I love it, great service, thank you!", "terrible, I hate it, worst app ever"])
     # Then the labels are the obvious ones and the version names the pin
     assert scores.label.tolist() == [POSITIVE, NEGATIVE]
-    assert scorer.version == f"{registry.describe().pin[:12]}-sk"
+    assert scorer.version.startswith(f"{registry.describe().pin[:12]}-")
 
 
 def test_the_shipped_artefact_is_small_and_its_manifest_is_complete():
@@ -92,10 +93,10 @@ def test_the_shipped_artefact_is_small_and_its_manifest_is_complete():
     # Then it fits the limit, and says what it was made of, by what and how well it does
     assert described.refusal is None
     assert described.path.stat().st_size <= SHIPPED_BYTES_MAX
-    assert {source.licence for source in shipped.data} == {"CC-BY-4.0", "Apache-2.0"}
-    assert all(source.attribution and source.rows > 0 for source in shipped.data)
+    assert {source.name for source in shipped.data} == set(ORIGINS)
+    assert all(source.licence and source.attribution and source.rows > 0 for source in shipped.data)
     assert {"python", "scikit-learn", "numpy", "scipy", "joblib"} <= shipped.libraries.keys()
-    assert shipped.quality.keys() == {"tse_test", "goemotions_dev", "semeval_val"}
+    assert shipped.quality.keys() == {"tse_test", "goemotions_dev", "semeval_val", "semeval_train_held_out"}
     assert all(one.macro_recall > 0.5 for one in shipped.quality.values())
 
 

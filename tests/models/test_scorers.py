@@ -104,23 +104,65 @@ def test_the_scorer_named_none_leaves_everything_unscored():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "   ", "https://example.com/a?b=c", "@acme", "これは最高です", "\ud800", "\x00"]
-)
-def test_a_text_of_which_the_shipped_model_knows_nothing_is_unscored(text):
-    # Given a text without any known word, when it is scored, then it is not called neutral
+    "text",
+    [
+        "", "   ", "これは最高です", "これはひどい、もう二度と買わない", "سيء جدا ولا أنصح به أحدا",
+        "это худшее что я видел",
+        "bu telefon çok kötü, kimseye tavsiye etmiyorum", "der Service war leider eine Katastrophe",
+        "la atención al cliente es muy mala", "le service client est vraiment nul",
+        "ürün harika, herkese öneririm",
+    ],
+)  # fmt: skip
+def test_a_text_in_another_language_or_without_any_is_unscored(text):
+    # Given a text that the shipped model does not cover, when it is scored, then it is not called neutral
     assert SHIPPED.score([text]).label.tolist() == [UNSCORED]
 
 
-def test_links_names_and_apostrophes_do_not_change_a_score():
+@pytest.mark.parametrize(
+    "text", ["\ud800", "\x00", "\x01\x02\x03", "1234567890", "12 345 6789", "\u200b\u200d", "..."]
+)
+def test_a_text_that_says_nothing_is_never_neutral_with_confidence(text):
+    # Given no words, when it is scored, then the shipped model is unscored, uncertain, or not even half sure
+    scores = SHIPPED.score([text])
+    assert scores.label.tolist()[0] in {UNCERTAIN, UNSCORED} or scores.probability.max() < 0.5
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["love it!!", "WORST. SERVICE. EVER.", "smh", "lol ok", "#fail", "gr8 thx m8", "😍", "😡😡", "Nokia",
+     "@acme pls help",
+     "just setting up my twttr", "omg i cant even rn", "https://t.co/Ab12Cd34Ef", "RT @user: so good"],
+)  # fmt: skip
+def test_short_shouted_and_misspelt_english_is_covered(text):
+    # Given English as it is posted, when it is scored, then the gate lets it in
+    assert SHIPPED.score([text]).label.tolist() != [UNSCORED]
+
+
+def test_links_names_and_apostrophes_do_not_change_a_label():
     # Given one text in spellings that mean the same
     texts = [
         "I don't like it",
         "I don\u2019t like it",
         "I don`t like it",
         "@acme_help I don't like it https://t.co/xY1",
+        "RT @jane: I don't like it",
     ]
-    # When they are scored, then the sentiment is one
-    assert len(set(SHIPPED.score(texts).sentiment_micro.tolist())) == 1
+    # When they are scored, then the label is one
+    assert set(SHIPPED.score(texts).label.tolist()) == {NEGATIVE}
+
+
+def test_a_gate_keeps_texts_out_and_the_other_classes_sum_to_one():
+    # Given probabilities of four classes, the last that of another language
+    probability = np.array(
+        [[0.1, 0.1, 0.2, 0.6], [0.2, 0.1, 0.3, 0.4], [0.0, 0.0, 0.0, 1.0], [0.5, 0.3, 0.2, 0.0]]
+    )
+    # When the gate closes at 0.6
+    scores = to_scores(probability, 0.45, 0.6)
+    # Then what is below is judged by the three others
+    assert scores.label.tolist() == [UNSCORED, POSITIVE, UNSCORED, NEGATIVE]
+    assert scores.probability[1].tolist() == pytest.approx([2 / 6, 1 / 6, 3 / 6])
+    assert np.isnan(scores.probability[[0, 2]]).all()
+    assert scores.sentiment_micro.tolist() == [0, 166_667, 0, -300_000]
 
 
 def test_only_the_beginning_of_a_very_long_text_is_scored():
