@@ -2,7 +2,7 @@
 
 Rules:
 1. The same recipe, data and library versions give the same bytes. The date stands in the manifest only.
-2. Held-out sets choose nothing and teach nothing. `uncertain_below` is chosen on the first half of a part of
+2. Held-out sets choose and teach nothing in a run. `uncertain_below` is chosen on the first half of a part of
    the gold texts that is held out too; the same half counts the errors (`labels_by_truth`).
 3. The pipeline is scikit-learn's own classes and nothing of ours, so that it loads anywhere.
 """
