@@ -161,18 +161,21 @@ def report_command(
 
 @app.command("bench")
 def bench_command(
-    source: Annotated[Path, typer.Option("--input", help="Texts, Parquet.")],
+    source: Annotated[
+        Path | None, typer.Option("--input", help="Texts, Parquet; without it, made-up posts.")
+    ] = None,
     text: Annotated[str, typer.Option(help="Column of the texts.")] = "text",
     model: Annotated[
         str, typer.Option(help="Name of a shipped model, or a path that ends with .joblib.")
     ] = registry.SHIPPED,
     pin: Annotated[str | None, typer.Option(help="sha256 of a model given by its path.")] = None,
-    texts: Annotated[int, typer.Option(min=1, help="So many texts, the first ones of the file.")] = 100_000,
+    texts: Annotated[int, typer.Option(min=1, help="So many texts, the first ones of the file.")] = 50_000,
     passes: Annotated[int, typer.Option(min=1, max=100, help="Times that each scorer gets them.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Measure speed: the kernel, scikit-learn itself and, where it is installed, VADER, in one run."""
     from models import benchmark  # noqa: PLC0415
+    from models.made_texts import made_texts  # noqa: PLC0415
     from models.reporting.rivals import vader  # noqa: PLC0415
 
     path = registry.named(model)
@@ -185,7 +188,8 @@ def bench_command(
         scorers["VADER"] = vader()
     except ModelError as absent:
         _say(str(absent))
-    speeds = benchmark.measure(scorers, dataset.read_texts(source, text)[:texts], passes)
+    given = made_texts(texts, SEED) if source is None else dataset.read_texts(source, text)[:texts]
+    speeds = benchmark.measure(scorers, given, passes)
     answer = {"speeds": speeds}
     typer.echo(msgspec.json.encode(answer).decode() if as_json else benchmark.as_table(speeds))
 
