@@ -23,6 +23,9 @@ from stream_worker.core.interval import Errors
 from stream_worker.core.sentiment import net_sentiment
 
 COUNTS = Path(__file__).with_name("labels_by_truth.toml")
+RECIPE = Path(__file__).parents[1] / "config" / "models" / "sentiment-en.yaml"
+HELD_OUT = ("tse_test", "goemotions_dev", "semeval_val")
+CALIBRATION = "semeval_train_held_out"  # the part of the gold texts that the model never saw
 SIZES = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 SEED = 20_261_123
 NET = np.array([-1, 0, 1])
@@ -124,21 +127,23 @@ def measure(
 
 def count(folder: Path) -> str:
     """Score the held-out sets with the shipped model; return the counts as TOML."""
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
     from models.registry import load  # noqa: PLC0415  scikit-learn is large
+    from models.training.corpus import calibration  # noqa: PLC0415
+    from models.training.dataset import read  # noqa: PLC0415
+    from models.training.recipe import read_recipe  # noqa: PLC0415
     from models.training.split import first_half  # noqa: PLC0415
 
     scorer = load()
+    sets = {name: read(folder / f"{name}.parquet") for name in HELD_OUT}
+    sets[CALIBRATION] = calibration(read_recipe(RECIPE), folder)
     halves: dict[str, list[str]] = {"first_half": [], "second_half": []}
     lines = [
         "# Held-out texts by truth (negative, neutral, positive) and by the label the shipped model gave",
         "# (those three, uncertain, unscored). Made by: python -m bench.intervals --count FOLDER",
         f'model = "{scorer.version.partition("-")[0]}"',
     ]
-    for name in ("tse_test", "goemotions_dev", "semeval_val"):
-        table = pq.read_table(folder / f"{name}.parquet", columns=["text", "label"])
-        texts, truth = table["text"].to_pylist(), table["label"].to_numpy()
+    for name, labelled in sets.items():
+        texts, truth = labelled.texts, labelled.labels
         labels = np.concatenate(
             [scorer.score(texts[at : at + 1000]).label for at in range(0, len(texts), 1000)]
         )
@@ -163,7 +168,7 @@ def main() -> None:
     if asked.count:
         COUNTS.write_text(count(asked.count), encoding="utf-8")
     sets = read_counts()
-    sets["all three"] = sum(sets.values())
+    sets["all"] = sum(sets.values())
     print(f"seed {asked.seed}, {asked.splits} splits x {asked.windows} windows of each size")
     print("at home: held, held the mix, half width | sampling only: held, half width")
     for name, counts in sets.items():
