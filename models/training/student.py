@@ -24,6 +24,12 @@ from models.training.recipe import Features, Fitting
 TOKENS: Final = r"\w+|[^\w\s]"
 """A run of letters and digits, or one sign that is neither one nor white space."""
 
+LEFTOVERS: Final = (
+    "_optimizer", "_random_state", "loss_curve_", "_no_improvement_count", "_best_coefs", "_best_intercepts",
+    "best_loss_", "loss_", "t_",
+)  # fmt: skip
+"""Traces of the step that makes scikit-learn's network a fitted one."""
+
 TINY: Final = np.float32(1e-9)
 
 Array = npt.NDArray[np.float32]
@@ -57,11 +63,7 @@ def vectorizer(features: Features) -> FeatureUnion:
         analyzer="char_wb", ngram_range=features.letters.ngrams, n_features=features.letters.buckets,
         norm=None, dtype=np.float32,
     )  # fmt: skip
-    union = FeatureUnion([("words", words), ("letters", letters)])
-    for _, part in union.transformer_list:
-        # scikit-learn keeps the memory address of its stop words here, which differs from run to run.
-        part.__dict__.pop("_stop_words_id", None)
-    return union
+    return FeatureUnion([("words", words), ("letters", letters)])
 
 
 def cut(
@@ -157,8 +159,11 @@ def pipeline(union: FeatureUnion, network: Network, mantissa_bits: int) -> Pipel
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one step does not converge; it only makes the object a fitted one
         classifier.set_params(random_state=0).fit(np.eye(classes), np.arange(classes))
-    for leftover in ("_optimizer", "_random_state", "loss_curve_", "_no_improvement_count"):
+    for leftover in LEFTOVERS:
         classifier.__dict__.pop(leftover, None)
+    for _, part in union.transformer_list:
+        # Where scikit-learn keeps the memory address of its stop words, which differs from run to run.
+        part.__dict__.pop("_stop_words_id", None)
     binarizer = LabelBinarizer().fit(np.arange(classes))
     small = rounded(network.hidden, mantissa_bits)
     fitted = {
