@@ -62,7 +62,7 @@ NUMBERS: Final = 4
 
 
 class Vectorizer(ctypes.Structure):
-    """`Vectorizer` of score.c, field by field."""
+    """`Vectorizer` of types.h, field by field."""
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("analyzer", "pattern", "min_n", "max_n")),
@@ -215,7 +215,7 @@ def _describe(part: _Part, into: Vectorizer) -> None:
 
 
 def _additive(it: Vectorizer) -> bool:
-    """As `additive` of score.c."""
+    """As `additive` of features.h."""
     return not it.binary and not it.sublinear and (it.norm == 0 or (it.norm == 1 and not it.alternate_sign))
 
 

@@ -15,10 +15,10 @@ from models.kernel.library import Kernel
 Array = npt.NDArray[Any]
 
 ACTIVATIONS: Final = ("identity", "relu", "tanh", "logistic")
-"""In the order of score.c."""
+"""In the order of types.h."""
 
 WIDTH_MAX: Final = 64
-"""Numbers per feature that the kernel sums, as in score.c."""
+"""Numbers per feature that the kernel sums, as in types.h."""
 
 
 def layers(classifier: Any, kernel: Kernel) -> tuple[Array, Callable[[Array], Array]]:
