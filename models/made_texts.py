@@ -12,7 +12,7 @@ import numpy as np
 
 WORDS: Final = 30_000
 SYLLABLES: Final = (
-    "a e i o u an en in on er or is it al ed re st th he ha to ou ea nd ing tion ver con pro ment ly ness ful"
+    "a e i o u an en in on er or is it al ed re st th he ha to ou ea und ing tion ver con pro mint ly ness ful"
 )
 SIGNS: Final = (
     "\N{SMILING FACE WITH HEART-SHAPED EYES}",
