@@ -11,9 +11,7 @@ from typing import Final
 import numpy as np
 
 WORDS: Final = 30_000
-SYLLABLES: Final = (
-    "a e i o u an en in on er or is it al ed re st th he ha to ou ea und ing tion ver con pro mint ly ness ful"
-)
+SYLLABLES: Final = "a e i o u an en in on er or is it al ed re st th he ha to ou ea und ing tion ver con pro mint ly ness ful"
 SIGNS: Final = (
     "\N{SMILING FACE WITH HEART-SHAPED EYES}",
     "\N{POUTING FACE}",

@@ -19,12 +19,12 @@ from models import benchmark, registry
 from models.behaviour import suite as behaviour_suite
 from models.behaviour.run import Behaviour, behave
 from models.benchmark import Speed
-from models.errors import DataUnusable, ModelRefused
+from models.errors import ModelRefused
 from models.evaluate import BATCH_ROWS, Quality, evaluate
 from models.reporting import figures
 from models.reporting.rivals import PUBLISHED, scikit_defaults, vader
 from models.scorers.scores import UNSCORED, Scorer
-from models.training.dataset import Labelled, read
+from models.training.dataset import Labelled, read, read_held_out
 
 HELD_OUT: Final = ("semeval_val", "tse_test", "goemotions_dev")
 RIVAL_TRAINED_ON: Final = "semeval_train"
@@ -95,9 +95,7 @@ def report(model: Path, pin: str | None, data: Path, out: Path, images: Path, sa
 
     Raises ModelRefused and DataUnusable.
     """
-    held_out = {name: read(data / f"{name}.parquet") for name in HELD_OUT if _there(data, name, say)}
-    if not held_out:
-        raise DataUnusable(f"{data} holds none of {', '.join(HELD_OUT)}")
+    held_out = read_held_out(data, HELD_OUT, say)
     shipped = registry.load(model, pin)
     scorers = _scorers(shipped, model, pin, data, say)
     measured = []
@@ -114,20 +112,15 @@ def report(model: Path, pin: str | None, data: Path, out: Path, images: Path, sa
     out.write_text(text, encoding="utf-8")
 
 
-def _there(data: Path, name: str, say: Say) -> bool:
-    there = (data / f"{name}.parquet").is_file()
-    if not there:
-        say(f"{name}: not in {data}, so it is not measured")
-    return there
-
-
 def _scorers(shipped: Scorer, model: Path, pin: str | None, data: Path, say: Say) -> dict[str, Scorer]:
     """Return the scorers by the names they have in the report, the shipped one first."""
     found = {"shipped": shipped}
     if not shipped.version.endswith("-sk"):
         found["shipped, by scikit-learn"] = registry.load(model, pin, compiled=False)
-    if _there(data, RIVAL_TRAINED_ON, say):
-        found["scikit-learn defaults"] = scikit_defaults(read(data / f"{RIVAL_TRAINED_ON}.parquet"))
+    if (rival := data / f"{RIVAL_TRAINED_ON}.parquet").exists():
+        found["scikit-learn defaults"] = scikit_defaults(read(rival))
+    else:
+        say(f"no {rival}: scikit-learn's defaults are not measured")
     try:
         found["VADER"] = vader()
     except ModelRefused as absent:

@@ -8,7 +8,7 @@ Rules:
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -132,6 +132,20 @@ def _texts(path: Path, column: str, table: pa.Table) -> list[str]:
     if bad is not None:
         raise DataUnusable(f"{path} row {bad}: column {column!r} holds no text")
     return texts
+
+
+def read_held_out(data: Path, names: Sequence[str], say: Callable[[str], None]) -> dict[str, Labelled]:
+    """Read the sets to measure on; one that is not there is said and left out. Raises DataUnusable."""
+    found = {}
+    for name in names:
+        path = data / f"{name}.parquet"
+        if path.exists():
+            found[name] = read(path)
+        else:
+            say(f"{name}: no {path}, so it is not measured, and its texts cannot be left out")
+    if not found:
+        raise DataUnusable(f"{data} holds none of {', '.join(names)}; no model without a measured quality")
+    return found
 
 
 def key(text: str) -> str:

@@ -4,7 +4,7 @@ A field that is not known is an error, so that a typing mistake is never a silen
 """
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,8 @@ from msgspec import Meta
 from models.errors import DataUnusable, ModelRefused
 
 RECIPE_BYTES_MAX: Final = 64 * 1024
+
+Made = TypeVar("Made")
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
@@ -137,6 +139,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises DataUnusable, and ModelRefused where no YAML can be read at all."""
+    return read_yaml(path, Recipe)
+
+
+def read_yaml(path: Path, of: type[Made]) -> Made:
+    """Read a recipe of some type. Raises DataUnusable, and ModelRefused where no YAML can be read at all."""
     try:
         with path.open("rb") as file:
             content = file.read(RECIPE_BYTES_MAX + 1)
@@ -145,7 +152,7 @@ def read_recipe(path: Path) -> Recipe:
     if len(content) > RECIPE_BYTES_MAX:
         raise DataUnusable(f"recipe {path} is larger than {RECIPE_BYTES_MAX} bytes")
     try:
-        return msgspec.yaml.decode(content, type=Recipe)
+        return msgspec.yaml.decode(content, type=of)
     except ImportError as error:
         raise ModelRefused("recipes are YAML, and pyyaml is not installed: pip install pyyaml") from error
     except msgspec.DecodeError as error:

@@ -29,7 +29,7 @@ from models.errors import DataUnusable
 from models.evaluate import Quality, judge
 from models.progress import Progress
 from models.scorers.scores import to_scores
-from models.training.dataset import Labelled, clean, drop_known, key, read
+from models.training.dataset import Labelled, clean, drop_known, key, read, read_held_out
 from models.training.teacher_recipe import Recipe
 
 GOLD_COLUMNS: Final = ("t_neg", "t_neu", "t_pos")
@@ -93,7 +93,7 @@ def teach(
     """
     if out.resolve() == data.resolve():
         raise DataUnusable(f"{out} is the folder of the data itself, whose labels would be replaced")
-    held_out = _read_held_out(data, recipe, say)
+    held_out = read_held_out(data, recipe.data.held_out, say)
     known = {"", *(key(text) for part in held_out.values() for text in part.texts)}
     seed, sets = recipe.fit.seed, recipe.data
     gold = _read_set(data, sets.gold, known, rows_max, seed, say)
@@ -139,19 +139,6 @@ def _seen_by(
     """Return what the teacher of a fold is fitted on: the gold texts of all other folds, cleaned."""
     rows = np.arange(len(texts)) if fold == ALL else np.flatnonzero(folds != fold)
     return drop_known(Labelled([texts[row] for row in rows], labels[rows]), ())
-
-
-def _read_held_out(data: Path, recipe: Recipe, say: Say) -> dict[str, Labelled]:
-    found = {}
-    for name in recipe.data.held_out:
-        path = data / f"{name}.parquet"
-        if path.exists():
-            found[name] = read(path)
-        else:
-            say(f"{name}: no {path}, so nothing is measured on it and its texts cannot be left out")
-    if not found:
-        raise DataUnusable(f"{data} holds none of {', '.join(recipe.data.held_out)}: nothing to measure on")
-    return found
 
 
 def _read_set(data: Path, name: str, known: set[str], rows_max: int | None, seed: int, say: Say) -> _Set:

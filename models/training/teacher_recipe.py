@@ -9,9 +9,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from models.errors import DataUnusable, ModelRefused
+from models.training.recipe import read_yaml
 
-RECIPE_BYTES_MAX: Final = 64 * 1024
 EXTRA_MISSING: Final = "is not installed, and the teacher needs it: pip install '.[teacher]'"
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -80,17 +79,4 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe. Raises DataUnusable, and ModelRefused where no YAML can be read at all."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(RECIPE_BYTES_MAX + 1)
-    except OSError as error:
-        raise DataUnusable(f"recipe {path} cannot be read: {error.strerror or error}") from error
-    if len(content) > RECIPE_BYTES_MAX:
-        raise DataUnusable(f"recipe {path} is larger than {RECIPE_BYTES_MAX} bytes")
-    try:
-        return msgspec.yaml.decode(content, type=Recipe)
-    except ImportError as error:
-        raise ModelRefused(f"pyyaml {EXTRA_MISSING}") from error
-    except msgspec.DecodeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise DataUnusable(f"recipe {path}: {reason}") from error
+    return read_yaml(path, Recipe)

@@ -24,14 +24,13 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
-from models.errors import DataUnusable
 from models.evaluate import Quality, evaluate
 from models.progress import Progress
 from models.registry import Manifest, Source
 from models.scorers.pipeline import PipelineScorer
 from models.scorers.scores import CLASSES, OTHER, UNSCORED, Scores
 from models.training.corpus import Corpus, calibration, collect
-from models.training.dataset import ORIGINS, Labelled, key, read
+from models.training.dataset import ORIGINS, Labelled, key, read_held_out
 from models.training.recipe import Recipe
 from models.training.split import first_half
 from models.training.student import TOKENS, cut, fit, pipeline, vectorizer
@@ -56,7 +55,7 @@ def train(
     language gate. `out` is `<name>.joblib`; the manifest `<name>.json` lies beside it. Nothing is pinned:
     that is for a person to do.
     """
-    held_out = _read_held_out(recipe, data, say)
+    held_out = read_held_out(data, recipe.data.held_out, say)
     held = calibration(recipe, data)
     known = {key(text) for part in (*held_out.values(), held) for text in part.texts}
     corpus = collect(recipe, data, known, foreign, say)
@@ -166,21 +165,6 @@ def _sources(corpus: Corpus) -> list[Source]:
 
 def _rows(data: Labelled, mask: npt.NDArray[np.bool_]) -> Labelled:
     return Labelled([data.texts[row] for row in np.flatnonzero(mask)], data.labels[mask])
-
-
-def _read_held_out(recipe: Recipe, data: Path, say: Say) -> dict[str, Labelled]:
-    """Read the sets to measure on; one that is not there is not measured, and the manifest will lack it."""
-    found = {}
-    for name in recipe.data.held_out:
-        path = data / f"{name}.parquet"
-        if path.exists():
-            found[name] = read(path)
-        else:
-            say(f"{name}: no {path}, so it is not measured")
-    if not found:
-        names = ", ".join(recipe.data.held_out)
-        raise DataUnusable(f"{data} holds none of {names}; no model without a measured quality")
-    return found
 
 
 def _measure(scorer: PipelineScorer, held_out: dict[str, Labelled], say: Say) -> dict[str, Quality]:
