@@ -11,7 +11,10 @@ from typing import Final
 import numpy as np
 
 WORDS: Final = 30_000
-SYLLABLES: Final = "a e i o u an en in on er or is it al ed re st th he ha to ou ea und ing tion ver con pro mint ly ness ful"
+SYLLABLES: Final = (
+    "a e i o u an en in on er or is it al ed re st th he ha to ou ea und ing tion",
+    "ver con pro mint ly ness ful",
+)
 SIGNS: Final = (
     "\N{SMILING FACE WITH HEART-SHAPED EYES}",
     "\N{POUTING FACE}",
@@ -42,7 +45,7 @@ def made_texts(count: int, seed: int) -> list[str]:
 
 def _words(chance: np.random.Generator) -> Iterator[str]:
     """Make each word once, the short ones first, as the frequent words of a language are."""
-    syllables = SYLLABLES.split()
+    syllables = " ".join(SYLLABLES).split()
     made = {"".join(chance.choice(syllables, chance.integers(1, 6))) for _ in range(3 * WORDS)}
     ordered = sorted(made, key=lambda word: (len(word), word))
     return iter(ordered[:: max(1, len(ordered) // WORDS)][:WORDS])
