@@ -23,7 +23,7 @@ from sklearn.feature_extraction.text import (
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from models.errors import Uncompilable
-from models.kernel.layers import layers
+from models.kernel.layers import layers, share
 from models.kernel.library import Kernel
 
 Array = npt.NDArray[Any]
@@ -121,18 +121,23 @@ def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
     if len(lower) > 1:
         raise Uncompilable("some of its vectorizers make lower case and some do not")
     vectorizers = (Vectorizer * len(parts))()
-    tables: list[Any] = []
+    weighed = any(part.weight != 1.0 for part in parts)
+    if weighed:
+        rows = rows * np.repeat([part.weight for part in parts], [part.features for part in parts])[:, None]
+    table = _laid_out(rows)
+    tables: list[Any] = [table]
     at = 0
     for part, into in zip(parts, vectorizers, strict=True):
         _describe(part, into)
         if into.hashed == 0:
             tables += _vocabulary(part, into, kernel)
-        own = rows[at : at + part.features]
-        tables += _coefficients(part, into, own if part.weight == 1.0 else own * part.weight)
+        tables += _idf(part, into)
+        into.wide, into.rows = table.dtype == np.float64, table[at:].ctypes.data
         at += part.features
-    width = -(-rows.shape[1] // NUMBERS) * NUMBERS
+    if not weighed:
+        share(classifier, table[:, : rows.shape[1]])
     return Program(
-        vectorizers, len(parts), width, lower.pop(),
+        vectorizers, len(parts), table.shape[1], lower.pop(),
         sums_words=[_additive(it) and it.analyzer == ANALYZERS.index("char_wb") for it in vectorizers],
         sizes_counted=max([it.max_n - it.min_n + 1 for it in vectorizers if not _additive(it)], default=0),
         finish=finish, tables=tables,
@@ -246,22 +251,28 @@ def _vocabulary(part: _Part, into: Vectorizer, kernel: Kernel) -> list[Any]:
     return [entries, terms]
 
 
-def _coefficients(part: _Part, into: Vectorizer, rows: Array) -> list[Any]:
-    """Lay out (features, numbers) coefficients as padded rows; return what must live on."""
-    kept: list[Any] = []
+def _idf(part: _Part, into: Vectorizer) -> list[Any]:
+    """Take over the idf of a vectorizer that has one; return what must live on."""
     idf = getattr(part.tfidf, "idf_", None) if part.tfidf is not None else None
-    if idf is not None and len(idf) != part.features:
+    if idf is None:
+        return []
+    if len(idf) != part.features:
         raise Uncompilable("idf for another number of features")
-    if idf is not None:
-        kept.append(np.ascontiguousarray(idf, np.float64))
-        into.idf = kept[-1].ctypes.data
+    kept = np.ascontiguousarray(idf, np.float64)
+    into.idf = kept.ctypes.data
+    return [kept]
+
+
+def _laid_out(rows: Array) -> Array:
+    """Lay out (features, numbers) coefficients as padded rows that begin where a line of cache does.
+
+    They are float32 where that loses nothing.
+    """
     narrow = rows.astype(np.float32)
-    into.wide = not np.array_equal(narrow, rows)
-    chosen = rows if into.wide else narrow
+    chosen = narrow if np.array_equal(narrow, rows) else rows
     width = -(-chosen.shape[1] // NUMBERS) * NUMBERS
-    padded = np.zeros((len(chosen) + 4, width), chosen.dtype)  # room to begin where a line of cache does
+    padded = np.zeros((len(chosen) + 4, width), chosen.dtype)
     begin = -padded.ctypes.data % 64 // padded.itemsize
     aligned = padded.reshape(-1)[begin : begin + len(chosen) * width].reshape(len(chosen), width)
     aligned[:, : chosen.shape[1]] = chosen
-    into.rows = aligned.ctypes.data
-    return [*kept, padded]
+    return aligned

@@ -35,6 +35,14 @@ def layers(classifier: Any, kernel: Kernel) -> tuple[Array, Callable[[Array], Ar
     raise Uncompilable(f"the classifier {kind.__name__}")
 
 
+def share(classifier: Any, rows: Array) -> None:
+    """Have the classifier keep its coefficients where the kernel has them: the same ones, in memory once."""
+    if type(classifier) is MLPClassifier:
+        classifier.coefs_[0] = rows
+    else:
+        classifier.coef_ = rows.T
+
+
 def _linear(classifier: Any, activate: Any) -> Callable[[Array], Array]:
     classes = len(classifier.coef_)
     if classes < 3 or classes > WIDTH_MAX:
