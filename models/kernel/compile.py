@@ -268,11 +268,15 @@ def _laid_out(rows: Array) -> Array:
 
     They are float32 where that loses nothing.
     """
-    narrow = rows.astype(np.float32)
-    chosen = narrow if np.array_equal(narrow, rows) else rows
-    width = -(-chosen.shape[1] // NUMBERS) * NUMBERS
-    padded = np.zeros((len(chosen) + 4, width), chosen.dtype)
+    narrow = _aligned(rows, np.float32)
+    return narrow if np.array_equal(narrow[:, : rows.shape[1]], rows) else _aligned(rows, np.float64)
+
+
+def _aligned(rows: Array, kind: type[np.floating[Any]]) -> Array:
+    width = -(-rows.shape[1] // NUMBERS) * NUMBERS
+    padded = np.zeros((len(rows) + 4, width), kind)
     begin = -padded.ctypes.data % 64 // padded.itemsize
-    aligned = padded.reshape(-1)[begin : begin + len(chosen) * width].reshape(len(chosen), width)
-    aligned[:, : chosen.shape[1]] = chosen
+    aligned = padded.reshape(-1)[begin : begin + len(rows) * width].reshape(len(rows), width)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not equal
+        aligned[:, : rows.shape[1]] = rows
     return aligned
