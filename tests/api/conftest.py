@@ -42,7 +42,7 @@ class Client:
 
     def ask(self, path, method="GET", **headers):
         """Ask for a path exactly as it is written: `.status`, `.headers`, `.body` and `.json`."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.putrequest(method, path, skip_host="Host" in headers)
         for name, value in headers.items():
             connection.putheader(name.replace("_", "-"), value)

@@ -20,7 +20,7 @@ def asked(redis_server):
 
 
 def post(client, body, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
     connection.request("POST", "/api/v1/explain", body, {"content-type": "application/json", **headers})
     answer = connection.getresponse()
     said = json.loads(answer.read())
