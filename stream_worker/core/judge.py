@@ -121,11 +121,9 @@ def _known_numbers(turn: _Turn, due: Mapping[str, Sums], history: History) -> di
             except ValueError:  # made from history anyway: one damaged field must not stop a shard
                 known[brand] = _warm(turn, brand, history(brand), minute_ms)
         return known
-    # Brands that are not due are warmed too: their old numbers must not stay under the new name. A shard that
-    # never closed a minute has no history, and none is asked for.
-    has_history = shard.closed_ms >= 0
+    # Brands that are not due are warmed too: their old numbers must not stay under the new name.
     return {
-        brand: _warm(turn, brand, history(brand) if has_history else {}, minute_ms)
+        brand: _warm(turn, brand, history(brand), minute_ms)
         for brand in {**due, **shard.numbers}
         if brand != RESERVED_BRAND
     }
