@@ -110,10 +110,10 @@ class Minutes:
         )  # fmt: skip
 
     def _past(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
-        hour_ms = minute.start_ms - minute.start_ms % HOUR_MS
-        return self._rolling.history(
-            brand, [hour_ms - hours * HOUR_MS for hours in range(HISTORY_HOURS, -1, -1)]
-        )
+        """Closed minutes of the last 48 hours; hours before the brand was there are not asked for."""
+        hour_ms, first_ms = minute.start_ms - minute.start_ms % HOUR_MS, self._brands.get(brand)
+        hours_ms = [hour_ms - hours * HOUR_MS for hours in range(HISTORY_HOURS, -1, -1)]
+        return self._rolling.history(brand, [at for at in hours_ms if at + HOUR_MS > (first_ms or 0)])
 
 
 def _after(shard: Shard, call: Close) -> Shard:
