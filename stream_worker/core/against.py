@@ -35,10 +35,12 @@ class Against(msgspec.Struct, frozen=True, array_like=True, gc=False):
     fast_cost: float  # what each voice speaks against a jump, in nats
     slow_cost: float  # … against a slow burn
     weight: float  # of a voice: 1 / dispersion^0.7
+    volume: float  # voices per minute that are usual at this hour
     mean: float  # negative voices per minute that are unremarkable
     counts_weight: float  # 0 until the volume is known
     fast_fade: float  # per minute
     scale: float  # from nats to the score
+    spread: float  # standard deviation of the brand's wander, on the logit
 
 
 def against_of(usual: Usual, quarter: int, *, settled: bool = True) -> Against:
@@ -51,16 +53,19 @@ def against_of(usual: Usual, quarter: int, *, settled: bool = True) -> Against:
     margin += MARGIN_UNKNOWN / sqrt(usual.negatives + 3)
     unremarkable = _share(logit + margin)
     slower = _share(logit + SLOW_MARGIN_WANDER * spread)
+    volume = usual.volume(quarter)
     half_life = FAST_HALF_LIFE_MINUTES * (1 + QUIET_VOICES / max(60 * usual.level, 0.1))
     return Against(
         share=share,
         fast_cost=log(1 + unremarkable * _FAST_ODDS),
         slow_cost=log(1 + slower * _SLOW_ODDS),
         weight=usual.dispersion**-DISPERSION_POWER,
-        mean=usual.volume(quarter) * unremarkable,
+        volume=volume,
+        mean=volume * unremarkable,
         counts_weight=1 / usual.counts_dispersion if settled and usual.hours > SEASON_HOURS else 0.0,
         fast_fade=2 ** (-1 / half_life),
         scale=SCALE * (1 - SCALE_VOLUME * log10(max(1_440 * usual.level, 30) / 3_000)),
+        spread=spread,
     )
 
 

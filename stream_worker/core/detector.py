@@ -20,6 +20,8 @@ from stream_worker.core import baseline
 from stream_worker.core.against import FAST, SLOW, Against, against_of
 from stream_worker.core.baseline import Quarter, Usual
 from stream_worker.core.columns import MINUTE_MS
+from stream_worker.core.copies import without_leak
+from stream_worker.core.windows import Windows, begun_anew, fed, picture
 
 OPEN_AT: Final = 10.0
 """Every detector is scaled so that this score comes about once a month by chance."""
@@ -90,8 +92,7 @@ COUNTS_PER_SHARE: Final = 0.95  # numbers support a share, they never replace it
 COUNTS_HALF_LIFE_MINUTES: Final = 145.0
 NEGATIVES_MIN: Final = 6.7  # fewer since the evidence began weigh less
 EXCITED: Final = 5.4
-MENTIONS_PER_VOICE: Final = 1.5  # a crisis is passed on, too
-COPIES_LEAK: Final = 0.08  # so much of a flood of copies passes as voices
+LEAK_MAX: Final = 0.5  # a minute in which more than half a voice leaked shows the windows nothing unusual
 STORM_NEGATIVES: Final = 100
 STORM_RATIO: Final = 3.0
 STORM_SCORE: Final = 30.0
@@ -102,6 +103,9 @@ SETTLE_MINUTES: Final = (
 )
 CHANGE_WAITS_MINUTES: Final = 360  # … which waits at most so long for the end of a spike
 QUARTER_MS: Final = 15 * MINUTE_MS
+JUMP: Final = 0.85
+SUMS_MIN: Final = 0.5
+"""Without evidence the windows show what a busy hour looks like, and no more."""
 _SLOW_FADE = 2 ** (-1 / SLOW_HALF_LIFE_MINUTES)
 _COUNTS_FADE = 2 ** (-1 / COUNTS_HALF_LIFE_MINUTES)
 (_LOW, _HIGH), (_LOG_LOW, _LOG_HIGH) = COUNTS, (log(COUNTS[0]), log(COUNTS[1]))
@@ -122,6 +126,7 @@ class ShareNumbers(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quarter: tuple[int, int, int]  # complete minutes, voices, negative voices of the one under way
     usual: Usual
     against: Against
+    windows: Windows
     model: str = ""  # that the usual share is learned from; empty: unknown
     settled_ms: int = 0  # from this minute on the share is learned by the quarter of an hour alone
     waits: int = 0  # minutes of another model in a spike that goes on
@@ -133,32 +138,35 @@ _numbers_decoder = msgspec.json.Decoder(ShareNumbers)
 class Share:
     """CUSUMs of the share of negative voices given how many there are, supported by how many there are.
 
-    Of a minute with V voices, N of them negative (less what leaked from copies, see `_without_leak`), and the
+    Of a minute with V voices, N of them negative (less what leaked from copies, core/copies.py), and the
     usual share p of the brand at this hour (core/baseline.py), with o = p / (1 - p):
 
         unremarkable  o' = o · e^margin, p' = o' / (1 + o')
         fast    S ← clip(S · fade + min(1, w · (1.1 N - V ln(1 + p' (e^1.1 - 1)))), 0, 19)   a jump
         slow    Z ← the same with 0.29 for 1.1, another margin, and 0.5 a minute at most      a slow burn
         counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 7), m = 4.2 and 10  many at once
-        score   1.35 · (s + min(max C, 0.95 s)) · min(1, n / 6.7), s = max(S, Z)
+        sums    E(s) = 1.35 · (s + min(max C, 0.95 s)) · min(1, n / 6.7)
+        score   max(0.85 E(S), picture of E(max(S, Z)))       the picture: core/windows.py, from E > 0.5 on
 
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
     since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m
     times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one.
     A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once.
-    An incomplete minute is judged by share alone: counts only fade. It teaches nothing.
+    An incomplete minute is judged by share alone: counts and volume only fade. It teaches nothing.
     With the first minute of another model the usual share begins anew (core/baseline.py); for an hour it is
     learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of
     that waits for its end, six hours at most.
     """
 
     name = "share"
-    version = 4
+    version = 5
 
     def start(self) -> ShareNumbers:
         """Return the numbers of a brand that was never seen."""
         usual = Usual()
-        return ShareNumbers(-1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, against_of(usual, 0))
+        return ShareNumbers(
+            -1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, against_of(usual, 0), Windows()
+        )
 
     def step(self, numbers: ShareNumbers, observation: Observation) -> tuple[ShareNumbers, Verdict]:
         """Judge one minute against what was learned before it, then learn from it."""
@@ -171,23 +179,19 @@ class Share:
         if quarter != usual.quarter or anew:  # in its first hours a brand is learned more often
             usual = _turn(numbers, quarter)
             against, seen = against_of(usual, quarter, settled=settled), (0, 0, 0)
-        share, fast_cost, slow_cost, weight, mean, counts_weight, fast_fade, scale = astuple(against)
+        share, fast_cost, slow_cost, weight, volume, mean, counts_weight, fast_fade, *_ = astuple(against)
         _, fast, slow, low, high, since_ms, run_voices, run_negatives, *_ = astuple(numbers)
         fade = 1.0 if gap_minutes <= HOLE_MINUTES else 2 ** (-gap_minutes / HOLE_HALF_LIFE_MINUTES)
         fast, slow = fast * fast_fade * fade, slow * _SLOW_FADE * fade
         low, high = low * _COUNTS_FADE * fade, high * _COUNTS_FADE * fade
-        v, n = (voices, neg_voices) if mentions <= MENTIONS_PER_VOICE * voices else _without_leak(observation)
+        v, n = (voices, neg_voices) if mentions <= voices else without_leak(voices, neg_voices, mentions)
         storm = False
         if v > 0:
             known = usual.negatives + usual.others
             weight *= known / (known + run_voices + v)
             fast += min(FAST_MINUTE_MAX, weight * (n * FAST - v * fast_cost))
             slow += min(SLOW_MINUTE_MAX, weight * (n * SLOW - v * slow_cost))
-            storm = (
-                neg_voices >= STORM_NEGATIVES
-                and n >= max(STORM_NEGATIVES / 2, STORM_RATIO * v * share)  # not from copies alone
-                and known >= max(100, v / 10)
-            )
+            storm = neg_voices >= STORM_NEGATIVES and _storms(v, n, share, known)
             fast = FAST_MAX if storm else min(max(fast, 0.0), FAST_MAX)
             slow = min(max(slow, 0.0), SLOW_MAX)
         if complete:
@@ -201,14 +205,14 @@ class Share:
             since_ms = minute_ms if since_ms < 0 else since_ms
         else:
             run_voices, run_negatives, since_ms = 0, 0, -1
-        counts = low if low > high else high  # noqa: FURB136
-        score = scale * (evidence + min(counts, COUNTS_PER_SHARE * evidence))
-        score *= min(1.0, run_negatives / NEGATIVES_MIN)
+        shown = n if neg_voices - n < LEAK_MAX else v * share
+        looks = fed(numbers.windows, v, shown, share, volume if complete else None, gap_minutes)
         after = ShareNumbers(
             minute_ms, fast, slow, low, high, since_ms, run_voices, run_negatives, seen, usual, against,
-            numbers.model, numbers.settled_ms, numbers.waits,
+            looks, numbers.model, numbers.settled_ms, numbers.waits,
         )  # fmt: skip
-        return after, _verdict(after, max(score, STORM_SCORE) if storm else score, voices, neg_voices)
+        score = max(_score(after), STORM_SCORE) if storm else _score(after)
+        return after, _verdict(after, score, voices, neg_voices)
 
     def encode(self, numbers: ShareNumbers) -> str:
         """Return the numbers as a JSON array, below 2 kB."""
@@ -219,6 +223,22 @@ class Share:
         return _numbers_decoder.decode(text)
 
 
+def _score(numbers: ShareNumbers) -> float:
+    """Weigh the sums of evidence: by themselves for a jump, and by what the windows make of them."""
+    against, fast = numbers.against, numbers.fast
+    evidence, counts = max(fast, numbers.slow), max(numbers.low, numbers.high)
+    worth = against.scale * min(1.0, numbers.negatives / NEGATIVES_MIN)
+    jump = JUMP * worth * (fast + min(counts, COUNTS_PER_SHARE * fast))
+    sums = worth * (evidence + min(counts, COUNTS_PER_SHARE * evidence))
+    if sums <= SUMS_MIN:
+        return jump
+    known = against.counts_weight > 0
+    return max(
+        jump,
+        picture(numbers.windows, sums, numbers.usual.dispersion, against.spread, volume_known=known),
+    )
+
+
 def _verdict(numbers: ShareNumbers, score: float, voices: int, neg_voices: int) -> Verdict:
     """Show the voices since the evidence began; without any, those of the minute."""
     if numbers.since_ms < 0:
@@ -227,14 +247,11 @@ def _verdict(numbers: ShareNumbers, score: float, voices: int, neg_voices: int) 
     return Verdict(score, window_minutes, numbers.voices, numbers.negatives, numbers.against.share)
 
 
-def _without_leak(seen: Observation) -> tuple[float, float]:
-    """Return voices and negative ones less what leaked from copies.
-
-    A flood of copies passes by a few per cent, as slightly changed texts. Where copies are more than the
-    voices, as many voices as leak from the rest are left out, negative ones first.
-    """
-    leak = min(COPIES_LEAK * (seen.mentions - MENTIONS_PER_VOICE * seen.voices), seen.neg_voices)
-    return seen.voices - leak, seen.neg_voices - leak
+def _storms(voices: float, negatives: float, share: float, known: float) -> bool:
+    """Whether it is not from copies alone, three times the usual, and of a brand that is known."""
+    return negatives >= max(STORM_NEGATIVES / 2, STORM_RATIO * voices * share) and known >= max(
+        100, voices / 10
+    )
 
 
 def _change(numbers: ShareNumbers, minute_ms: int, model: str) -> ShareNumbers:
@@ -247,7 +264,8 @@ def _change(numbers: ShareNumbers, minute_ms: int, model: str) -> ShareNumbers:
     usual = baseline.under_another_model(_turn(numbers, quarter))
     return structs.replace(
         numbers, quarter=(0, 0, 0), usual=usual, against=against_of(usual, quarter, settled=False),
-        model=model, settled_ms=minute_ms + SETTLE_MINUTES * MINUTE_MS, waits=0,
+        windows=begun_anew(numbers.windows), model=model,
+        settled_ms=minute_ms + SETTLE_MINUTES * MINUTE_MS, waits=0,
     )  # fmt: skip
 
 

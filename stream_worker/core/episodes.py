@@ -3,7 +3,7 @@
 Rules:
 1. quiet ──score ≥ open_at──► open ──┬─30 judged minutes in a row below the closing score──► resolved
                                      └─48 hours──────────────────────────────────────────► expired
-   The closing score is 3, or 0.4 of the highest score where that is more (0.6 of one below 10): two
+   The closing score is 3, or a third of the highest score where that is more (0.6 of one below 10): two
    thresholds, so that a score that trembles about one of them tells nobody twice.
 2. An episode has exactly one `opened` and, once it is over, exactly one `resolved` or `expired`. Between
    them it has at most one `escalated`, when its score first reaches 20, and a `reminder` when six hours have
@@ -32,7 +32,7 @@ from stream_worker.errors import Unreadable
 FORMAT_VERSION = 1
 ESCALATE_AT: Final = 20.0
 CLOSE_BELOW: Final = 3.0
-CLOSE_BELOW_PEAK: Final = 0.4
+CLOSE_BELOW_PEAK: Final = 1 / 3
 SMALL: Final = OPEN_AT
 CLOSE_BELOW_SMALL_PEAK: Final = 0.6
 """What never became high is over soon, so that nothing stands open when a crisis begins."""

@@ -62,8 +62,8 @@ def test_a_score_that_trembles_about_either_threshold_tells_nobody_twice():
 
 
 def test_a_high_spike_ends_at_a_part_of_its_height():
-    # score   30  11 x 30: below 0.4 · 30 = 12
-    _, events = play([30] + [11] * 30)
+    # score   30  9.9 x 30: below a third of 30
+    _, events = play([30] + [9.9] * 30)
 
     assert kinds(events) == [(0, "opened"), (30, "resolved")]
 

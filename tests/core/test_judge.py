@@ -93,13 +93,13 @@ def test_an_incomplete_minute_gives_no_zeros_and_judges_what_it_saw():
 
 
 def test_the_close_carries_all_that_the_script_compares():
-    shard = Shard(5, at(3), "v7", "share/4", {}, {})
+    shard = Shard(5, at(3), "v7", "share/5", {}, {})
 
     call = judge(shard, sealed(3), {}, DETECTOR, no_history)
 
     assert (call.shard, call.minute_ms, call.mark) == (5, at(3), "mark 3")
     assert (call.expected_closed_ms, call.expected_version) == (at(3), "v7")
-    assert call.detector == "share/4"
+    assert call.detector == "share/5"
 
 
 def test_the_reserved_brand_goes_to_history_and_is_never_judged():
@@ -149,7 +149,7 @@ def test_a_spike_puts_one_event_into_the_outbox_under_its_own_id():
     assert message == event["id"] == f"{event['episode']}.opened"
     assert event["brand"] == A
     assert event["model"] == "m1"
-    assert event["detector"] == "share/4"
+    assert event["detector"] == "share/5"
     assert episodes.decode(shard.episodes[A]).id == event["episode"]
 
 
@@ -326,7 +326,7 @@ def test_an_open_episode_stays_open_over_a_change_of_model_and_ends_once():
 
 
 def test_damaged_numbers_are_made_again_from_history():
-    shard = Shard(5, at(0), "9", "share/4", {A: "damaged"}, {})
+    shard = Shard(5, at(0), "9", "share/5", {A: "damaged"}, {})
     past = {at(-1): tally(30, 4)}
 
     call = judge(shard, sealed(0), {A: at(-1)}, DETECTOR, lambda brand: past)
@@ -403,7 +403,7 @@ def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn
         )  # fmt: skip
         model = minute.models[0] if minute.models else None
         episode, event = episodes.advance(
-            episode, episodes.Judged(A, minute.start_ms, verdict, "share/4", model, minute.complete)
+            episode, episodes.Judged(A, minute.start_ms, verdict, "share/5", model, minute.complete)
         )
         expected += [event.id] if event else []
 
