@@ -184,10 +184,7 @@ def bench_command(
         scorers["the same by scikit-learn"] = registry.load(path, pin, compiled=False)
     else:
         _say(f"the kernel is not used: {scorers['the model'].reason}")
-    try:
-        scorers["VADER"] = vader()
-    except ModelError as absent:
-        _say(str(absent))
+    scorers |= vader(_say)
     given = made_texts(texts, SEED) if source is None else dataset.read_texts(source, text)[:texts]
     speeds = benchmark.measure(scorers, given, passes)
     answer = {"speeds": speeds}

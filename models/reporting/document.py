@@ -19,7 +19,6 @@ from models import benchmark, registry
 from models.behaviour import suite as behaviour_suite
 from models.behaviour.run import Behaviour, behave
 from models.benchmark import Speed
-from models.errors import ModelRefused
 from models.evaluate import BATCH_ROWS, Quality, evaluate
 from models.reporting import figures
 from models.reporting.rivals import PUBLISHED, scikit_defaults, vader
@@ -121,11 +120,7 @@ def _scorers(shipped: Scorer, model: Path, pin: str | None, data: Path, say: Say
         found["scikit-learn defaults"] = scikit_defaults(read(rival))
     else:
         say(f"no {rival}: scikit-learn's defaults are not measured")
-    try:
-        found["VADER"] = vader()
-    except ModelRefused as absent:
-        say(str(absent))
-    return found
+    return found | vader(say)
 
 
 def _plot(

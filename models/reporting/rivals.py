@@ -4,7 +4,7 @@ Published figures of TweetEval's sentiment test, macro recall, are from its lead
 "TweetEval", Findings of EMNLP 2020, and D. Loureiro et al., "TimeLMs", ACL 2022. They were not measured here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from models.errors import ModelRefused
 from models.scorers.pipeline import PipelineScorer
 from models.scorers.scores import CLASSES, NEGATIVE, NEUTRAL, POSITIVE, Scorer, Scores
 from models.training.dataset import Labelled
@@ -50,13 +49,14 @@ class _Vader:
         return Scores(label, probability, np.rint(compound * 1e6).astype(np.int32))
 
 
-def vader() -> Scorer:
-    """Return VADER as a scorer. Raises ModelRefused where it is not installed."""
+def vader(say: Callable[[str], None]) -> dict[str, Scorer]:
+    """Return VADER as a scorer by its name; where it is not installed say so, and return none."""
     try:
-        package = import_module("vaderSentiment.vaderSentiment")  # only the report needs it
-    except ImportError as error:
-        raise ModelRefused("VADER is not installed: pip install vaderSentiment") from error
-    return _Vader(package.SentimentIntensityAnalyzer().polarity_scores)
+        package = import_module("vaderSentiment.vaderSentiment")  # only reports need it
+    except ImportError:
+        say("VADER is not installed and not measured: pip install vaderSentiment")
+        return {}
+    return {"VADER": _Vader(package.SentimentIntensityAnalyzer().polarity_scores)}
 
 
 def scikit_defaults(data: Labelled) -> Scorer:

@@ -88,12 +88,12 @@ def predict(
 def _show(summary: "Summary") -> None:
     """Print the classes as a table; what was written, and how fast, as messages."""
     told = summary.as_object()
-    rows = [
+    table = [
         {"label": name, "rows": told[name], "share": _share(told[name], told["rows"])} for name in CLASSES
     ]
-    rows.append({"label": "all", "rows": told["rows"], "share": ""})
-    width = max(len(f"{row['rows']:,}") for row in rows)
-    print_table([{**row, "rows": f"{row['rows']:>{width},}"} for row in rows], COLUMNS)
+    table.append({"label": "all", "rows": told["rows"], "share": ""})
+    width = max(len(f"{row['rows']:,}") for row in table)
+    print_table([{**row, "rows": f"{row['rows']:>{width},}"} for row in table], COLUMNS)
     fresh, before = told["rows"] - told["rows_done_before"], told["rows_done_before"]
     rate = fresh / max(summary.seconds, 1e-9)
     done = f"; {before:,} rows were done before" if before else ""
@@ -102,7 +102,8 @@ def _show(summary: "Summary") -> None:
         say(printable(f"{one['in']} -> {one['out']}"))
         if one["rejected"]:
             why = ", ".join(f"{count:,} {reason}" for reason, count in one["reasons"].items())
-            say(printable(f"  {one['rejected']:,} rows rejected: {why}; see {one['rejected_rows']}"))
+            rows = "1 row" if one["rejected"] == 1 else f"{one['rejected']:,} rows"
+            say(printable(f"  {rows} rejected: {why}; see {one['rejected_rows']}"))
 
 
 def _share(count: int, rows: int) -> str:
