@@ -13,7 +13,8 @@ and expected, for each quarter of an hour (sources: docs/alerts.md):
 
     share        decayed sums of negative and other voices, half-life 11 d, begun with 15 voices at 17 %.
                  A quarter with more than twice the usual voices + 4 weighs no more: a storm is no habit
-    its hours    offset of the logit per hour of day, by 0.27 (N - E) / (V · dispersion + 6) per hour
+    its hours    offset of the logit per hour of day; an hour moves its own and those of the five hours before
+                 and after it, by 0.04 (N - E) / (V · dispersion + 6) times 0.8 per hour apart
     volume       voices per minute (half-life 40 h; at most three times the usual counts) x hour x weekday
     dispersion   slow mean of (N - E)² / V, at least 1: how much more than a binomial the share trembles
     counts       slow mean of (N - mean)² / mean, at least 1: the same for the number of negative voices
@@ -34,7 +35,10 @@ EXCITED_RATE: Final = 0.03
 ADOPT_QUARTERS: Final = 2 * QUARTERS_PER_DAY
 SEASON_HOURS: Final = 24
 """Volume is compared with, and seasons are learned, from this many hours on."""
-HOUR_STEP: Final = 0.27
+HOUR_STEP: Final = 0.04
+HOUR_NEAR: Final = 0.8
+HOURS_NEAR: Final = 5
+"""A day has no steps: what one hour shows, the hours about it know as well."""
 HOUR_OFFSET_MAX: Final = 0.8
 LEVEL_HALF_LIFE_HOURS: Final = 40.0
 DISPERSION_RATE: Final = 0.01
@@ -174,9 +178,7 @@ def _end_of_hour(usual: Usual, quarter: int, rate: float) -> Usual:
     volume_hours, volume_days, (day_voices, day_mean) = usual.volume_hours, usual.volume_days, usual.day
     if variance > 0:
         step = rate * HOUR_STEP * (negatives - expected) / (variance * usual.dispersion + 6)
-        share_hours = _with(
-            share_hours, hour, _clip(share_hours[hour] + step, -HOUR_OFFSET_MAX, HOUR_OFFSET_MAX)
-        )
+        share_hours = tuple(_moved(offset, step, (at - hour) % 24) for at, offset in enumerate(share_hours))
     if minutes >= 15:
         season = volume_hours[hour] * volume_days[day]
         mean = level * minutes * season
@@ -197,6 +199,14 @@ def _end_of_hour(usual: Usual, quarter: int, rate: float) -> Usual:
         usual, hours=hours, share_hours=share_hours, level=level, volume_hours=volume_hours,
         volume_days=volume_days, hour=(0, 0, 0, 0.0, 0.0), day=(day_voices, day_mean),
     )  # fmt: skip
+
+
+def _moved(offset: float, step: float, later: int) -> float:
+    """Return the offset of the hour of the day that is so much later than the one that was learned from."""
+    apart = min(later, 24 - later)
+    if apart > HOURS_NEAR:
+        return offset
+    return round(_clip(offset + step * HOUR_NEAR**apart, -HOUR_OFFSET_MAX, HOUR_OFFSET_MAX), 4)
 
 
 def _with(values: tuple[float, ...], index: int, value: float) -> tuple[float, ...]:

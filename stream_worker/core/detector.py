@@ -103,7 +103,7 @@ SETTLE_MINUTES: Final = (
 )
 CHANGE_WAITS_MINUTES: Final = 360  # … which waits at most so long for the end of a spike
 QUARTER_MS: Final = 15 * MINUTE_MS
-JUMP: Final = 0.85
+JUMP: Final = 0.87
 SUMS_MIN: Final = 0.5
 """Without evidence the windows show what a busy hour looks like, and no more."""
 _SLOW_FADE = 2 ** (-1 / SLOW_HALF_LIFE_MINUTES)
@@ -146,7 +146,7 @@ class Share:
         slow    Z ← the same with 0.29 for 1.1, another margin, and 0.5 a minute at most      a slow burn
         counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 7), m = 4.2 and 10  many at once
         sums    E(s) = 1.35 · (s + min(max C, 0.95 s)) · min(1, n / 6.7)
-        score   max(0.85 E(S), picture of E(max(S, Z)))       the picture: core/windows.py, from E > 0.5 on
+        score   max(0.87 E(S), picture of E(max(S, Z)))       the picture: core/windows.py, from E > 0.5 on
 
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
     since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m

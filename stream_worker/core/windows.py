@@ -26,7 +26,7 @@ SHORT: Final = 0.5
 LONG: Final = -0.2
 LOUDER: Final = 5.0
 SPREAD: Final = -4.2
-ZERO: Final = -0.6
+ZERO: Final = -0.4
 SUMS_MAX: Final = 1.3
 """Windows support evidence, they never replace it: they make it this many times what it is, at most."""
 _SHORT_FADE: Final = 2 ** (-1 / SHORT_MINUTES)
@@ -77,7 +77,7 @@ def picture(windows: Windows, sums: float, dispersion: float, spread: float, *, 
         0.5 sums + 4 X/(B + 1) + 0.5 X/√(dispersion · B + 0.3)           of 30 minutes: how far, how surely
         - 0.2 max(0, X/√(dispersion · B + 0.3))                          of 12 hours: it has been so for long
         + 5 ln((T + 1)/(U + 1)) - 5 ln((T + 1)/(U + 1))                  of 4.5 and of 12 hours: louder
-        - 4.2 spread - 0.6                                               a brand that wanders must show more
+        - 4.2 spread - 0.4                                               a brand that wanders must show more
 
     and at most 1.3 times `sums`.
     """
