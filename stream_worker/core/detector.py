@@ -21,7 +21,7 @@ from stream_worker.core.against import FAST, SLOW, Against, against_of
 from stream_worker.core.baseline import Quarter, Usual
 from stream_worker.core.columns import MINUTE_MS
 from stream_worker.core.copies import without_leak
-from stream_worker.core.windows import Windows, begun_anew, fed, picture
+from stream_worker.core.windows import Windows, begun_anew, fed, good_news, picture
 
 OPEN_AT: Final = 10.0
 """Every detector is scaled so that this score comes about once a month by chance."""
@@ -151,7 +151,8 @@ class Share:
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
     since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m
     times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one.
-    A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once.
+    A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once,
+    unless it comes amid good news: more is said than in the half day, and less of it negative than usual.
     An incomplete minute is judged by share alone: counts and volume only fade. It teaches nothing.
     With the first minute of another model the usual share begins anew (core/baseline.py); for an hour it is
     learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of
@@ -191,7 +192,7 @@ class Share:
             weight *= known / (known + run_voices + v)
             fast += min(FAST_MINUTE_MAX, weight * (n * FAST - v * fast_cost))
             slow += min(SLOW_MINUTE_MAX, weight * (n * SLOW - v * slow_cost))
-            storm = neg_voices >= STORM_NEGATIVES and _storms(v, n, share, known)
+            storm = neg_voices >= STORM_NEGATIVES and _storms(numbers.windows, v, n, share, known)
             fast = FAST_MAX if storm else min(max(fast, 0.0), FAST_MAX)
             slow = min(max(slow, 0.0), SLOW_MAX)
         if complete:
@@ -247,11 +248,10 @@ def _verdict(numbers: ShareNumbers, score: float, voices: int, neg_voices: int) 
     return Verdict(score, window_minutes, numbers.voices, numbers.negatives, numbers.against.share)
 
 
-def _storms(voices: float, negatives: float, share: float, known: float) -> bool:
-    """Whether it is not from copies alone, three times the usual, and of a brand that is known."""
-    return negatives >= max(STORM_NEGATIVES / 2, STORM_RATIO * voices * share) and known >= max(
-        100, voices / 10
-    )
+def _storms(before: Windows, voices: float, negatives: float, share: float, known: float) -> bool:
+    """Whether so many are three times the usual, not from copies alone, of a brand that is known."""
+    many = negatives >= max(STORM_NEGATIVES / 2, STORM_RATIO * voices * share)
+    return many and known >= max(100, voices / 10) and not good_news(before)
 
 
 def _change(numbers: ShareNumbers, minute_ms: int, model: str) -> ShareNumbers:

@@ -29,6 +29,7 @@ SPREAD: Final = -4.2
 ZERO: Final = -0.4
 SUMS_MAX: Final = 1.3
 """Windows support evidence, they never replace it: they make it this many times what it is, at most."""
+GOOD_NEWS_LOUDER: Final = 0.25
 _SHORT_FADE: Final = 2 ** (-1 / SHORT_MINUTES)
 _LOUD_FADE: Final = 2 ** (-1 / LOUD_MINUTES)
 _LONG_FADE: Final = 2 ** (-1 / LONG_MINUTES)
@@ -82,10 +83,7 @@ def picture(windows: Windows, sums: float, dispersion: float, spread: float, *, 
     and at most 1.3 times `sums`.
     """
     excess, variance = windows.short_excess, windows.short_variance
-    louder = 0.0
-    if volume_known:
-        more = (windows.loud_voices + 1) * (windows.long_usual + 1)
-        louder = log(more / ((windows.loud_usual + 1) * (windows.long_voices + 1)))
+    louder = _louder(windows) if volume_known else 0.0
     seen = (
         SUMS * sums + HEIGHT * excess / (variance + 1) + SHORT * excess / sqrt(dispersion * variance + 0.3)
         + LONG * max(0.0, windows.long_excess) / sqrt(dispersion * windows.long_variance + 0.3)
@@ -94,8 +92,18 @@ def picture(windows: Windows, sums: float, dispersion: float, spread: float, *, 
     return min(seen, SUMS_MAX * sums)
 
 
+def good_news(windows: Windows) -> bool:
+    """Whether much is said, and less of it negative than usual: one bad minute is noise of a crowd then."""
+    return windows.short_excess < 0 and _louder(windows) > GOOD_NEWS_LOUDER
+
+
 def begun_anew(windows: Windows) -> Windows:
     """Forget the excess over a share that is usual no more; the volume is what it was."""
     return msgspec.structs.replace(
         windows, short_excess=0.0, short_variance=0.0, long_excess=0.0, long_variance=0.0
     )
+
+
+def _louder(windows: Windows) -> float:
+    more = (windows.loud_voices + 1) * (windows.long_usual + 1)
+    return log(more / ((windows.loud_usual + 1) * (windows.long_voices + 1)))

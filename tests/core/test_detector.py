@@ -100,6 +100,26 @@ def test_a_storm_that_people_pass_on_is_one(known, mentions):
     assert verdict.score >= STORM_SCORE
 
 
+def test_one_bad_minute_of_a_crowd_that_is_glad_is_no_storm(known):
+    # share   15 % of 30 | 5 % of 400 x 60 | 50 % of 400 x 1
+    glad = noise(400, 0.05, 60, 3, first=2 * DAY)
+    numbers, _ = feed(glad, known)
+
+    _, (amid, *_) = feed([observe(2 * DAY + 60, 400, 200)], numbers)
+    _, (alone, *_) = feed([observe(2 * DAY, 400, 200)], known)
+
+    assert amid.score < min(OPEN_SCORES.values())
+    assert alone.score >= STORM_SCORE
+
+
+def test_a_crowd_that_turns_opens_within_minutes_of_good_news(known):
+    numbers, _ = feed(noise(400, 0.05, 60, 3, first=2 * DAY), known)
+
+    _, verdicts = feed(noise(400, 0.5, 8, 4, first=2 * DAY + 60), numbers)
+
+    assert highest(verdicts) >= OPEN_AT
+
+
 def test_no_storm_is_seen_of_a_brand_that_nobody_knows():
     _, (verdict,) = feed([observe(0, 500, 400)])
 
