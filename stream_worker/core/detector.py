@@ -103,7 +103,7 @@ SETTLE_MINUTES: Final = (
 )
 CHANGE_WAITS_MINUTES: Final = 360  # … which waits at most so long for the end of a spike
 QUARTER_MS: Final = 15 * MINUTE_MS
-JUMP: Final = 0.87
+JUMP: Final = 0.87  # what a jump is worth by itself, before windows of half an hour have seen it
 SUMS_MIN: Final = 0.5
 """Without evidence the windows show what a busy hour looks like, and no more."""
 _SLOW_FADE = 2 ** (-1 / SLOW_HALF_LIFE_MINUTES)
