@@ -7,7 +7,7 @@ PACKAGES := $(VENV)/.packages-installed
 PROJECT := $(VENV)/.project-installed
 JARS := .servers/kafka/libs
 CODE := stream_worker producers models tests bench
-KERNEL := $(wildcard models/kernel/*.[ch])
+KERNEL := $(wildcard models/native/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -30,7 +30,7 @@ check: $(PROJECT) ## format, lint, types, layers, spelling, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/pytest -q tests/test_docs.py tests/test_house_rules.py
+	$(BIN)/pytest -q tests/meta/test_docs.py tests/meta/test_house_rules.py
 
 format: $(PROJECT) ## rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix-only .
@@ -59,14 +59,14 @@ replay: $(PROJECT) ## replay 100 recorded histories on a real Redis, a folder an
 	$(BIN)/python -m tests.simulation.replay $(ARGS)
 
 screenshots: $(PROJECT) ## take docs/images/*.png of the page anew (needs Chromium and chromedriver)
-	@$(BIN)/python -m tests.api.screenshots
+	@$(BIN)/python -m tests.integration.api.screenshots
 
 lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
 	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
 	$(COMPILE) --group build --constraints requirements/dev.txt -o requirements/run.txt
 
 clean: ## remove .venv, .servers, caches and builds
-	rm -f models/kernel/kernel.so models/kernel/kernel.dylib models/kernel/kernel.dll
+	rm -f models/native/kernel.so models/native/kernel.dylib models/native/kernel.dll
 	rm -rf $(VENV) .servers .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 

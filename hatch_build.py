@@ -19,14 +19,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SOURCES = Path("models/kernel")
+SOURCES = Path("models/native")
 SUFFIX = {"linux": "so", "darwin": "dylib", "win32": "dll"}.get(sys.platform, "so")
 LIBRARY = SOURCES / f"kernel.{SUFFIX}"
 FLAGS = ("-std=c11", "-O3", "-g0", "-s", "-shared", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off")
 
 
 class KernelBuild(BuildHookInterface[Any]):
-    """Compiles `models/kernel/*.c` into one library beside them."""
+    """Compiles `models/native/*.c` into one library beside them."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, take the library into the wheel, and name the platform in the wheel's tag."""

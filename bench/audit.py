@@ -28,10 +28,10 @@ import numpy as np
 import pyarrow as pa
 import redis as redis_clients
 
-from stream_worker.core.audit.cells import Recount, Rows, row_sums, unpack
-from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
-from stream_worker.core.deltas import MEASURES
-from stream_worker.core.layout import (
+from stream_worker.adapters.object_store.parquet import SCHEMA, encode
+from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.archive.layout import (
     Head,
     Limits,
     Log,
@@ -44,9 +44,9 @@ from stream_worker.core.layout import (
     plan_name,
     rows_name,
 )
-from stream_worker.core.rolling import SHARDS
-from stream_worker.sinks.parquet import SCHEMA, encode
-from tests.end_to_end.log_dump import log_name
+from stream_worker.core.reconcile.cells import Recount, Rows, row_sums, unpack
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.e2e.log_dump import log_name
 from tests.servers import kafka as kafka_servers
 from tests.servers import redis as redis_servers
 from tests.servers.choice import choose

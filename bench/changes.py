@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.brands import CRISES, DAY, FIRST, Brand, make_split
-from stream_worker.core.backtest import Series, replay
-from stream_worker.core.detector import Share
-from stream_worker.core.sensitivity import DEFAULT
+from stream_worker.core.detection.replay import Series, replay
+from stream_worker.core.detection.sensitivity import DEFAULT
+from stream_worker.core.detection.share_detector import Share
 
 CHANGE = 28 * DAY + 600
 SOON, LATER = 2 * DAY, 8 * DAY

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stream_worker.core.interval import Errors
-from stream_worker.core.sentiment import net_sentiment
+from stream_worker.core.sentiment.correction import Errors
+from stream_worker.core.sentiment.net import net_sentiment
 
 COUNTS = Path(__file__).with_name("labels_by_truth.toml")
 RECIPE = Path(__file__).parents[1] / "config" / "models" / "sentiment-en.yaml"

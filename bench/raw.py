@@ -10,19 +10,19 @@ import numpy as np
 import xxhash
 
 from bench.brands import FIRST
-from stream_worker.core.columns import MINUTE_MS, NEGATIVE, NEUTRAL, Columns, Flags, Records, Scores
-from stream_worker.core.decode import decode
-from stream_worker.core.deltas import MEASURES
-from stream_worker.core.detector import Share
-from stream_worker.core.fold import fold
-from stream_worker.core.horizon import Horizon, plain_keys
-from stream_worker.core.judge import judge, observe
-from stream_worker.core.layout import Limits
-from stream_worker.core.mentions import Mention, encode
-from stream_worker.core.rolling import Sums, shard_of
-from stream_worker.core.sensitivity import OPEN_SCORES
-from stream_worker.core.shards import SealedMinute, Shard
-from stream_worker.core.watermark import late, watermarks_ms
+from stream_worker.core.aggregates.aggregate import fold
+from stream_worker.core.aggregates.encoding import Sums, shard_of
+from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.aggregates.shard import SealedMinute, Shard
+from stream_worker.core.archive.layout import Limits
+from stream_worker.core.detection.evaluate import judge, observe
+from stream_worker.core.detection.sensitivity import OPEN_SCORES
+from stream_worker.core.detection.share_detector import Share
+from stream_worker.core.records.batch import MINUTE_MS, NEGATIVE, NEUTRAL, Columns, Flags, Records, Scores
+from stream_worker.core.records.decode import decode
+from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.mention import Mention, encode
+from stream_worker.core.records.watermark import late, watermarks_ms
 
 BRAND = "acme"
 BATCH = 5_000

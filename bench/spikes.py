@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from bench.brands import CRISES, DAY, FIRST, WARM_DAYS, WEEK, WORLDS, Brand, make_real, make_split
 from bench.rules import RULES
-from stream_worker.core.backtest import Series, replay
-from stream_worker.core.columns import MINUTE_MS
-from stream_worker.core.detector import Share
+from stream_worker.core.detection.replay import Series, replay
+from stream_worker.core.detection.share_detector import Share
+from stream_worker.core.records.batch import MINUTE_MS
 
 HORIZON = {"shift": 360, "surge": 360, "slow": 1_440}
 GRACE = 60

@@ -12,18 +12,18 @@ from typing import Any
 
 import xxhash
 
-from models.kernel.keys import native_keys
-from stream_worker.core.columns import Flags, Records, Scores
-from stream_worker.core.decode import decode
-from stream_worker.core.fold import fold
-from stream_worker.core.gather import pack
-from stream_worker.core.horizon import Horizon, plain_keys
-from stream_worker.core.layout import Limits
-from stream_worker.core.operations import Part
-from stream_worker.core.watermark import late, watermarks_ms
-from stream_worker.settings import Settings
-from stream_worker.sinks.parquet import encode, tables_by_hour
-from stream_worker.wiring import load_model
+from models.native.keys import native_keys
+from stream_worker.adapters.object_store.parquet import encode, tables_by_hour
+from stream_worker.core.aggregates.aggregate import fold
+from stream_worker.core.archive.layout import Limits
+from stream_worker.core.partition.chunk_buffer import pack
+from stream_worker.core.partition.effects import Part
+from stream_worker.core.records.batch import Flags, Records, Scores
+from stream_worker.core.records.decode import decode
+from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.watermark import late, watermarks_ms
+from stream_worker.inference.loader import load_model
+from stream_worker.settings.schema import Settings
 
 
 def measure(batches: list[tuple[int, Records]], score: Callable[[list[str]], Scores]) -> dict[str, float]:

@@ -48,7 +48,7 @@ def train_command(
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed than the recipe's.")] = None,
 ) -> None:
     """Train a model by a recipe; write an artefact and its manifest; print the pin's line."""
-    from models.training.gathering import foreign_texts  # noqa: PLC0415  measuring needs nothing of it
+    from models.training.collect_languages import foreign_texts  # noqa: PLC0415  measuring needs nothing of it
     from models.training.recipe import read_recipe  # noqa: PLC0415
     from models.training.train import train  # noqa: PLC0415
 
@@ -175,8 +175,8 @@ def bench_command(
 ) -> None:
     """Measure speed: the kernel, scikit-learn itself and, where it is installed, VADER, in one run."""
     from models import benchmark  # noqa: PLC0415
-    from models.made_texts import made_texts  # noqa: PLC0415
-    from models.reporting.rivals import vader  # noqa: PLC0415
+    from models.benchmark_texts import made_texts  # noqa: PLC0415
+    from models.reporting.baselines import vader  # noqa: PLC0415
 
     path = registry.named(model)
     scorers = {"the model": registry.load(path, pin)}

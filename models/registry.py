@@ -27,9 +27,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from models.errors import ModelRefused
 from models.evaluate import Quality
-from models.scorers.choice import fastest
 from models.scorers.pipeline import PipelineScorer
 from models.scorers.scores import CLASSES, OTHER, Scorer, to_scores
+from models.scorers.select import fastest
 
 ARTEFACTS: Final = Path(__file__).parent / "artefacts"
 PINS: Final = ARTEFACTS / "pins.toml"

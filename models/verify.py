@@ -8,8 +8,8 @@ import numpy as np
 
 from models import registry
 from models.errors import ModelRefused
-from models.scorers.choice import probe_texts
 from models.scorers.scores import UNSCORED, Scorer, Scores
+from models.scorers.select import probe_texts
 
 DIFFERENCE_MAX: Final = 1e-5  # probabilities are float32
 SENTENCES: Final = ("I love it, works great", "It opens at nine", "Worst phone ever, I hate it")

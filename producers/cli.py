@@ -20,16 +20,16 @@ from producers import flags as flag
 from producers.connection import producer_settings
 from producers.errors import ProduceError
 from producers.feeds.columns import USUAL_NAMES
-from producers.feeds.due import Due
 from producers.feeds.phrases import BRANDS as HAND_MADE
 from producers.feeds.phrases import brands as invented_brands
 from producers.feeds.replay import Pace, Rebase, play
+from producers.feeds.scheduled import Due
 from producers.feeds.synthetic import World, synthesise
-from producers.opening import Cut, Source, brief, open_recording, span
 from producers.options import RATE_MAX
+from producers.recording import Cut, Source, brief, open_recording, span
 from producers.run import Feed, Target, now_ms, print_feed, publish_feed, sayer
 from producers.topics import Creation
-from stream_worker.core.mentions import schema as mention_schema
+from stream_worker.core.records.mention import schema as mention_schema
 
 PARTITIONS = 6
 BRANDS = len(HAND_MADE)

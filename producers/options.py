@@ -10,8 +10,8 @@ import re
 import typer
 
 from producers.feeds.crises import KINDS, Crisis, crisis_of
-from producers.feeds.due import epoch_ms
 from producers.feeds.replay import Rebase
+from producers.feeds.scheduled import epoch_ms
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")

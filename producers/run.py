@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 from producers.errors import ProduceError
-from producers.feeds.due import Due
+from producers.feeds.scheduled import Due
 from producers.progress import Shown
 from producers.publisher import Counts, Publisher
 from producers.topics import Creation, prepare_topic

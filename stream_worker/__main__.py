@@ -17,9 +17,9 @@ def main() -> None:
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
                 setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as the process
-        from stream_worker import cli  # noqa: PLC0415
+        from stream_worker.cli import app  # noqa: PLC0415
 
-        cli.main()
+        app.main()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
 

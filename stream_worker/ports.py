@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from stream_worker.core.columns import Records, Rejected, Scores
-from stream_worker.core.delivery_operations import Look
-from stream_worker.core.layout import Head, Manifest, Plan, StoredObject
-from stream_worker.core.links import Event, Link, Message, Receipt
-from stream_worker.core.operations import Applied, Apply, Chain, Cursor, LogPosition, Part, TopicFacts
-from stream_worker.core.sending import Outcome
-from stream_worker.core.shards import Close, SealedMinute, Shard
+from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
+from stream_worker.core.alerting.effects import Look
+from stream_worker.core.alerting.notification_log import Event, Link, Message, Receipt
+from stream_worker.core.alerting.retry_queue import Outcome
+from stream_worker.core.archive.layout import Head, Manifest, Plan, StoredObject
+from stream_worker.core.partition.effects import Applied, Apply, Chain, Cursor, LogPosition, Part, TopicFacts
+from stream_worker.core.records.batch import Records, Rejected, Scores
 
 __all__ = [  # values of the core that cross a port, for whoever implements it
     "Applied",

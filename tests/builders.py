@@ -6,12 +6,12 @@ import zlib
 import numpy as np
 import xxhash
 
-from stream_worker.core.columns import UNSCORED, Flags, Records, Scores
-from stream_worker.core.decode import decode
-from stream_worker.core.horizon import Horizon, plain_keys
-from stream_worker.core.layout import Limits, Log
-from stream_worker.core.operations import Part
-from stream_worker.core.watermark import late, watermarks_ms
+from stream_worker.core.archive.layout import Limits, Log
+from stream_worker.core.partition.effects import Part
+from stream_worker.core.records.batch import UNSCORED, Flags, Records, Scores
+from stream_worker.core.records.decode import decode
+from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.watermark import late, watermarks_ms
 
 LOG = Log("mentions", "0a1b2c3d")
 NOON_MS = 1_790_078_400_000  # 2026-09-22T12:00:00Z

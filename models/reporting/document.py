@@ -21,7 +21,7 @@ from models.behaviour.run import Behaviour, behave
 from models.benchmark import Speed
 from models.evaluate import BATCH_ROWS, Quality, evaluate
 from models.reporting import figures
-from models.reporting.rivals import PUBLISHED, scikit_defaults, vader
+from models.reporting.baselines import PUBLISHED, scikit_defaults, vader
 from models.scorers.scores import UNSCORED, Scorer
 from models.training.dataset import Labelled, read, read_held_out
 

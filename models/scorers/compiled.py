@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.kernel.arrow import Column, column
-from models.kernel.compile import Program
-from models.kernel.library import Kernel
+from models.native.arrow import Column, column
+from models.native.compile_pipeline import Program
+from models.native.library import Kernel
 from models.scorers.pipeline import TEXT_CHARS_SCORED_MAX, PipelineScorer
 from models.scorers.scores import Scores
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from producers.errors import Unusable
-from producers.feeds.due import INSTANT_MS_MAX, Due, instant
-from stream_worker.core.mentions import Mention
+from producers.feeds.scheduled import INSTANT_MS_MAX, Due, instant
+from stream_worker.core.records.mention import Mention
 
 MENTIONS_MAX = 1_000_000
 AHEAD_MS_MAX = 5 * 60_000

@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from producers.feeds.crises import RUMOUR, SWARM, Crisis
-from producers.feeds.due import Due, instant
 from producers.feeds.phrases import NEGATIVE, NEUTRAL, POSITIVE, WORDS, Brand
-from producers.feeds.seasons import STEP_MS, season
-from producers.feeds.wording import author_name, write_post, write_rumour
-from stream_worker.core.mentions import Mention, encode
+from producers.feeds.scheduled import Due, instant
+from producers.feeds.seasonality import STEP_MS, season
+from producers.feeds.text_generator import author_name, write_post, write_rumour
+from stream_worker.core.records.mention import Mention, encode
 
 AUTHORS_MIN = 5_000
 AUTHORS_PER_RATE = 4_000

@@ -11,7 +11,7 @@ import datetime as dt
 import math
 from typing import Any
 
-from producers.feeds.due import INSTANT_MS_MAX, epoch_ms
+from producers.feeds.scheduled import INSTANT_MS_MAX, epoch_ms
 
 TWITTER_FORMAT = "%a %b %d %H:%M:%S %z %Y"
 _UNITS = ((1e11, 1_000.0), (1e14, 1.0), (1e17, 1e-3), (math.inf, 1e-6))

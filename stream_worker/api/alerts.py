@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from stream_worker.api.answers import Alert, AlertState, instant
-from stream_worker.api.look import Look
-from stream_worker.core.episodes import Episode
+from stream_worker.api.schemas import Alert, AlertState, instant
+from stream_worker.api.snapshot import Look
+from stream_worker.core.detection.episodes import Episode
 
 _KINDS: Final = ("opened", "escalated", "reminder", "missed", "resolved", "expired", "withdrawn")
 _ENDS: Final[dict[str, AlertState]] = {

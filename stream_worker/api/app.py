@@ -14,13 +14,13 @@ from prometheus_client import CollectorRegistry
 
 from stream_worker.api import problems
 from stream_worker.api.alerts import find_alert
-from stream_worker.api.answers import Alert, Alerts, BrandDetail, Brands, Minutes, Pipeline, Window
 from stream_worker.api.explain import Explain, explanations
-from stream_worker.api.files import file_answer, read_files
-from stream_worker.api.live import Client, Feed
-from stream_worker.api.picture import ROWS_MAX, Picture
+from stream_worker.api.live_feed import Client, Feed
 from stream_worker.api.probes import probes
 from stream_worker.api.problems import Refused, described
+from stream_worker.api.queries import ROWS_MAX, Picture
+from stream_worker.api.schemas import Alert, Alerts, BrandDetail, Brands, Minutes, Pipeline, Window
+from stream_worker.api.static_files import file_answer, read_files
 from stream_worker.errors import StreamWorkerError
 
 SPAN_MAX_MINUTES: Final = 48 * 60

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from stream_worker.api.picture import Picture
+from stream_worker.api.queries import Picture
 
 
 def probes(picture: Picture, registry: CollectorRegistry) -> APIRouter:

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from stream_worker.api.answers import Problem
+from stream_worker.api.schemas import Problem
 from stream_worker.errors import StreamWorkerError, Unavailable
 
 RETRY_AFTER_S: Final = 2

@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stream_worker.demo.picture import PREFIX
-from stream_worker.embedded.children import leashed
+from stream_worker.demo.brand_table import PREFIX
+from stream_worker.devservers.child_process import leashed
 from stream_worker.errors import Unavailable
 
 WAIT_S: Final = 30

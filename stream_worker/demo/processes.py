@@ -18,11 +18,11 @@ from typing import Any, Final, NamedTuple
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from stream_worker.embedded.archive import open_archive
-from stream_worker.embedded.binaries import binary_in_wheel
-from stream_worker.embedded.children import LOOPBACK, Child, free_port
-from stream_worker.embedded.kafka import start_kafka
-from stream_worker.embedded.redis import find_redis, start_redis
+from stream_worker.devservers.archive import open_archive
+from stream_worker.devservers.binaries import binary_in_wheel
+from stream_worker.devservers.child_process import LOOPBACK, Child, free_port
+from stream_worker.devservers.kafka import start_kafka
+from stream_worker.devservers.redis import find_redis, start_redis
 from stream_worker.errors import Misconfigured, Unavailable
 
 TOPIC: Final = "mentions"

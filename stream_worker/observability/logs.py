@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, TextIO
 
 import structlog
 
-from stream_worker.masking import masked
+from stream_worker.redaction import masked
 
 REPEAT_S: Final = 30.0
 _KEYS_MAX = 1_000

@@ -2,9 +2,9 @@
 
 import pytest
 
-from stream_worker.core.columns import Rejected
-from stream_worker.core.layout import Log
-from stream_worker.sinks.dead_letters import KafkaDeadLetters
+from stream_worker.adapters.kafka.dead_letters import KafkaDeadLetters
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.records.batch import Rejected
 
 LOG = Log("mentions", "0a1b2c3d")
 

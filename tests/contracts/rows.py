@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from stream_worker.core.columns import UNSCORED, Columns, Flags, Scores
-from stream_worker.core.layout import Limits, Log, Manifest, Outcomes, Plan
+from stream_worker.core.archive.layout import Limits, Log, Manifest, Outcomes, Plan
+from stream_worker.core.records.batch import UNSCORED, Columns, Flags, Scores
 from stream_worker.ports import Part
 
 LOG = Log("mentions", "0a1b2c3d")

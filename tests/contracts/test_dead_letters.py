@@ -6,9 +6,9 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from stream_worker.embedded.children import free_port
+from stream_worker.adapters.kafka.dead_letters import read_letters
+from stream_worker.devservers.child_process import free_port
 from stream_worker.errors import Unavailable
-from stream_worker.sinks.dead_letters import read_letters
 from tests.contracts.letters import client_of, letters_to, needs_real, rejected
 
 pytestmark = pytest.mark.timeout(120)

@@ -6,11 +6,11 @@ import time
 import pytest
 from confluent_kafka import Producer, TopicPartition
 
-from stream_worker.core.operations import LogPosition, TopicFacts
-from stream_worker.sources.kafka import KafkaSource
-from stream_worker.sources.memory import MemorySource, MemoryTopic
-from stream_worker.sources.topic import describe
+from stream_worker.adapters.kafka.consumer import KafkaSource
+from stream_worker.adapters.kafka.topic import describe
+from stream_worker.core.partition.effects import LogPosition, TopicFacts
 from tests.builders import NOON_MS
+from tests.fakes.kafka import MemorySource, MemoryTopic
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from stream_worker.embedded.children import LOOPBACK
+from stream_worker.devservers.child_process import LOOPBACK
 from tests.servers.choice import Absent
 
 ANSWER_WITHIN_S = 3

@@ -13,8 +13,8 @@ from pathlib import Path
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
-from stream_worker.embedded.children import LOOPBACK, Child, free_port
-from stream_worker.embedded.kafka import start_kafka
+from stream_worker.devservers.child_process import LOOPBACK, Child, free_port
+from stream_worker.devservers.kafka import start_kafka
 from stream_worker.errors import Misconfigured
 from tests.servers import docker
 from tests.servers.choice import Absent, Place

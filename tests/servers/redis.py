@@ -3,8 +3,8 @@
 import os
 from dataclasses import dataclass
 
-from stream_worker.embedded.children import Child
-from stream_worker.embedded.redis import find_redis, start_redis, wheel_redis
+from stream_worker.devservers.child_process import Child
+from stream_worker.devservers.redis import find_redis, start_redis, wheel_redis
 from stream_worker.errors import Misconfigured
 from tests.servers.choice import Absent, Place
 

@@ -9,7 +9,7 @@ import sysconfig
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stream_worker.embedded.children import LOOPBACK, Child, free_port
+from stream_worker.devservers.child_process import LOOPBACK, Child, free_port
 from tests.servers.choice import Absent, Place
 
 READY_WITHIN_S = 60.0

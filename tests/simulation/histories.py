@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from random import Random
 
-from tests.simulation.faults import Profile, Violation
-from tests.simulation.world import World
+from tests.simulation.world.faults import Profile, Violation
+from tests.simulation.world.world import World
 
 REQUESTS = (
     *(

@@ -17,16 +17,16 @@ from pathlib import Path
 
 import redis
 
+from stream_worker.adapters.object_store.objects import open_store
+from stream_worker.adapters.redis.connection import address_of
 from stream_worker.errors import StreamWorkerError
-from stream_worker.sinks.objects import open_store
-from stream_worker.sinks.rolling.connection import address_of
 from tests.servers import redis as redis_places
 from tests.servers import s3 as s3_places
 from tests.servers.choice import Absent
-from tests.simulation.faults import Violation
 from tests.simulation.histories import NoHistory, profile_of
-from tests.simulation.recording import read, record, write
 from tests.simulation.replaying import Difference, RedisReplay, StoreReplay
+from tests.simulation.world.faults import Violation
+from tests.simulation.world.recording import read, record, write
 
 SAY_EACH = 10
 

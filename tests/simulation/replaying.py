@@ -9,13 +9,13 @@ Rules:
 import msgspec
 import numpy as np
 
-from stream_worker.core.deltas import Delta
-from stream_worker.core.layout import Log
-from stream_worker.core.operations import Apply
-from stream_worker.core.shards import Close
-from stream_worker.sinks.objects import Objects
+from stream_worker.adapters.object_store.objects import Objects
+from stream_worker.core.aggregates.measures import Delta
+from stream_worker.core.aggregates.shard import Close
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.partition.effects import Apply
 from tests.contracts.rolling.worlds import RedisWorld
-from tests.simulation.recording import READS, SCRIPTS, plain
+from tests.simulation.world.recording import READS, SCRIPTS, plain
 
 UNANSWERED = ("lease",)  # its time to live is real time; nothing judges or counts by it
 

@@ -4,8 +4,8 @@ import secrets
 
 import pytest
 
-from stream_worker.sinks.archive import ObjectArchive
-from stream_worker.sinks.objects import open_store
+from stream_worker.adapters.object_store.archive import ObjectArchive
+from stream_worker.adapters.object_store.objects import open_store
 from tests.contracts.rows import LOG
 
 

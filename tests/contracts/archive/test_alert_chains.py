@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from stream_worker.core.links import Message, Receipt, key_of, link_name, link_of
+from stream_worker.adapters.object_store.notification_log import LINKS_MAX, ObjectChains
+from stream_worker.adapters.object_store.objects import Objects
+from stream_worker.core.alerting.notification_log import Message, Receipt, key_of, link_name, link_of
 from stream_worker.errors import Unreadable
-from stream_worker.sinks.chains import LINKS_MAX, ObjectChains
-from stream_worker.sinks.objects import Objects
-from tests.channels.receivers import body_of
+from tests.unit.channels.receivers import body_of
 
 KEY = key_of("Bär")
 RECEIPT = Receipt(id="x", at_ms=1, channels={"webhook": "delivered"})
@@ -75,7 +75,7 @@ def test_a_link_that_cannot_be_read_is_named(chains, store):
 
 
 def test_only_the_newest_links_of_a_long_chain_are_read():
-    from stream_worker.sinks.objects import open_store
+    from stream_worker.adapters.object_store.objects import open_store
 
     chains = ObjectChains(open_store("memory:///"))
     for n in range(1, LINKS_MAX + 10):

@@ -7,14 +7,14 @@ import msgspec
 import pyarrow.parquet as pq
 import pytest
 
-from stream_worker.core.layout import (
+from stream_worker.adapters.object_store.archive import ObjectArchive
+from stream_worker.core.archive.layout import (
     Head,
     Log,
     dead_value_name,
     manifest_name,
     plans_prefix,
 )
-from stream_worker.sinks.archive import ObjectArchive
 from tests.contracts.archive.objects import chunk, put, written
 from tests.contracts.rows import LOG, manifest, part, plan
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from stream_worker.core.columns import DAY_MS, HOUR_MS
-from stream_worker.core.days import Day, MarkedPartition, marker_of, open_partitions
-from stream_worker.core.layout import Head, Log
+from stream_worker.adapters.object_store.archive import ObjectArchive
+from stream_worker.adapters.object_store.days import StoredDays
+from stream_worker.core.archive.days import Day, MarkedPartition, marker_of, open_partitions
+from stream_worker.core.archive.layout import Head, Log
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS
 from stream_worker.errors import Unreadable
-from stream_worker.sinks.archive import ObjectArchive
-from stream_worker.sinks.days import StoredDays
 from tests.contracts.rows import LOG, NOON_MS, manifest, part, plan
 
 DAY = Day(NOON_MS - NOON_MS % DAY_MS)

@@ -3,15 +3,15 @@
 import msgspec
 import pytest
 
-from stream_worker.core.layout import (
+from stream_worker.adapters.object_store.archive import ObjectArchive
+from stream_worker.adapters.object_store.objects import open_store
+from stream_worker.core.archive.layout import (
     Head,
     head_name,
     manifest_name,
     plan_name,
 )
 from stream_worker.errors import Unreadable
-from stream_worker.sinks.archive import ObjectArchive
-from stream_worker.sinks.objects import open_store
 from tests.contracts.archive.objects import put
 from tests.contracts.rows import LOG, plan
 

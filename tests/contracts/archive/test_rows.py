@@ -8,13 +8,13 @@ import obstore
 import pyarrow.parquet as pq
 import pytest
 
-from stream_worker.core.layout import (
+from stream_worker.adapters.object_store.archive import ObjectArchive
+from stream_worker.adapters.object_store.objects import open_store
+from stream_worker.adapters.object_store.parquet import SCHEMA
+from stream_worker.core.archive.layout import (
     rows_name,
 )
 from stream_worker.errors import Unreadable
-from stream_worker.sinks.archive import ObjectArchive
-from stream_worker.sinks.objects import open_store
-from stream_worker.sinks.parquet import SCHEMA
 from tests.contracts.archive.objects import put, written
 from tests.contracts.rows import LOG, MODEL, NOON_MS, part, plan
 

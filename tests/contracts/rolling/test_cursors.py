@@ -1,7 +1,7 @@
 """Cursors: created once, moved by compare-and-set only, together with what they count."""
 
-from stream_worker.core.layout import Log
-from stream_worker.core.operations import Apply, Cursor
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.partition.effects import Apply, Cursor
 from tests.contracts.rolling.worlds import LOG, NOON, Feeder, cells, minute
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_worker.core.layout import Log
+from stream_worker.core.archive.layout import Log
 from tests.contracts.rolling.worlds import HOLD, LATENESS, LOG, NOON, Feeder, minute
 
 NEW = Log("mentions", "ffffffff")

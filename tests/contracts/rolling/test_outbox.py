@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from stream_worker.core.links import Message, read_events
-from stream_worker.core.rolling import shard_of
-from stream_worker.sinks.memory_outbox import MemoryOutbox
-from stream_worker.sinks.rolling.outbox import ENTRIES_MAX, RedisOutbox
+from stream_worker.adapters.redis.outbox import ENTRIES_MAX, RedisOutbox
+from stream_worker.core.aggregates.encoding import shard_of
+from stream_worker.core.alerting.notification_log import Message, read_events
 from tests.contracts.rolling.worlds import CLOCK, NOON, Feeder, MemoryWorld, close_call, minute
+from tests.fakes.redis_outbox import MemoryOutbox
 
 BRAND = "Bär:1"
 EPISODE = "0123456789abcdef-20251122T1200"

@@ -6,10 +6,10 @@ This makes `MemoryRolling` the description of the scripts that can be executed.
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.columns import DAY_MS, HOUR_MS
-from stream_worker.core.layout import Log
-from stream_worker.core.operations import Apply
-from stream_worker.core.rolling import SHARDS
+from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from stream_worker.core.columns import DAY_MS
-from stream_worker.core.rolling import SHARDS
+from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.core.records.batch import DAY_MS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,

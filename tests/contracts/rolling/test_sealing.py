@@ -5,9 +5,9 @@ Partitions are read as time lines; `^` is a watermark.
 
 import pytest
 
-from stream_worker.core.columns import HOUR_MS
-from stream_worker.core.layout import Log
-from stream_worker.core.rolling import SHARDS
+from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.records.batch import HOUR_MS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,

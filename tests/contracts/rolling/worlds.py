@@ -8,17 +8,17 @@ import secrets
 import numpy as np
 import redis
 
-from stream_worker.core.columns import DAY_MS, HOUR_MS, MINUTE_MS
-from stream_worker.core.deltas import MEASURES, Delta
-from stream_worker.core.layout import Log
-from stream_worker.core.operations import Apply
-from stream_worker.core.rolling import SHARDS, encode_sums, shard_of
-from stream_worker.core.shards import Close
-from stream_worker.sinks.memory_rolling import MemoryRolling
-from stream_worker.sinks.memory_snapshot import MemorySnapshots
-from stream_worker.sinks.memory_state import MemoryState
-from stream_worker.sinks.rolling.redis import RedisRolling
-from stream_worker.sinks.rolling.snapshot import RedisSnapshots
+from stream_worker.adapters.redis.aggregates import RedisRolling
+from stream_worker.adapters.redis.snapshot import RedisSnapshots
+from stream_worker.core.aggregates.encoding import SHARDS, encode_sums, shard_of
+from stream_worker.core.aggregates.measures import MEASURES, Delta
+from stream_worker.core.aggregates.shard import Close
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_snapshot import MemorySnapshots
+from tests.fakes.redis_state import MemoryState
 
 LOG = Log("mentions", "0a1b2c3d")
 NOON = 1_763_812_800_000  # 2025-11-22 12:00 UTC, a whole hour: the first minute of most tests

@@ -1,0 +1,269 @@
+"""The rolling picture in Redis: `ports.Rolling` over Lua scripts (CONTRACTS §3; docs/redis.md).
+
+Rules:
+1. What decides is decided inside a script; here values are only encoded, sent and decoded.
+2. Every call may be repeated, lose its answer or arrive late.
+3. Every error leaves as one of ours (`connection.py`).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
+from stream_worker.adapters.redis.scripts import Scripts
+from stream_worker.adapters.redis.view import draw, read_look
+from stream_worker.core.aggregates.aggregate import increments
+from stream_worker.core.aggregates.encoding import (
+    INCREMENTS_LIMIT,
+    NAMED_BRANDS_MAX,
+    NETWORKS_MAX,
+    Sums,
+    decode_sums,
+    encode_delta,
+    frozen_tallies,
+    minute_at_or_after,
+    raw,
+    shard_of,
+    to_json,
+)
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.errors import Misconfigured, Unreadable
+from stream_worker.ports import Applied, Apply, Close, Cursor, Sealed, SealedMinute, Shard
+
+SEALS_MAX: Final = 240
+"""Minutes sealed by one call at most: a script stops every other one while it runs."""
+
+
+class RedisRolling:
+    """The rolling picture and the cursors of one log, below one prefix.
+
+    `owner` stands beside the cursors for people. `clock` replaces the scripts' clock line in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        log: Log,
+        *,
+        prefix: str = "{sw}",
+        max_brands: int = 10_000,
+        owner: str = "",
+        socket_timeout_s: float = 5.0,
+        clock: str | None = None,
+    ) -> None:
+        if not prefix.partition("{")[2].partition("}")[0]:
+            raise Misconfigured(f"redis.prefix is {prefix!r}: it must hold a hash tag, as in {{sw}}")
+        self._log = log
+        self._prefix = prefix
+        self._limits = (max_brands, NETWORKS_MAX)
+        self._owner = owner
+        self._address = address_of(url)
+        self._client = connect(url, socket_timeout_s)
+        self._cursors = f"{prefix}:cursors:{log.name}"
+        roots = [
+            f"{prefix}:{name}" for name in ("ctl", f"cursors:{log.name}", "minutes", "brands", "networks")
+        ]
+        self._scripts = Scripts(self._client, roots, clock)
+
+    # ------------------------------------------------------------ cursors
+
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+        """Create the cursor if there is none; return what is stored."""
+        floor_ms = minute_at_or_after(floor_ms)
+        reply = self._call("create_cursor", self._log.name, partition, start, watermark_ms, floor_ms)
+        return Cursor(int(reply[0]), int(reply[1]))
+
+    def cursor(self, partition: int) -> Cursor | None:
+        """Return the stored cursor; None when there is none."""
+        with translated(self._address):
+            return _cursor(self._client.hmget(self._cursors, [f"next:{partition}", f"wm:{partition}"]))
+
+    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+        """Compare-and-set the cursor forward over records that are gone; raise the floor."""
+        floor_ms = minute_at_or_after(floor_ms)
+        return _cursor(self._call("jump", partition, expected, to, watermark_ms, floor_ms))
+
+    # ------------------------------------------------------------ counting
+
+    def apply(self, calls: Sequence[Apply]) -> list[Applied]:
+        """Apply in order, in one round trip."""
+        if not calls:
+            return []
+        with translated(self._address):
+            replies = self._scripts.call_many("apply", [self._apply_args(call) for call in calls])
+        return [_applied(reply) for reply in replies]
+
+    def _apply_args(self, call: Apply) -> list[str | int | bytes]:
+        delta = call.delta if call.delta is not None and len(call.delta) else None
+        assert delta is None or increments(delta) <= INCREMENTS_LIMIT, (
+            "the caller cuts a delta at 5,000 increments"
+        )
+        return [
+            call.partition,
+            call.expected,
+            call.next,
+            call.watermark_ms,
+            call.log_end,
+            int(call.paused),
+            "" if call.proof_t0_ms is None else call.proof_t0_ms,
+            self._owner,
+            *self._limits,
+            b"" if delta is None else encode_delta(delta),
+        ]
+
+    # ------------------------------------------------------------ sealing and judging
+
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
+        """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
+        args = (self._log.name, partition_count, lateness_ms, max_hold_ms, SEALS_MAX, older_log)
+        sealed, floor, watermark, incomplete, now, held, stored, idle, *more = self._call("seal", *args)
+        return Sealed(
+            sealed_ms=sealed,
+            floor_ms=floor,
+            held=held,
+            watermark_ms=watermark,
+            stored_watermarks_ms={stored[i]: int(stored[i + 1]) for i in range(0, len(stored), 2)},
+            incomplete=incomplete,
+            now_ms=now,
+            idle=idle,
+            closed_ms=more[0],
+            other_log=more[1],
+        )
+
+    def brands(self) -> Mapping[str, int | None]:
+        """Admitted brands and the start of their first on-time minute; None: only late ones so far."""
+        with translated(self._address):
+            stored = self._client.hgetall(f"{self._prefix}:brands")
+        return {brand: int(first) if first else None for brand, first in stored.items()}
+
+    def shard(self, number: int) -> Shard:
+        """Read the state of a shard."""
+        with translated(self._address):
+            stored = self._client.hgetall(f"{self._prefix}:shard:{number}")
+        return Shard(
+            number=number,
+            closed_ms=int(stored.get("closed", -1)),
+            version=stored.get("version", ""),
+            detector=stored.get("detector", ""),
+            numbers=_below("numbers:", stored),
+            episodes=_below("episode:", stored),
+        )
+
+    def next_sealed(self, after_ms: int) -> SealedMinute | None:
+        """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
+        while True:
+            start, now_ms = self._call("find_sealed", after_ms)
+            if start == "":
+                return None
+            with translated(self._address):
+                fields = self._client.hgetall(f"{self._prefix}:m:{start}")
+            if "mark" in fields:
+                break  # else it was trimmed in between: look again
+        return SealedMinute(
+            start_ms=int(start),
+            mark=fields["mark"],
+            complete=fields["complete"] == "1",
+            models=sorted(model for model in fields["models"].split(",") if model),
+            tallies=frozen_tallies(fields),
+            now_ms=now_ms,
+        )
+
+    def close(self, *calls: Close) -> set[int]:
+        """Write judged shards of a minute in one round trip; returns the numbers of those written."""
+        with translated(self._address):
+            replies = self._scripts.call_many("close", [_close_args(call) for call in calls])
+        return {call.shard for call, written in zip(calls, replies, strict=True) if written}
+
+    def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, Sums]:
+        """Closed minutes of these hours: start -> ten sums, on-time and late together."""
+        if not hours_ms:
+            return {}
+        with translated(self._address):
+            # `closed` is read first: a minute that closes in between is left out, never half there.
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hget(f"{self._prefix}:shard:{shard_of(brand)}", "closed")
+            for hour in hours_ms:
+                pipe.hgetall(raw(f"{self._prefix}:hm:{hour}:{brand}"))
+            closed, *hours = pipe.execute()
+        with self._history_read():
+            return {
+                int(minute): decode_sums(value)
+                for hour in hours
+                for minute, value in sorted(hour.items())
+                if int(minute) < int(closed or -1)
+            }
+
+    # ------------------------------------------------------------ for readers
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease: an efficiency, never needed for truth."""
+        return bool(self._call("lease", name, owner, ttl_ms))
+
+    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+        """Append one change notice; at most 100 brands are named, more are `*`."""
+        named = to_json(list(brands)) if len(brands) <= NAMED_BRANDS_MAX else "*"
+        self._call("notify", kind, to_json(list(minutes_ms)), named)
+
+    def draw(self, brands: Sequence[str] | None) -> None:
+        """Overwrite `now:<brand>` of these brands (None: of all)."""
+        look = read_look(self._call("look"))
+        if look is None:
+            return
+        if brands is None:
+            admitted = list(self.brands())
+            full = len(admitted) >= self._limits[0]
+            brands = [*admitted, ""] if full else admitted  # "": what came after the limit
+        with translated(self._address), self._history_read():
+            draw(self._client, self._scripts, self._prefix, look, brands)
+
+    def ping(self) -> str:
+        """Name and version of the server, and what of its settings can lose counts."""
+        with translated(self._address):
+            return describe(self._client.info(), self._address)
+
+    @contextmanager
+    def _history_read(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise Unreadable(f"Redis at {self._address} holds history that is broken: {error}") from None
+
+    def _call(self, name: str, *args: str | int | bytes) -> Any:
+        with translated(self._address):
+            return self._scripts.call(name, *args)
+
+
+def _close_args(call: Close) -> list[str | int | bytes]:
+    assert call.minute_ms % MINUTE_MS == 0, "a minute is named by its start"
+    assert call.minute_ms >= call.expected_closed_ms, "minutes close in order"
+    body = {
+        "sums": list(call.sums.items()),
+        "numbers": list(call.numbers.items()),
+        "episodes": list(call.episodes.items()),
+        "outbox": list(call.outbox.items()),
+    }
+    known = (call.expected_closed_ms, call.expected_version, call.mark)
+    return [call.shard, call.minute_ms, *known, call.detector, to_json(body)]
+
+
+def _cursor(stored: Sequence[str | None]) -> Cursor | None:
+    return None if stored[0] is None else Cursor(int(stored[0]), int(stored[1] or 0))
+
+
+def _applied(reply: Sequence[Any]) -> Applied:
+    applied, following, watermark, now_ms, sealed_ms, refused_brands, refused_networks, expired = reply
+    return Applied(
+        applied=bool(applied),
+        cursor=None if following == "" else Cursor(int(following), int(watermark)),
+        now_ms=now_ms,
+        sealed_ms=sealed_ms,
+        refused_brands=refused_brands,
+        refused_networks=refused_networks,
+        expired=expired,
+    )
+
+
+def _below(prefix: str, fields: Mapping[str, str]) -> dict[str, str]:
+    return {name.removeprefix(prefix): value for name, value in fields.items() if name.startswith(prefix)}

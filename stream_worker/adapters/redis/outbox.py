@@ -1,0 +1,104 @@
+"""The notifier's side of the rolling picture in Redis: `ports.Outbox` over Lua scripts (docs/redis.md).
+
+Rules:
+1. What is read is read by one script, and what is written is compared with it inside a script.
+2. Nothing of the workers is written, not even when a script ran last.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
+from stream_worker.adapters.redis.scripts import OUTBOX_NAMES, Scripts
+from stream_worker.core.aggregates.encoding import shard_of, to_json
+from stream_worker.core.alerting.effects import Look
+from stream_worker.core.alerting.notification_log import Event, Message, read_events
+from stream_worker.core.alerting.policy import View
+from stream_worker.errors import Unreadable
+
+ENTRIES_MAX: Final = 1_000
+ALERTS_TTL_S: Final = 35 * 86_400
+
+
+class RedisOutbox:
+    """The outbox, what was fixed, and the alerts that people see, below one prefix."""
+
+    def __init__(
+        self, url: str, *, prefix: str = "{sw}", socket_timeout_s: float = 5.0, clock: str | None = None
+    ) -> None:
+        self._address = address_of(url)
+        self._client = connect(url, socket_timeout_s)
+        keys = [f"{prefix}:ctl"]
+        self._scripts = Scripts(
+            self._client, keys, clock, names=OUTBOX_NAMES, prelude_name="outbox_prelude"
+        )  # fmt: skip
+        self._alerts = f"{prefix}:alerts"
+
+    def look(self, brands: Sequence[str]) -> Look:
+        """Read the outbox, and how these brands and those in the outbox stand. Raises Unavailable."""
+        asked = sorted(set(brands))
+        look = self._look(asked)
+        there = {*asked, *read_events(look.outbox)[0]}
+        return look if len(there) == len(asked) else self._look(sorted(there))
+
+    def _look(self, brands: Sequence[str]) -> Look:
+        asked = to_json([(brand, shard_of(brand)) for brand in brands])
+        now_ms, entries, messages, views = self._call("look_outbox", asked, ENTRIES_MAX)
+        return Look(
+            now_ms,
+            _pairs(entries),
+            {name: _message(name, text) for name, text in _pairs(messages).items()},
+            {
+                brand: View(now_ms, int(views[2 * i]), views[2 * i + 1] or None)
+                for i, brand in enumerate(brands)
+            },
+        )
+
+    def fix(self, event: Event, message: Message) -> Message | None:
+        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
+        text = msgspec.json.encode(message)
+        fixed = self._call("fix_message", event.id, event.body.encode(), text)
+        return _message(event.id, fixed) if fixed else None
+
+    def remove(self, event: Event, record: str | None) -> None:
+        """Remove an entry that is as it was read, while its brand's episode record is, too."""
+        where = (shard_of(event.brand), event.brand.encode())
+        self._call("remove_entry", event.id, event.body.encode(), *where, (record or "").encode())
+
+    def record(self, message: Message) -> None:
+        """Show a message to people."""
+        self._call("show_alert", message.id, message.body.encode(), ALERTS_TTL_S)
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease."""
+        return bool(self._call("lease", name, owner, ttl_ms))
+
+    def ping(self) -> str:
+        """Name and version of the server, and what of its settings can lose counts."""
+        with translated(self._address):
+            return describe(self._client.info(), self._address)
+
+    def shown(self, limit: int) -> list[tuple[str, str]]:
+        """The newest messages that people can see, oldest first: id and body."""
+        with translated(self._address):
+            entries = self._client.xrevrange(self._alerts, count=limit)
+        return [(fields["id"], fields["body"]) for _, fields in reversed(entries)]
+
+    def _call(self, name: str, *args: str | int | bytes) -> Any:
+        with translated(self._address):
+            return self._scripts.call(name, *args)
+
+
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _message(name: str, text: str) -> Message:
+    try:
+        return msgspec.json.decode(text, type=Message)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(
+            f"the message fixed for {name} is not readable ({error}); remove the field in Redis"
+        ) from error

@@ -1,0 +1,84 @@
+"""Reading Redis for the audit: each part in one transaction with the cursors that it belongs to.
+
+Rules:
+1. Nothing is written, not even that a script ran: an audit of a stopped system leaves it as it is.
+2. A minute, or the history of some brands, is read together with the standing of that very instant. Parts of
+   different instants are never mixed: each is compared with the rows below its own cursors.
+3. One transaction reads one minute, or about `FIELDS_MAX` fields of history: Redis serves nobody meanwhile.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+from stream_worker.adapters.redis.connection import address_of, connect, translated
+from stream_worker.adapters.redis.scripts import Scripts
+from stream_worker.core.aggregates.encoding import raw
+from stream_worker.core.reconcile.redis_position import Standing, standing_of
+from stream_worker.errors import Unreadable
+
+FIELDS_MAX: Final = 12_000
+BRANDS_AT_ONCE: Final = FIELDS_MAX // 60
+
+
+class RedisSnapshots:
+    """What the audit reads below one prefix; `logs` are names `<topic>.<inc>`. Raises Unavailable."""
+
+    def __init__(
+        self,
+        url: str,
+        logs: Sequence[str],
+        *,
+        prefix: str = "{sw}",
+        socket_timeout_s: float = 5.0,
+        clock: str | None = None,
+    ) -> None:
+        self._logs = list(logs)
+        self._prefix = prefix
+        self._address = address_of(url)
+        self._client = connect(url, socket_timeout_s)
+        names = ("ctl", f"cursors:{self._logs[0]}", "minutes", "brands", "networks")
+        self._scripts = Scripts(self._client, [f"{prefix}:{name}" for name in names], clock)
+
+    def look(self) -> Standing:
+        """Return how far everything is, with the minutes that have a hash."""
+        return self._read("1", [])[0]
+
+    def minute(self, start_ms: int) -> tuple[Standing, dict[str, str]]:
+        """Read the hash of a minute."""
+        standing, (fields,) = self._read("", [f"{self._prefix}:m:{start_ms}"])
+        return standing, fields
+
+    def history(
+        self, kind: str, start_ms: int, brands: Sequence[str]
+    ) -> tuple[Standing, list[dict[str, str]]]:
+        """Read history (`hm` of an hour, `hd` of a day) of at most `BRANDS_AT_ONCE` brands."""
+        assert len(brands) <= BRANDS_AT_ONCE, "the caller cuts"
+        return self._read("", [f"{self._prefix}:{kind}:{start_ms}:{brand}" for brand in brands])
+
+    def admitted(self, what: str) -> list[str]:
+        """Return the admitted `brands` or `networks`, in no order."""
+        with translated(self._address):
+            return list(self._client.hkeys(f"{self._prefix}:{what}"))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def _read(self, minutes: str, keys: Sequence[str]) -> tuple[Standing, list[dict[str, str]]]:
+        reads = [("HGETALL", raw(key)) for key in keys]
+        with translated(self._address):
+            told, *hashes = self._scripts.call_with("snapshot", [minutes, *self._logs], reads)
+        now_ms, control, closed, listed, *cursors = told
+        by_log = dict(zip(self._logs, map(_hash, cursors), strict=True))
+        try:
+            return standing_of(now_ms, _hash(control), closed, listed, by_log), list(map(_hash, hashes))
+        except ValueError as error:
+            raise Unreadable(
+                f"Redis at {self._address} has broken control or cursors: {error}; see docs/redis.md"
+            ) from None
+
+
+def _hash(reply: Any) -> dict[str, str]:
+    """Return a hash as a dict; scripts answer it flat."""
+    return reply if isinstance(reply, dict) else dict(list(pairwise(reply))[::2])

@@ -1,0 +1,96 @@
+"""Draw the rolling hash `now:<brand>`: windows that end with the newest minute any partition reached.
+
+Rules:
+1. A view: it is overwritten, never read back, and nothing judges, counts or compares it.
+2. A minute is worth its history (what was closed, and every late one) and, while its shard has not closed
+   it, its on-time fields. Both are read by one script, or a close in between would count twice.
+3. A script reads about `FIELDS_MAX` fields, whatever is asked for: Redis serves nobody meanwhile.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from stream_worker.adapters.redis.scripts import Scripts
+from stream_worker.core.aggregates.encoding import (
+    WINDOWS,
+    decode_many,
+    draw_needs,
+    raw,
+    shard_of,
+    to_json,
+    window_sums,
+)
+from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS, Int64
+
+FIELDS_MAX: Final = 10_000
+VIEW_TTL_S: Final = 2 * 86_400
+
+
+class Look(NamedTuple):
+    """What is known before a draw: the answer of `look.lua`."""
+
+    now_ms: int
+    newest_ms: int
+    sealed_ms: int
+    models: str
+    closed_ms: list[int]  # per shard
+
+
+def read_look(reply: Sequence[Any]) -> Look | None:
+    """Decode the answer of `look.lua`; None while no on-time mention was ever counted."""
+    now_ms, newest, sealed, models, *closed = reply
+    return None if newest == "" else Look(now_ms, int(newest), int(sealed), models, list(map(int, closed)))
+
+
+def draw(client: Any, scripts: Scripts, prefix: str, look: Look, brands: Sequence[str]) -> None:
+    """Overwrite `now:<brand>` of these brands. Raises ValueError when history is not ten integers."""
+    if not brands:
+        return
+    needs = draw_needs(look.newest_ms)
+    first = max(min(look.closed_ms[shard_of(brand)] for brand in brands), look.newest_ms + MINUTE_MS - DAY_MS)
+    unclosed = list(map(int, client.zrangebyscore(f"{prefix}:minutes", first, look.newest_ms)))
+    networks = [*client.hkeys(f"{prefix}:networks"), ""]
+    fields_of_a_brand = len(unclosed) * len(networks) * len(MEASURES) + len(needs.minutes) + len(needs.hours)
+    step = max(1, FIELDS_MAX // fields_of_a_brand)
+    starts = [*needs.minutes, *needs.hours, *unclosed]
+    for at in range(0, len(brands), step):
+        some = brands[at : at + step]
+        asked = {
+            "hours": _by(needs.minutes, HOUR_MS),
+            "days": _by(needs.hours, DAY_MS),
+            "unclosed": list(map(str, unclosed)),
+            "networks": networks,
+            "brands": [(brand, shard_of(brand)) for brand in some],
+        }
+        sums = decode_many(scripts.call("draw", to_json(asked)))
+        per_brand = sums.reshape(len(some), len(starts), len(MEASURES))
+        _write(client, prefix, look, some, window_sums(look.newest_ms, starts, per_brand))
+
+
+def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
+    """Group starts by the hour or day whose key holds them."""
+    grouped = groupby(starts, lambda start: start - start % unit_ms)
+    return [(str(key), list(map(str, of))) for key, of in grouped]
+
+
+def _write(client: Any, prefix: str, look: Look, brands: Sequence[str], sums: Mapping[str, Int64]) -> None:
+    """Write the hashes; a reader of another one is served in between."""
+    names = [f"{window}:{measure}" for window in WINDOWS for measure in MEASURES]
+    numbers = np.concatenate(list(sums.values()), axis=1).tolist()
+    pipe = client.pipeline(transaction=False)
+    for brand, row in zip(brands, numbers, strict=True):
+        said: dict[str, int | str] = {
+            "newest": look.newest_ms,
+            "as_of_ms": look.now_ms,
+            "sealed": look.sealed_ms,
+            "closed": look.closed_ms[shard_of(brand)],
+            "models": look.models,
+        }
+        key = raw(f"{prefix}:now:{brand}")
+        pipe.hset(key, mapping={**said, **dict(zip(names, row, strict=True))})
+        pipe.expire(key, VIEW_TTL_S)
+    pipe.execute()

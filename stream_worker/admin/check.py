@@ -1,0 +1,70 @@
+"""`stream-worker check`: the model, the settings of alerts and, with `--connect`, every server."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from stream_worker.adapters.kafka.topic import Topic
+from stream_worker.bootstrap import find_topic, open_archive, open_rolling
+from stream_worker.core.detection.sensitivity import advice
+from stream_worker.errors import StreamWorkerError
+from stream_worker.inference.loader import load_model
+from stream_worker.settings.schema import Settings
+
+
+class Check(NamedTuple):
+    """One line of `check`."""
+
+    name: str
+    ok: bool
+    detail: str
+    ms: float
+
+
+def check(settings: Settings, *, connect: bool) -> list[Check]:
+    """Check the model, and with `connect` every server, each with the time it took."""
+    found: list[Check] = [_tried("model", lambda: _model(settings))]
+    if not connect:
+        return [*found, _tried("alerts", lambda: _each(settings))]
+    kafka = settings.kafka
+    topics: list[Topic] = []
+
+    def look_at_kafka() -> str:
+        topics.append(find_topic(settings))
+        return f"{kafka.topic} at {kafka.bootstrap_servers}: {topics[0].partitions} partitions"
+
+    found.append(_tried("kafka", look_at_kafka))
+    topic = topics[0] if topics else Topic(kafka.topic, "00000000", 0, {})
+    found.append(_tried("redis", lambda: open_rolling(settings, topic, "check").ping()))
+    found.append(_tried("archive", lambda: open_archive(settings, topic).probe()))
+    if found[-2].ok:
+        found.append(
+            _tried("alerts", lambda: _told(settings, open_rolling(settings, topic, "check").brands()))
+        )
+    return found
+
+
+def _each(settings: Settings) -> str:
+    return (
+        f"about {settings.alerts.sensitivity:g} false alerts per brand and week; --connect counts the brands"
+    )
+
+
+def _told(settings: Settings, brands: Iterable[str]) -> str:
+    """Say what all brands cost in attention together."""
+    sensitivities = [settings.alerts.of(brand) for brand in brands]
+    return advice(len(sensitivities), sensitivities)
+
+
+def _model(settings: Settings) -> str:
+    _, version, reason = load_model(settings)
+    return f"loaded, version {version}" + (f"; the kernel is not used: {reason}" if reason else "")
+
+
+def _tried(name: str, try_it: Callable[[], str]) -> Check:
+    begun = time.monotonic()
+    try:
+        ok, detail = True, try_it()
+    except StreamWorkerError as error:
+        ok, detail = False, str(error)
+    return Check(name, ok, detail, (time.monotonic() - begun) * 1000)

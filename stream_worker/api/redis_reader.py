@@ -1,0 +1,296 @@
+"""Reading the rolling picture from Redis: control, windows, minutes, messages (docs/redis.md).
+
+Rules:
+1. Nothing here writes. What belongs together is read in one MULTI, so that no close lies in between.
+2. Every question has a time-out and is asked once: no answer is Unavailable, and the reader asks again.
+3. Long lists are cut into many commands, so that Redis serves others meanwhile.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from stream_worker.api.snapshot import Head, Look, Partition, effective_ms, read_episodes
+from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, add_sums, decode_sums, raw, shard_of
+from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
+from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable, Unreadable
+
+LOOK_S: Final = 0.25
+"""A look this young serves everybody who asks."""
+BRANDS_AT_ONCE: Final = 20
+MESSAGES_MAX: Final = 1_000
+_FORMAT: Final = "1"
+
+
+class Reader:
+    """One connection pool to the Redis of one system. All methods raise Unavailable or Unreadable.
+
+    `address` names the server for people, without its password. `lateness_ms` is that of the workers.
+    """
+
+    def __init__(
+        self, url: str, address: str, *, prefix: str, lateness_ms: int, socket_timeout_s: float
+    ) -> None:
+        self.address = address
+        self._prefix, self._lateness_ms = prefix, lateness_ms
+        self._client: Any = redis.asyncio.Redis.from_url(
+            url,
+            protocol=2,
+            decode_responses=True,
+            encoding_errors="replace",
+            socket_timeout=socket_timeout_s,
+            socket_connect_timeout=socket_timeout_s,
+            retry=Retry(NoBackoff(), 0),
+            driver_info=None,
+        )
+        self._block_ms = max(10, int(socket_timeout_s * 400))  # well within the time-out
+        self._looked: Look | None = None
+        self._looked_s = -LOOK_S
+        self._looking = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    async def look(self) -> Look:
+        """Read what all answers need to know first; the same for all who ask within `LOOK_S`."""
+        async with self._looking:
+            if self._looked is None or time.monotonic() - self._looked_s > LOOK_S:
+                with self._translated():
+                    self._looked = await self._look()
+                self._looked_s = time.monotonic()
+            return self._looked
+
+    async def _look(self) -> Look:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.xrevrange(self._key("changes"), count=1)  # first: what changes later is told again
+        pipe.time()
+        pipe.hgetall(self._key("ctl"))
+        pipe.hgetall(self._key("brands"))
+        pipe.hkeys(self._key("networks"))
+        newest_change, (seconds, micros), ctl, brands, networks = await pipe.execute()
+        if ctl.get("v", _FORMAT) != _FORMAT:
+            raise Misconfigured(f"Redis at {self.address} holds format {ctl['v']}; this version reads 1")
+        shards: dict[int, list[str]] = {number: [] for number in range(SHARDS)}
+        for brand in brands:
+            shards[shard_of(brand)].append(brand)
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hgetall(self._key(f"cursors:{ctl.get('incarnation', '')}"))
+        for number, of in shards.items():
+            pipe.hmget(self._key(f"shard:{number}"), ["closed", *(raw(f"episode:{brand}") for brand in of)])
+        cursors, *stored = await pipe.execute()
+        return Look(
+            now_ms=int(seconds) * 1000 + int(micros) // 1000,
+            revision=newest_change[0][0] if newest_change else "0-0",
+            log=ctl.get("incarnation", ""),
+            newest_ms=int(ctl["newest"]) if "newest" in ctl else None,
+            sealed_ms=int(ctl.get("sealed", 0)),
+            floor_ms=int(ctl.get("floor", 0)),
+            expired=int(ctl.get("expired", 0)),
+            closed_ms=[int(of[0] or -1) for of in stored],
+            brands=list(brands),
+            networks=networks,
+            episodes=read_episodes(zip(shards.values(), (of[1:] for of in stored), strict=True)),
+            partitions=self._partitions(cursors, int(ctl.get("partitions", 0))),
+        )
+
+    def _partitions(self, cursors: Mapping[str, str], count: int) -> list[Partition]:
+        return [
+            Partition(
+                number=p,
+                next=int(cursors[f"next:{p}"]) if f"next:{p}" in cursors else None,
+                end=int(cursors[f"end:{p}"]) if f"end:{p}" in cursors else None,
+                watermark_ms=int(cursors[f"wm:{p}"]) if f"wm:{p}" in cursors else None,
+                effective_ms=effective_ms(cursors, p, self._lateness_ms),
+                reported_ms=int(cursors.get(f"rep:{p}", 0)),
+                alive_ms=int(cursors.get(f"alive:{p}", 0)),
+                owner=cursors.get(f"owner:{p}", ""),
+            )
+            for p in range(count)
+        ]
+
+    async def views(self, brands: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Read the rolling view of brands; one that was never drawn is left out."""
+        found = await self._many(
+            brands, lambda pipe, brand: pipe.hgetall(raw(self._key(f"now:{brand}"))), BRANDS_AT_ONCE * 10
+        )
+        return {brand: view for brand, view in zip(brands, found, strict=True) if "newest" in view}
+
+    async def received(self, brands: Sequence[str]) -> tuple[int, int]:
+        """Mentions and unscored ones of the last 15 minutes, over these brands."""
+        fields = ["15m:n", "15m:unscored"]
+        found = await self._many(
+            brands, lambda pipe, brand: pipe.hmget(raw(self._key(f"now:{brand}")), fields), 500
+        )
+        with self._translated():
+            return sum(int(of[0] or 0) for of in found), sum(int(of[1] or 0) for of in found)
+
+    async def hours(self, brand: str, hours_ms: Iterable[int]) -> dict[int, Sums]:
+        """Read the minutes of whole hours as history has them: start → ten sums. For views, not for sums."""
+        found = await self._many(
+            list(hours_ms), lambda pipe, hour: pipe.hgetall(raw(self._key(f"hm:{hour}:{brand}"))), 50
+        )
+        with self._translated():
+            return {int(start): decode_sums(value) for hour in found for start, value in hour.items()}
+
+    async def minutes(
+        self, brands: Sequence[str], first_ms: int, end_ms: int, look: Look
+    ) -> dict[str, dict[int, Sums]]:
+        """Read the minutes [first, end) of brands, on-time and late together: brand → start → ten sums.
+
+        A minute that nobody mentioned the brand in may be left out.
+        """
+        found: dict[str, dict[int, Sums]] = {}
+        for at in range(0, len(brands), BRANDS_AT_ONCE):
+            with self._translated():
+                found |= await self._minutes(brands[at : at + BRANDS_AT_ONCE], first_ms, end_ms, look)
+        return found
+
+    async def _minutes(
+        self, brands: Sequence[str], first_ms: int, end_ms: int, look: Look
+    ) -> dict[str, dict[int, Sums]]:
+        hours = range(first_ms - first_ms % HOUR_MS, end_ms, HOUR_MS)
+        newest_ms = -1 if look.newest_ms is None else look.newest_ms
+        unclosed_ms = max(first_ms, min(look.closed_ms[shard_of(brand)] for brand in brands))
+        unclosed = range(-(-unclosed_ms // MINUTE_MS) * MINUTE_MS, min(end_ms, newest_ms + 1), MINUTE_MS)
+        networks = [*look.networks, ""]
+        pipe = self._client.pipeline(transaction=True)
+        for brand in brands:
+            fields = [raw(f"{measure}:{network}:{brand}") for network in networks for measure in MEASURES]
+            pipe.hget(self._key(f"shard:{shard_of(brand)}"), "closed")
+            for hour in hours:
+                pipe.hgetall(raw(self._key(f"hm:{hour}:{brand}")))
+            for minute in unclosed:
+                pipe.hmget(self._key(f"m:{minute}"), fields)
+        answers = iter(await pipe.execute())
+        found = {}
+        for brand in brands:
+            closed_ms = int(next(answers) or -1)
+            sums = {
+                int(start): decode_sums(value)
+                for _ in hours
+                for start, value in next(answers).items()
+                if first_ms <= int(start) < end_ms
+            }
+            for minute in unclosed:
+                on_time = _over_networks(next(answers))
+                if minute >= closed_ms:  # else history has it already
+                    sums[minute] = add_sums(sums.get(minute, ZEROS), on_time)
+            found[brand] = sums
+        return found
+
+    async def networks(self, brand: str, first_ms: int, end_ms: int, look: Look) -> dict[str, Sums]:
+        """Read a brand by network over minutes [first, end) that still have their hash; at most an hour."""
+        networks = [*look.networks, ""]
+        fields = [
+            raw(f"{late}{measure}:{network}:{brand}")
+            for network in networks
+            for late in ("", "late_")
+            for measure in MEASURES
+        ]
+        starts = range(max(first_ms, end_ms - HOUR_MS), end_ms, MINUTE_MS)
+        found = await self._many(starts, lambda pipe, at: pipe.hmget(self._key(f"m:{at}"), fields), 20)
+        width = 2 * len(MEASURES)
+        return {
+            network: _over_networks([value for row in found for value in row[i * width : (i + 1) * width]])
+            for i, network in enumerate(networks)
+        }
+
+    async def heads(self, first_ms: int, end_ms: int) -> dict[int, Head]:
+        """Read the minutes [first, end) over all brands; those without a hash are left out."""
+        starts = range(first_ms, end_ms, MINUTE_MS)
+        fields = ["mentions", "late_mentions", "mark", "complete", "models", "sealed_ms_at"]
+        found = await self._many(starts, lambda pipe, start: pipe.hmget(self._key(f"m:{start}"), fields), 500)
+        return {
+            start: Head(
+                mentions=int(of[0] or 0),
+                late=int(of[1] or 0),
+                sealed=of[2] is not None,
+                complete=of[3] != "0",
+                models=of[4] or "",
+                sealed_at_ms=int(of[5]) if of[5] else None,
+            )
+            for start, of in zip(starts, found, strict=True)
+            if any(value is not None for value in of)
+        }
+
+    async def models(self) -> dict[int, str]:
+        """Read from which minutes on which models scored: start → models, comma-separated."""
+        with self._translated():
+            found = await self._client.hgetall(self._key("models"))
+            return {int(start): models for start, models in found.items()}
+
+    async def late_of(self, brand: str, starts: Sequence[int], look: Look) -> dict[int, int]:
+        """Late mentions of a brand in minutes that still have their hash."""
+        fields = [raw(f"late_n:{network}:{brand}") for network in (*look.networks, "")]
+        found = await self._many(starts, lambda pipe, start: pipe.hmget(self._key(f"m:{start}"), fields), 200)
+        return {start: sum(int(n or 0) for n in of) for start, of in zip(starts, found, strict=True)}
+
+    async def messages(self) -> dict[str, str]:
+        """Read what was told of episodes: message id → body, as it was sent or waits to be."""
+        with self._translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(self._key("outbox"))
+            pipe.xrevrange(self._key("alerts"), count=MESSAGES_MAX)
+            outbox, sent = await pipe.execute()
+        told = {fields["id"]: fields["body"] for _, fields in reversed(sent) if {"id", "body"} <= set(fields)}
+        return {**outbox, **told}
+
+    async def changes(self, after: str, *, wait: bool) -> list[tuple[str, dict[str, str]]]:
+        """Read the notices after an id; with `wait` a while for the first one, if there is none."""
+        with self._translated():
+            found = await self._client.xread(
+                {self._key("changes"): after}, count=10_000, block=self._block_ms if wait else None
+            )
+        return list(found[0][1]) if found else []
+
+    async def oldest_change(self) -> str | None:
+        """Return the id of the oldest notice that is kept."""
+        with self._translated():
+            found = await self._client.xrange(self._key("changes"), count=1)
+        return str(found[0][0]) if found else None
+
+    async def _many(self, items: Sequence[Any], ask: Callable[[Any, Any], object], at_once: int) -> list[Any]:
+        found: list[Any] = []
+        for at in range(0, len(items), at_once):
+            pipe = self._client.pipeline(transaction=False)
+            for item in items[at : at + at_once]:
+                ask(pipe, item)
+            with self._translated():
+                found += await pipe.execute()
+        return found
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:{name}"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except StreamWorkerError:
+            raise
+        except (redis.RedisError, OSError, TimeoutError) as error:
+            if "WRONGTYPE" in str(error):
+                raise self._foreign() from error
+            raise Unavailable(
+                f"Redis at {self.address} (setting redis.url) does not answer: {type(error).__name__}"
+            ) from error
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            raise self._foreign() from error
+
+    def _foreign(self) -> Unreadable:
+        return Unreadable(f"Redis at {self.address} holds what is not ours: see docs/redis.md")
+
+
+def _over_networks(values: Sequence[str | None]) -> Sums:
+    """Add rows of ten measures up."""
+    width = len(MEASURES)
+    return tuple(sum(int(value) for value in values[i::width] if value) for i in range(width))

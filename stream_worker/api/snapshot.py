@@ -1,0 +1,97 @@
+"""What was seen in Redis at one moment: cursors, seals, closes and episodes, as values."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from stream_worker.core.aggregates.encoding import shard_of
+from stream_worker.core.detection.episodes import Episode, decode
+from stream_worker.errors import Unreadable
+
+
+class Partition(NamedTuple):
+    """The cursor of a partition. Times are ms; `effective_ms`: no earlier event time is expected."""
+
+    number: int
+    next: int | None
+    end: int | None
+    watermark_ms: int | None
+    effective_ms: int | None
+    reported_ms: int
+    alive_ms: int
+    owner: str
+
+
+class Head(NamedTuple):
+    """A minute over all brands. Without a hash in Redis there is none."""
+
+    mentions: int
+    late: int
+    sealed: bool
+    complete: bool
+    models: str
+    sealed_at_ms: int | None
+
+
+class Look(NamedTuple):
+    """What all answers need to know first. Times are ms by Redis TIME or event time."""
+
+    now_ms: int
+    revision: str  # id of the newest change notice; whoever reads on from it misses nothing
+    log: str
+    newest_ms: int | None
+    sealed_ms: int
+    floor_ms: int
+    expired: int
+    closed_ms: list[int]  # per shard
+    brands: list[str]
+    networks: list[str]
+    episodes: dict[str, Episode]
+    partitions: list[Partition]
+
+    @property
+    def final_ms(self) -> int:
+        """Minutes that start before it are final for every brand."""
+        return min(self.closed_ms)
+
+    def final_of(self, brand: str) -> int:
+        """Minutes that start before it are final for this brand."""
+        return self.closed_ms[shard_of(brand)]
+
+    def visible_to_ms(self, lateness_ms: int) -> int | None:
+        """Event time of the newest mention that is visible, or of the proof that there is none newer."""
+        known = [of.effective_ms for of in self.partitions if of.effective_ms is not None]
+        return max(known) + lateness_ms if known else None
+
+
+def effective_ms(cursors: Mapping[str, str], partition: int, lateness_ms: int) -> int | None:
+    """Return the effective watermark of a partition, as the seal takes it; None before its first cursor."""
+    watermark = cursors.get(f"wm:{partition}")
+    if watermark is None:
+        return None
+    proof = re.fullmatch(r"(\d+),(-?\d+)", cursors.get(f"proof:{partition}", ""))
+    if proof and proof[1] == cursors.get(f"next:{partition}"):
+        return max(int(watermark), int(proof[2]) - lateness_ms)
+    return int(watermark)
+
+
+def read_episodes(
+    shards: Iterable[tuple[Sequence[str], Sequence[str | None]]],
+) -> dict[str, Episode]:
+    """Decode the records of episodes; one that cannot be read is left out, since a view must not fail."""
+    found = {}
+    for brands, records in shards:
+        for brand, record in zip(brands, records, strict=True):
+            if record is None:
+                continue
+            try:
+                found[brand] = decode(record)
+            except Unreadable:
+                continue
+    return found
+
+
+def id_key(stream_id: str) -> tuple[int, int]:
+    """Return a stream id as it is ordered; the lowest for anything else."""
+    found = re.fullmatch(r"(\d{1,20})-(\d{1,20})", stream_id)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,1 @@
+"""Replay of detector and model over the archive: what would have been told."""

@@ -1,0 +1,31 @@
+"""`stream-worker dead-letters`: what was rejected, and why."""
+
+from typing import Annotated
+
+import typer
+
+from stream_worker.cli.output import Config, Json, load_settings, print_json, print_table, say
+
+COLUMNS = ("topic", "partition", "offset", "time", "reason", "field", "error", "bytes")
+
+app = typer.Typer(help="Look at rejected records.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_letters(
+    config: Config = None,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The newest N letters.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Print the newest dead letters: where each came from and why it was rejected, not what it says."""
+    settings = load_settings(config).settings
+    from stream_worker.admin import dead_letters as admin_dead_letters  # noqa: PLC0415
+
+    letters = [dict(letter) for letter in admin_dead_letters.read_dead_letters(settings, limit)]
+    if as_json:
+        print_json(letters)
+        return
+    print_table(letters, COLUMNS)
+    if not letters:
+        say("no dead letters")

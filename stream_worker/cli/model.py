@@ -1,0 +1,89 @@
+"""`stream-worker model`: which models there are, which one would score here, and whether it can."""
+
+from typing import Annotated
+
+import typer
+
+from stream_worker.cli import compare
+from stream_worker.cli.output import Config, Json, load_settings, print_json, print_table, say
+from stream_worker.errors import Misconfigured
+
+app = typer.Typer(help="Look at models, and compare them.", no_args_is_help=True)
+app.command()(compare.compare)
+
+
+@app.command("list")
+def list_models(config: Config = None, *, as_json: Json = False) -> None:
+    """Print the shipped models and the configured one: pin, version, size, languages, quality."""
+    settings = load_settings(config).settings
+    from stream_worker.admin import models  # noqa: PLC0415
+
+    rows = models.list_models(settings)
+    if as_json:
+        print_json(rows)
+        return
+    shown = [
+        {
+            **row,
+            "languages": ", ".join(row["languages"]),
+            "macro_recall": next((f"{it} ({of})" for of, it in row["macro_recall"].items()), ""),
+            "trouble": row["refusal"] and "refused: see model verify",
+        }
+        for row in rows
+    ]
+    columns = ("name", "used", "version", "bytes", "made", "languages", "macro_recall", "trouble", "path")
+    print_table(shown, columns)
+
+
+@app.command()
+def info(config: Config = None, *, as_json: Json = False) -> None:
+    """Print what the model is: file, pin, version, training data, quality. Exit code 78 if it is refused."""
+    settings = load_settings(config).settings
+    import msgspec  # noqa: PLC0415
+
+    from stream_worker.admin import models  # noqa: PLC0415
+
+    described = models.describe_model(settings)
+    facts = msgspec.to_builtins(described, enc_hook=str)
+    if as_json:
+        print_json(facts)
+    else:
+        manifest = facts.pop("manifest") or {}
+        flat = {**facts, **{key: value for key, value in manifest.items() if key not in facts}}
+        print_table([{"what": key, "is": _short(value)} for key, value in flat.items()], ("what", "is"))
+    if described.refusal is not None:
+        say(f"refused: {described.refusal}")
+        raise typer.Exit(Misconfigured.exit_code)
+
+
+@app.command()
+def verify(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Name of a shipped model, or PATH.joblib@PIN; else the configured one."),
+    ] = None,
+    config: Config = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Check a model as a worker would, load it and score with it. Exit code 78 if it is refused."""
+    settings = load_settings(config).settings
+    from stream_worker.admin import models  # noqa: PLC0415
+
+    checks = models.verify_model(settings, model)
+    if as_json:
+        print_json([one._asdict() for one in checks])
+    else:
+        print_table([one._asdict() for one in checks], ("name", "ok", "detail"))
+    for one in checks:
+        if not one.ok:
+            say(f"{one.name}: {one.detail}")
+            raise typer.Exit(Misconfigured.exit_code)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return "; ".join(f"{key} {_short(inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(str(one.get("name", one)) if isinstance(one, dict) else str(one) for one in value)
+    return "" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Names and documents of the archive, built and parsed in one place."""

@@ -1,0 +1,1 @@
+"""The detector: baseline, evidence, episodes, and the evaluation of sealed minutes."""

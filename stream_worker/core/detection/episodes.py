@@ -1,0 +1,261 @@
+"""Episodes: the time a spike lasts, and what is told about it.
+
+Rules:
+1. quiet ──score ≥ open_at──► open ──┬─30 judged minutes in a row below the closing score──► resolved
+                                     └─48 hours──────────────────────────────────────────► expired
+   The closing score is 3, or a third of the highest score where that is more (0.6 of one below 10): two
+   thresholds, so that a score that trembles about one of them tells nobody twice.
+2. An episode has exactly one `opened` and, once it is over, exactly one `resolved` or `expired`. Between
+   them it has at most one `escalated`, when its score first reaches 20, and a `reminder` when six hours have
+   passed since anything was told and the spike goes on.
+3. Cool-down: the next one opens 60 minutes after the last one opened at the earliest. For six hours after
+   the end only a score above the highest of the last one opens, and above *once more*: 1.25 of that
+   highest, at most 20. From then on what must be reached sinks to `open_at`, half of the way every twelve
+   hours, for two days. After one that expired, the score must have been below 3 once.
+4. Ages are event time. Minutes that were not judged (holes, two models) neither end nor prolong it.
+5. The record is apart from the detector's numbers: a new detector goes on with the open episode.
+6. An event has no text, author or link of a mention in it, and stays below 20 kB.
+"""
+
+import datetime as dt
+from hashlib import sha256
+from math import exp2
+from typing import Final, Literal, NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from stream_worker.core.detection.share_detector import OPEN_AT, Verdict
+from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
+from stream_worker.errors import Unreadable
+
+FORMAT_VERSION = 1
+ESCALATE_AT: Final = 20.0
+CLOSE_BELOW: Final = 3.0
+CLOSE_BELOW_PEAK: Final = 1 / 3
+SMALL: Final = OPEN_AT
+CLOSE_BELOW_SMALL_PEAK: Final = 0.6
+"""What never became high is over soon, so that nothing stands open when a crisis begins."""
+CLOSE_AFTER_MINUTES: Final = 30
+COOL_DOWN_MS: Final = 60 * MINUTE_MS
+REOPEN_MS: Final = 6 * HOUR_MS
+ONCE_MORE: Final = 1.25
+ONCE_MORE_HALF_LIFE_MS: Final = 12 * HOUR_MS
+FORGOTTEN_MS: Final = 48 * HOUR_MS
+REMIND_MS: Final = 6 * HOUR_MS
+EXPIRE_MS: Final = 48 * HOUR_MS
+
+Kind = Literal["opened", "escalated", "reminder", "resolved", "expired"]
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The record of a brand's episode, from its opening until its cool-down is over."""
+
+    v: int = FORMAT_VERSION
+    id: str
+    opened_ms: int  # start of the minute it opened in
+    below: int = 0  # judged minutes in a row below the closing score
+    peak_score: float
+    escalated: bool = False
+    reminders: int = 0
+    told_ms: int | None = None  # minute of the last event; None: the opening
+    resolved_ms: int | None = None  # the minute it ended in, resolved or expired
+    expired: bool = False  # … and the score was not below CLOSE_BELOW since
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What the detector looked at."""
+
+    minutes: int
+    voices: int
+    negative_voices: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of an event, as it stands in the outbox (docs/alerts.md)."""
+
+    v: int = FORMAT_VERSION
+    id: str
+    kind: Kind
+    episode: str
+    brand: str
+    opened: str
+    minute: str
+    window: Window
+    share: float | None
+    baseline: float
+    score: float
+    peak_score: float
+    detector: str
+    model: str | None
+    complete: bool
+    reason: str
+
+
+class Judged(NamedTuple):
+    """One judged minute of one brand."""
+
+    brand: str
+    minute_ms: int
+    verdict: Verdict
+    detector: str
+    model: str | None  # None: nothing was scored in this minute
+    complete: bool
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Episode)
+
+
+def encode(episode: Episode) -> str:
+    """Return the record as JSON."""
+    return _encoder.encode(episode).decode()
+
+
+def decode(text: str) -> Episode:
+    """Return the record that was encoded. Raises Unreadable."""
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(
+            f"the record of an episode is not readable ({error}); remove the field in Redis to go on"
+        ) from error
+
+
+def episode_id(brand: str, minute_ms: int) -> str:
+    """Name an episode by its brand and the minute it opened in (CONTRACTS §4)."""
+    opened = dt.datetime.fromtimestamp(minute_ms / 1000, dt.UTC)
+    return f"{sha256(brand.encode()).hexdigest()[:16]}-{opened:%Y%m%dT%H%M}"
+
+
+def closing_score(peak_score: float) -> float:
+    """Return the score below which an episode with this highest score comes to its end."""
+    part = CLOSE_BELOW_PEAK if peak_score >= SMALL else CLOSE_BELOW_SMALL_PEAK
+    return max(CLOSE_BELOW, part * peak_score)
+
+
+def advance(
+    episode: Episode | None, judged: Judged, open_at: float = OPEN_AT
+) -> tuple[Episode | None, Event | None]:
+    """Move one brand's episode by one judged minute; None is a quiet brand without a cool-down.
+
+    Minutes must come in rising order, each once. `open_at` is the score that opens (sensitivity.py).
+    """
+    score = judged.verdict.score
+    if episode is None:
+        return _open(judged) if score >= open_at else (None, None)
+    if episode.resolved_ms is not None:
+        return _cool_down(episode, episode.resolved_ms, judged, open_at)
+    return _go_on(episode, judged)
+
+
+def _go_on(episode: Episode, judged: Judged) -> tuple[Episode, Event | None]:
+    score, minute_ms = judged.verdict.score, judged.minute_ms
+    peak_score = max(episode.peak_score, score)
+    below = episode.below + 1 if score < closing_score(peak_score) else 0
+    if below != episode.below or peak_score != episode.peak_score:
+        episode = replace(episode, below=below, peak_score=peak_score)
+    if below >= CLOSE_AFTER_MINUTES:
+        episode = replace(episode, resolved_ms=minute_ms)
+        return episode, _event("resolved", episode, judged)
+    if minute_ms - episode.opened_ms >= EXPIRE_MS:
+        episode = replace(episode, resolved_ms=minute_ms, expired=True)
+        return episode, _event("expired", episode, judged)
+    if score >= ESCALATE_AT and not episode.escalated:
+        episode = replace(episode, escalated=True, told_ms=minute_ms)
+        return episode, _event("escalated", episode, judged)
+    told_ms = episode.opened_ms if episode.told_ms is None else episode.told_ms
+    if minute_ms - told_ms >= REMIND_MS and below == 0:
+        episode = replace(episode, reminders=episode.reminders + 1, told_ms=minute_ms)
+        return episode, _event("reminder", episode, judged)
+    return episode, None
+
+
+def _cool_down(
+    episode: Episode, ended_ms: int, judged: Judged, open_at: float
+) -> tuple[Episode | None, Event | None]:
+    score, minute_ms = judged.verdict.score, judged.minute_ms
+    if episode.expired:
+        return (replace(episode, expired=False) if score < CLOSE_BELOW else episode), None
+    age_ms = minute_ms - ended_ms
+    if minute_ms < episode.opened_ms + COOL_DOWN_MS:
+        return episode, None
+    if score >= open_at and score > _reopening_score(episode.peak_score, age_ms, open_at):
+        return _open(judged)
+    return (episode if age_ms < FORGOTTEN_MS else None), None
+
+
+def _reopening_score(peak_score: float, age_ms: int, open_at: float) -> float:
+    """Return what must be exceeded so long after an episode: people were told lately."""
+    once_more = min(ONCE_MORE * peak_score, ESCALATE_AT)
+    if age_ms < REOPEN_MS:
+        return max(peak_score, once_more)
+    part = exp2((REOPEN_MS - age_ms) / ONCE_MORE_HALF_LIFE_MS)
+    return open_at + max(0.0, once_more - open_at) * part
+
+
+def _open(judged: Judged) -> tuple[Episode, Event]:
+    score = judged.verdict.score
+    episode = Episode(
+        id=episode_id(judged.brand, judged.minute_ms),
+        opened_ms=judged.minute_ms,
+        peak_score=score,
+        escalated=score >= ESCALATE_AT,  # told as such by its score; it does not escalate further
+    )
+    return episode, _event("opened", episode, judged)
+
+
+def _event(kind: Kind, episode: Episode, judged: Judged) -> Event:
+    verdict = judged.verdict
+    share = verdict.neg_voices / verdict.voices if verdict.voices else None
+    count = f".{episode.reminders}" if kind == "reminder" else ""
+    return Event(
+        id=f"{episode.id}.{kind}{count}",
+        kind=kind,
+        episode=episode.id,
+        brand=judged.brand,
+        opened=_instant(episode.opened_ms),
+        minute=_instant(judged.minute_ms),
+        window=Window(verdict.window_minutes, verdict.voices, verdict.neg_voices),
+        share=None if share is None else round(share, 4),
+        baseline=round(verdict.baseline, 4),
+        score=round(verdict.score, 2),
+        peak_score=round(episode.peak_score, 2),
+        detector=judged.detector,
+        model=judged.model,
+        complete=judged.complete,
+        reason=_reason(kind, episode, judged),
+    )
+
+
+def _reason(kind: Kind, episode: Episode, judged: Judged) -> str:
+    verdict = judged.verdict
+    age = _length((judged.minute_ms - episode.opened_ms) // MINUTE_MS + 1)
+    if kind == "resolved":
+        limit = closing_score(episode.peak_score)
+        return (
+            f"{CLOSE_AFTER_MINUTES} minutes in a row below a score of {limit:.1f}, {age} after it opened; "
+            f"its highest score was {episode.peak_score:.1f}."
+        )
+    if kind == "expired":
+        return f"It lasts for {age}, so it is taken as the new usual from now on; no end was seen."
+    share = verdict.neg_voices / verdict.voices if verdict.voices else 0.0
+    seen = (
+        f"{verdict.neg_voices} of {verdict.voices} voices in {_length(verdict.window_minutes)} "
+        f"are negative ({share:.0%}); usual for this brand is {verdict.baseline:.0%}."
+    )
+    if kind == "opened":
+        return seen
+    return (
+        f"{'It became much stronger' if kind == 'escalated' else 'It goes on'}, {age} after it opened: {seen}"
+    )
+
+
+def _length(minutes: int) -> str:
+    if minutes == 1:
+        return "1 minute"
+    return f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours"
+
+
+def _instant(time_ms: int) -> str:
+    return f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,36 @@
+"""Sensitivity in words people understand: how many false alerts a brand may have in a week.
+
+The scores were measured on simulated brands whose seeds were not used for tuning (docs/alerts.md). They
+hold for a brand alone; what people feel is the total over all brands, so that is what is shown.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from stream_worker.core.detection.share_detector import OPEN_AT
+
+OPEN_SCORES: Final = {1.0: 6.85, 0.5: 7.9, 0.25: OPEN_AT, 0.1: 11.4}
+"""False alerts per brand and week -> the score that opens an episode."""
+DEFAULT: Final = 0.25
+TOTAL_MAX: Final = 20.0
+"""More false alerts in a week than this, and people begin to mute."""
+
+
+def total(sensitivities: Iterable[float]) -> float:
+    """Return the false alerts a week that brands with these sensitivities have together."""
+    return sum(sensitivities)
+
+
+def advice(brands: int, sensitivities: Iterable[float]) -> str:
+    """Say what `brands` brands with these sensitivities cost in attention, and what to do about it."""
+    expected = total(sensitivities)
+    said = f"about {expected:.3g} false alerts a week over {brands} {'brand' if brands == 1 else 'brands'}"
+    lowest = min(OPEN_SCORES)
+    if expected <= TOTAL_MAX:
+        return said
+    if lowest * brands < expected:
+        return (
+            f"{said}: more than people read; set alerts.sensitivity to {lowest:g} "
+            f"({lowest * brands:.3g} a week) and alerts.brands for those that matter most"
+        )
+    return f"{said}: more than people read; route the brands to the teams that know them"

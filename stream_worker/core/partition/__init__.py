@@ -1,0 +1,1 @@
+"""The step machine of one partition: recovery, counting, archiving."""

@@ -1,0 +1,174 @@
+"""Archiving: the part of a partition's step machine that turns what was read into chunks (DESIGN §3.4).
+
+Rules:
+1. A plan is asked for only when the chunk before it has its manifest; so only the last one can be unfinished.
+2. The plan that is there decides, whoever made it: its end is ours.
+3. In a chunk every step comes after the one before it is done: letters, rows, manifest. Each may be repeated.
+4. What is gathered is one batch-wise growing range from the chain's end; a seek or the memory cap drops it,
+   and it is read again.
+"""
+
+import msgspec
+
+from stream_worker.core.archive.layout import Limits, Manifest, Outcomes, Plan, StoredObject
+from stream_worker.core.partition.chunk_buffer import Chunk, CutLimits, Gathered
+from stream_worker.core.partition.effects import (
+    Commit,
+    CreateManifest,
+    CreatePlan,
+    Operation,
+    Part,
+    SendLetters,
+    WriteRows,
+)
+from stream_worker.core.records.batch import Rejected
+
+
+class Archiving:
+    """The archive's cursor of one partition, and the chunk on its way."""
+
+    def __init__(self, limits: Limits, cut_limits: CutLimits) -> None:
+        self._limits = limits
+        self._cut_limits = cut_limits
+        self.archived = 0
+        self.watermark_ms = 0  # at `archived`
+        self.plan: Plan | None = None  # fixed, without manifest
+        self.chunk: Chunk | None = None  # of `plan`, on its way
+        self.gathered: Gathered | None = None  # None: dropped, to be read again
+        self._planning = False
+        self._log_start = 0
+        self._horizon_base = 0
+
+    def begin(self, archived: int, watermark_ms: int, plan: Plan | None) -> None:
+        """Stand at the end of the chain: at `archived`, with the unfinished plan from there, if any."""
+        self.archived, self.watermark_ms, self.plan = archived, watermark_ms, plan
+        self.chunk, self.gathered, self._planning = None, None, False
+
+    def log_begins(self, log_start: int, horizon_base: int) -> None:
+        """Note where the log begins now, and where it began for us."""
+        self._log_start, self._horizon_base = log_start, horizon_base
+
+    @property
+    def needed_from(self) -> int:
+        """Offset from which records are still needed here."""
+        return self.plan.end if self.plan and self.chunk else self.archived
+
+    @property
+    def needed_watermark_ms(self) -> int:
+        """Watermark at `needed_from`."""
+        return self.plan.watermark_end if self.plan and self.chunk else self.watermark_ms
+
+    @property
+    def on_its_way(self) -> bool:
+        """Whether the store owes an answer."""
+        return self._planning or self.chunk is not None
+
+    @property
+    def in_gap(self) -> bool:
+        """Whether the log has lost all that the next chunk would hold: it is closed before reading begins."""
+        return self.needed_from < self._log_start and (self.plan is None or self.plan.end <= self._log_start)
+
+    def read_again(self) -> None:
+        """Drop what was gathered; it is read again from `needed_from`."""
+        self.gathered = Gathered(self.needed_from, self.needed_watermark_ms)
+
+    def forget(self) -> None:
+        """Drop what was gathered to free memory, until the chunk on its way is done."""
+        self.gathered = None
+
+    def add(
+        self, part: Part, rejected: list[Rejected], *, position: int, watermark_ms: int, value_bytes: int,
+        now_s: float,
+    ) -> None:  # fmt: skip
+        """Gather the rows and letters at or after what was gathered so far."""
+        if self.gathered is not None and position > self.gathered.position:
+            self.gathered.add(
+                part,
+                rejected,
+                position=position,
+                watermark_ms=watermark_ms,
+                value_bytes=value_bytes,
+                now_s=now_s,
+            )
+
+    def advance(self, now_s: float, *, flush: bool = False) -> list[Operation]:
+        """Ask for the next plan, or begin the planned chunk, if it is time."""
+        if self._planning or self.chunk:
+            return []
+        if self.plan is None:
+            end = self._proposed_end(now_s, flush=flush)
+            if end is None:
+                return []
+            self._planning = True
+            return [CreatePlan(self._propose(end))]
+        if self.plan.kind == "skipped" or self.plan.end <= self._log_start:
+            self.chunk = Chunk([], [], Outcomes(lost=self.plan.end - self.plan.start), late=0)
+            if self.gathered and self.gathered.position <= self.plan.end:
+                self.gathered = None
+            elif self.gathered:
+                self.gathered.take(self.plan.end, lost=0, now_s=now_s)
+            return self._write_manifest([])
+        if self.gathered is None or self.gathered.position < self.plan.end:
+            return []  # read on until the plan's end
+        lost = max(0, self._log_start - self.plan.start)
+        self.chunk = self.gathered.take(self.plan.end, lost=lost, now_s=now_s)
+        return [SendLetters(self.chunk.rejected)] if self.chunk.rejected else self.letters_sent()
+
+    def plan_is(self, plan: Plan) -> None:
+        """Take the plan that is there."""
+        assert plan.start == self.archived, "a plan begins where the chain ends"
+        self._planning, self.plan = False, plan
+
+    def letters_sent(self) -> list[Operation]:
+        """The letters of the chunk are stored: its rows are next."""
+        assert self.plan is not None
+        assert self.chunk is not None
+        if not self.chunk.parts:
+            return self._write_manifest([])
+        return [WriteRows(self.plan, self.chunk.parts)]
+
+    def rows_written(self, objects: list[StoredObject]) -> list[Operation]:
+        """The rows of the chunk are stored: its manifest is next."""
+        assert self.chunk is not None
+        outcomes = self.chunk.outcomes
+        # Somebody who still had what the log has lost since may have written these objects before us
+        saved = sum(stored.rows for stored in objects) - outcomes.counted - outcomes.duplicate
+        if outcomes.lost and saved > 0:
+            self.chunk.outcomes = msgspec.structs.replace(
+                outcomes, counted=outcomes.counted + saved, lost=outcomes.lost - saved
+            )
+        return self._write_manifest(objects)
+
+    def manifest_written(self) -> list[Operation]:
+        """The chunk is done: the chain ends behind it."""
+        assert self.plan is not None
+        self.archived, self.watermark_ms = self.plan.end, self.plan.watermark_end
+        self.plan = self.chunk = None
+        return [Commit(self.archived)]
+
+    def _proposed_end(self, now_s: float, *, flush: bool) -> int | None:
+        if self.archived < self._log_start:
+            return self._log_start
+        return self.gathered.cut(self._cut_limits, now_s, flush=flush) if self.gathered else None
+
+    def _propose(self, end: int) -> Plan:
+        watermark_ms = self.gathered.watermark_at(end) if self.gathered else self.watermark_ms
+        return Plan(
+            start=self.archived,
+            end=end,
+            watermark_start=self.watermark_ms,
+            watermark_end=max(self.watermark_ms, watermark_ms),
+            limits=self._limits,
+        )
+
+    def _write_manifest(self, objects: list[StoredObject]) -> list[Operation]:
+        assert self.plan is not None
+        assert self.chunk is not None
+        horizon_start = self.plan.start - self._limits.horizon_offsets
+        manifest = Manifest(
+            objects=objects,
+            outcomes=self.chunk.outcomes,
+            late=self.chunk.late,
+            partial=self._log_start > max(self._horizon_base, horizon_start),
+        )
+        return [CreateManifest(self.plan, manifest)]

@@ -1,0 +1,119 @@
+"""Counting: the part of a partition's step machine that adds to Redis (DESIGN §3.3).
+
+Rules:
+1. One batch at a time. It is cut at offsets into calls of at most 5,000 increments; each is applied if the
+   stored cursor is the expected one, and changes nothing otherwise.
+2. The stored cursor is the truth: ahead of us, somebody applied it (a zombie, or our own lost try); behind
+   us, Redis went back in time; absent, Redis was lost.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from stream_worker.core.aggregates.aggregate import INCREMENTS_MAX, fold, increments
+from stream_worker.core.partition.effects import Applied, Apply, Cursor, Part
+
+
+class Redis(Enum):
+    """What an answer says about Redis."""
+
+    FINE = "fine"
+    WENT_BACK = "went back"
+    LOST = "lost"
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """A micro-batch on its way: its rows, and position and watermark behind its last record."""
+
+    part: Part
+    position: int
+    watermark_ms: int
+
+
+class Counting:
+    """The cursor of one partition in Redis, as far as it is known, and the batch on its way."""
+
+    def __init__(self, partition: int, increments_max: int = INCREMENTS_MAX) -> None:
+        self._partition = partition
+        self._increments_max = increments_max
+        self.cursor = Cursor(0, 0)
+        self.log_end = 0
+        self._batch: Batch | None = None
+        self._asked: deque[Apply] = deque()
+
+    def begin(self, cursor: Cursor) -> None:
+        """Stand at `cursor` with nothing on its way; answers to earlier calls are void from here on."""
+        self.cursor, self._batch = cursor, None
+        self._asked.clear()
+
+    @property
+    def counted(self) -> int:
+        """The next offset that Redis will accept."""
+        return self.cursor.next
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is awaited."""
+        return bool(self._asked)
+
+    def add(self, batch: Batch) -> list[Apply]:
+        """Fold what is not yet counted of a batch."""
+        assert self._batch is None, "one batch at a time"
+        if batch.position <= self.counted:
+            return []
+        self._batch = batch
+        return self._ask()
+
+    def report(self, watermark_ms: int, *, paused: bool, proof_t0_ms: int | None) -> list[Apply]:
+        """Say that the partition lives: the same cursor again, perhaps with a proof of idleness."""
+        call = Apply(
+            self._partition, self.counted, self.counted, watermark_ms, self.log_end, None, paused, proof_t0_ms
+        )
+        self._asked.append(call)
+        return [call]
+
+    def applied(self, answer: Applied) -> tuple[Redis, list[Apply]]:
+        """Take the answer to the oldest call; return what it says of Redis, and what to ask next."""
+        if not self._asked:
+            return Redis.FINE, []  # void: we began anew since it was asked
+        self._asked.popleft()
+        if answer.cursor is None:
+            return Redis.LOST, []
+        if answer.cursor.next < self.counted:
+            return Redis.WENT_BACK, []
+        self.cursor = answer.cursor
+        if self._asked or self._batch is None:
+            return Redis.FINE, []
+        if self.counted >= self._batch.position:
+            self._batch = None
+            return Redis.FINE, []
+        return Redis.FINE, self._ask()  # somebody else cut otherwise: the rest is still ours
+
+    def _ask(self) -> list[Apply]:
+        assert self._batch is not None
+        offsets = self._batch.part.columns.offsets
+        first = int(np.searchsorted(offsets, self.counted))
+        calls = self._calls(first, len(offsets), self.counted)
+        self._asked.extend(calls)
+        return calls
+
+    def _calls(self, first: int, last: int, expected: int) -> list[Apply]:
+        """Fold rows [first, last) into calls that are small enough."""
+        assert self._batch is not None
+        part = self._batch.part
+        delta = fold(part.columns, part.flags, part.scores, part.model, slice(first, last))
+        size, rows = increments(delta), last - first
+        if size > self._increments_max and rows > 1:
+            calls: list[Apply] = []
+            step = max(1, rows * self._increments_max // (size + size // 4))
+            for low in range(first, last, step):
+                calls += self._calls(low, min(low + step, last), calls[-1].next if calls else expected)
+            return calls
+        whole = last == len(part.columns)
+        end = self._batch.position if whole else int(part.columns.offsets[last])
+        watermark_ms = self._batch.watermark_ms if whole else int(part.flags.watermark_before_ms[last])
+        return [Apply(self._partition, expected, end, watermark_ms, self.log_end, delta)]

@@ -1,0 +1,79 @@
+"""Standing: how far Redis had come in the instant something else of it was read."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+
+HOURS_OF_MINUTES_MS = 48 * HOUR_MS
+DAYS_OF_HOURS_MS = 35 * DAY_MS
+
+
+class Standing(NamedTuple):
+    """Cursors and control of one instant; times are ms. `minutes` only where they were asked for."""
+
+    now_ms: int
+    sealed_ms: int
+    floor_ms: int
+    trimmed_ms: int
+    expired: int
+    closed_ms: tuple[int, ...]  # per shard; -1: nothing
+    minutes: tuple[int, ...]  # starts of the minutes that have a hash, rising
+    cursors: dict[str, dict[int, int]]  # log name -> partition -> next offset
+
+    def has_minute(self, minute_ms: int) -> bool:
+        """Whether Redis claims to hold the hash of this minute wholly."""
+        return minute_ms >= max(self.floor_ms, self.trimmed_ms)
+
+    def has_hour_of_minutes(self, hour_ms: int, shard: int) -> bool:
+        """Whether the history of this hour's minutes is kept for brands of the shard."""
+        last_ms = self.closed_ms[shard] - MINUTE_MS
+        return hour_ms >= self.sealed_ms - HOURS_OF_MINUTES_MS and hour_ms > last_ms - HOURS_OF_MINUTES_MS
+
+    def has_hour(self, hour_ms: int, shard: int) -> bool:
+        """Whether the history of this hour is kept, and nothing of it is open or below the floor."""
+        last_ms = self.closed_ms[shard] - MINUTE_MS
+        day_ms = hour_ms - hour_ms % DAY_MS
+        whole = self.floor_ms <= hour_ms and hour_ms + HOUR_MS <= self.closed_ms[shard]
+        return whole and day_ms > last_ms - DAYS_OF_HOURS_MS
+
+
+def standing_of(
+    now_ms: int, control: dict[str, str], closed: list[str], minutes: list[str],
+    cursors: dict[str, dict[str, str]],
+) -> Standing:  # fmt: skip
+    """Decode the answer of `snapshot.lua`; `cursors` are whole hashes by log name. Raises ValueError."""
+    return Standing(
+        now_ms=now_ms,
+        sealed_ms=int(control.get("sealed", "0")),
+        floor_ms=int(control.get("floor", "0")),
+        trimmed_ms=int(control.get("trimmed", "0")),
+        expired=int(control.get("expired", "0")),
+        closed_ms=tuple(map(int, closed)),
+        minutes=tuple(sorted(map(int, minutes))),
+        cursors={
+            log: {int(name[5:]): int(at) for name, at in fields.items() if name.startswith("next:")}
+            for log, fields in cursors.items()
+        },
+    )
+
+
+class Snapshots(Protocol):
+    """Redis as the audit reads it: each part with the standing of its instant. Raises Unavailable."""
+
+    def look(self) -> Standing:
+        """Return how far everything is, with the minutes that have a hash."""
+
+    def minute(self, start_ms: int) -> tuple[Standing, dict[str, str]]:
+        """Read the hash of a minute."""
+
+    def history(
+        self, kind: str, start_ms: int, brands: Sequence[str]
+    ) -> tuple[Standing, list[dict[str, str]]]:
+        """Read history (`hm` of an hour, `hd` of a day) of some brands."""
+
+    def admitted(self, what: str) -> list[str]:
+        """Return the admitted `brands` or `networks`, in no order."""
+
+    def close(self) -> None:
+        """Close the connection."""

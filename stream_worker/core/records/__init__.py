@@ -1,0 +1,1 @@
+"""From record bytes to mentions in columns: decode, dedup window, watermark."""

@@ -1,0 +1,1 @@
+"""Net sentiment, its estimate under a known confusion matrix, and its typical range."""

@@ -1,0 +1,1 @@
+"""Units of event time, in ms, and how an instant is written."""

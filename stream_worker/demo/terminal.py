@@ -1,0 +1,57 @@
+"""The terminal of the demo: lines that tell the story, and below them the live table.
+
+1. Everything goes to stderr; stdout belongs to the account as JSON.
+2. On a terminal the table is drawn anew in its place; elsewhere printed every five seconds.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from stream_worker.demo.brand_table import Row, table
+
+PLAIN_EVERY_S = 5.0
+
+
+class Screen:
+    """Says lines at any time, and shows the table from `__enter__` on."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began_s = time.monotonic()
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._next_plain_s = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, line: str, *, timed: bool = True) -> None:
+        """Print a line of the story, with the seconds since the start."""
+        at = f"{time.monotonic() - self._began_s:6.1f} s" if timed else " " * 8
+        if self._live is None:
+            self._console.print(f"{at}  {line}", markup=False, highlight=False, emoji=False, soft_wrap=True)
+            return
+        wrapped = Table.grid(padding=(0, 2))  # a long line goes on below itself
+        wrapped.add_row(Text(at, no_wrap=True), Text(line, overflow="fold"))
+        self._console.print(wrapped)
+
+    def show(self, rows: Sequence[Row], status: str) -> None:
+        """Show the table, if it is time to."""
+        if self._live is not None:
+            drawn = table(rows) if rows else Text("")
+            self._live.update(Group(Text(""), drawn, Text(""), Text(status)), refresh=True)
+        elif rows and time.monotonic() >= self._next_plain_s:
+            self._next_plain_s = time.monotonic() + PLAIN_EVERY_S
+            self.say(status)
+            self._console.print(table(rows))

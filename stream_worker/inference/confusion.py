@@ -1,0 +1,45 @@
+"""What is known of the configured model: its artefact and its errors, from the manifest beside it.
+
+Rules:
+1. Only the manifest is read. Nothing is unpickled and scikit-learn is not imported: page, API and daily
+   report need neither.
+2. Without it numbers are told all the same, with intervals of sampling only.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import models
+from stream_worker.core.sentiment.correction import Errors
+from stream_worker.core.sentiment.estimate import KnownModel
+from stream_worker.settings.schema import Model
+
+SHIPPED: Final = Path(models.__file__).parent / "artefacts" / "sentiment-en.joblib"
+ARTEFACT_DIGITS: Final = 12
+BYTES_MAX: Final = 1024 * 1024
+
+
+class _Manifest(msgspec.Struct):
+    """The part that matters here; models/registry.py has the whole."""
+
+    sha256: str
+    labels_by_truth: list[list[int]] = []
+
+
+def known_model(model: Model) -> tuple[KnownModel | None, str]:
+    """Return what is known of the model that these settings name; or None, and why nothing is."""
+    if model.scorer == "none":
+        return None, "no model scores (setting model.scorer)"
+    path = (model.path or SHIPPED).with_suffix(".json")
+    try:
+        with path.open("rb") as file:
+            manifest = msgspec.json.decode(file.read(BYTES_MAX), type=_Manifest)
+        if not manifest.labels_by_truth:
+            return None, f"{path} has no labels_by_truth: it is older than version 2 of manifests"
+        return KnownModel(manifest.sha256[:ARTEFACT_DIGITS], Errors(manifest.labels_by_truth)), ""
+    except OSError as error:
+        return None, f"{path} cannot be read: {error.strerror or error}"
+    except ValueError as error:  # what msgspec raises is one, too
+        return None, f"{path} is no manifest: {' '.join(str(error).split())[:200]}"

@@ -1,0 +1,67 @@
+"""Explaining scores: the model is loaded with the first question, once, and answers one at a time."""
+
+import threading
+import time
+from typing import Any, Final
+
+from models.errors import ModelRefused
+from models.explain import Explainable, Explanation, explain
+from stream_worker.errors import Misconfigured
+from stream_worker.settings.schema import Settings
+
+AGAIN_S: Final = 60
+"""A model that was refused is not looked at again for so long: each look reads the whole artefact."""
+
+
+class Explainer:
+    """The configured model as far as it explains; from any thread, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._scorer: Explainable | None = None
+        self._refusal: tuple[str, float] | None = None
+
+    def explain(self, text: str) -> Explanation:
+        """Explain the score of a text. Raises Misconfigured without a model, ValueError on a long text."""
+        with self._lock:
+            if self._scorer is None:
+                self._scorer = self._load()
+            return explain(self._scorer, text)
+
+    def _load(self) -> Explainable:
+        if self._refusal is not None and time.monotonic() < self._refusal[1]:
+            raise Misconfigured(self._refusal[0])
+        model = self._settings.model
+        try:
+            if model.scorer == "none":
+                raise ModelRefused("model.scorer is none: nothing is scored, so nothing is explained")
+            from models.registry import load  # noqa: PLC0415  scikit-learn is large: only where it scores
+
+            scorer: Any = load(model.path, model.pin)
+        except ModelRefused as refused:
+            self._refusal = str(refused), time.monotonic() + AGAIN_S
+            raise Misconfigured(str(refused)) from None
+        return scorer  # type: ignore[no-any-return]
+
+
+def as_json(found: Explanation) -> dict[str, Any]:
+    """Return an explanation as JSON can hold it, numbers to four digits."""
+
+    def rounded(value: float | None) -> float | None:
+        return None if value is None else round(value, 4)
+
+    return {
+        "label": found.label,
+        "why": found.why,
+        "probability": found.probability and {name: rounded(p) for name, p in found.probability.items()},
+        "sentiment": rounded(found.sentiment),
+        "explained": found.explained,
+        "log_odds": rounded(found.log_odds),
+        "rest": rounded(found.rest),
+        "words": [
+            {"word": of.word, "start": of.start, "end": of.end, "weight": rounded(of.weight)}
+            for of in found.words
+        ],
+        "model": found.model,
+    }

@@ -1,0 +1,1 @@
+"""The second loop: from the outbox to people."""

@@ -1,0 +1,77 @@
+"""A chunk, scored: its part, its rejected rows, its mark."""
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from stream_worker.core.records.batch import Scores
+from stream_worker.predict.formats import arrow, csv, encode, json_lines
+from stream_worker.predict.formats.job import KEPT_BYTES, LABELS, REASONS, Chunk, Job, Mark, Reject
+from stream_worker.predict.formats.text_columns import Taken
+
+TEXTS_AT_ONCE: Final = 4_096
+"""Features of scikit-learn take some kB for each text."""
+
+Score = Callable[[Sequence[str]], Scores]
+
+
+class Made(NamedTuple):
+    """What is stored of a chunk; empty bytes are not stored."""
+
+    part: bytes
+    rejected: bytes
+    mark: Mark
+
+
+def score_chunk(job: Job, chunk: Chunk, score: Score, model: str) -> Made:
+    """Score a chunk. Raises nothing for what is in it: a bad row is a rejected row."""
+    kept: Any
+    if chunk.cut_bytes:
+        reject = Reject(chunk.end.row, chunk.end.line, "too_large", chunk.body[:KEPT_BYTES], chunk.cut_bytes)
+        taken, kept = Taken[Any](rejects=[reject]), []
+    elif job.form == "parquet":
+        taken, kept = arrow.take(job, chunk)
+    else:
+        taken = csv.take(job, chunk) if job.form == "csv" else json_lines.take(job, chunk)
+        kept = taken.rows
+    scores = _in_batches(taken.texts, score)
+    mark = Mark(
+        start=chunk.start,
+        end=chunk.end,
+        read_bytes=chunk.read_bytes,
+        labels=np.bincount(scores.label, minlength=len(LABELS)).tolist(),
+        reasons=dict(sorted(Counter(one.reason for one in taken.rejects).items())),
+    )
+    assert mark.rows == chunk.end.row - chunk.start.row, "every row has one fate"
+    part = encode.part(job, kept, scores, model) if taken.texts or job.always_a_part else b""
+    return Made(part, b"".join(map(_as_line, taken.rejects)), mark)
+
+
+def _in_batches(texts: list[str], score: Score) -> Scores:
+    batches = [score(texts[i : i + TEXTS_AT_ONCE]) for i in range(0, len(texts), TEXTS_AT_ONCE)]
+    if not batches:
+        return Scores(np.empty(0, np.int8), np.empty((0, 3), np.float32), np.empty(0, np.int32))
+    return Scores(
+        np.concatenate([one.label for one in batches]),
+        np.concatenate([one.probability for one in batches]),
+        np.concatenate([one.sentiment_micro for one in batches]),
+    )
+
+
+def _as_line(reject: Reject) -> bytes:
+    """A rejected row as a line of JSON, with its bytes: as text, else as base64."""
+    line: dict[str, Any] = {"row": reject.row}
+    if reject.line:
+        line["line"] = reject.line
+    line |= {"reason": reject.reason, "why": REASONS[reject.reason]}
+    if reject.bytes > len(reject.raw):
+        line |= {"bytes": reject.bytes, "cut": True}
+    try:
+        line["raw"] = reject.raw.decode()
+    except UnicodeDecodeError:
+        line["raw_base64"] = base64.b64encode(reject.raw).decode()
+    return msgspec.json.encode(line) + b"\n"

@@ -1,0 +1,33 @@
+"""What a text must be to be scored, and the rows that were taken out of a chunk."""
+
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from stream_worker.predict.formats.job import TEXT_BYTES_MAX, Reject
+
+Row = TypeVar("Row")
+
+
+@dataclass(slots=True)
+class Taken(Generic[Row]):
+    """The rows of a chunk that can be scored, with their texts, and those that cannot."""
+
+    is_utf8: bool = True  # the whole chunk
+    texts: list[str] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def refuse_text(value: bytes, row: bytes | None) -> tuple[str | None, str]:
+    """Return the text of a value, or why it cannot be scored; `row` is all of it if it may not be UTF-8."""
+    if len(value) > TEXT_BYTES_MAX:
+        return None, "too_large"
+    try:
+        text = value.decode()
+        if row is not None:
+            row.decode()
+    except UnicodeDecodeError:
+        return None, "not_utf8"
+    if not text or text.isspace():
+        return None, "empty_text"
+    return text, ""

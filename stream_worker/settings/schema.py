@@ -1,0 +1,214 @@
+"""Every setting: one frozen tree, one group per adapter, with its default, its limits and its meaning.
+
+Rules:
+1. This file and kafka_settings.py are the only list. config/default.toml, docs/configuration.md and the JSON
+   Schema are made from it; a test fails when they differ.
+2. Environment over file over default; see configuration.py, the only place that reads either.
+3. The defaults run against localhost. A secret is a type, so that nothing prints it by accident.
+"""
+
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from stream_worker.core.detection.sensitivity import DEFAULT, OPEN_SCORES
+from stream_worker.settings.fields import Duration, Group, Size, setting
+from stream_worker.settings.kafka import Kafka
+
+ENV_PREFIX: Final = "STREAM_WORKER_"
+
+
+def _known(sensitivity: float) -> float:
+    if sensitivity not in OPEN_SCORES:
+        raise ValueError(f"must be one of {', '.join(f'{one:g}' for one in OPEN_SCORES)}")
+    return sensitivity
+
+
+Sensitivity = Annotated[float, AfterValidator(_known)]
+
+
+def _absolute(url: str) -> str:
+    scheme, rest = urlsplit(url).scheme, url.removeprefix("file://")
+    if scheme not in ("file", "s3", "memory"):
+        raise ValueError("is no address of a store: write file:///folder, s3://bucket/prefix or memory:///")
+    if scheme != "file" or rest.startswith("/"):
+        return url
+    return Path(rest).absolute().resolve().as_uri()
+
+
+class Redis(Group):
+    """The rolling picture and its cursors."""
+
+    url: SecretStr = setting("redis://localhost:6379/0", "redis://, rediss:// or unix:// address.")
+    prefix: str = setting(
+        "{sw}", "Begins every key; the part in braces keeps all keys in one slot.", pattern=r"\{[^{}]+\}"
+    )
+    socket_timeout: Duration = setting("5s", "Wait no longer for an answer.", ge="100ms", le="1m")
+    max_brands: int = setting(
+        10_000, "Brands kept apart; mentions of further ones are counted together.", ge=1, le=100_000
+    )
+
+
+class Archive(Group):
+    """Every scored mention, as Parquet, in a folder or a bucket."""
+
+    url: Annotated[str, AfterValidator(_absolute)] = setting(
+        "file://./data/archive", "file:///folder, s3://bucket/prefix or memory:/// (lost at the end)."
+    )
+    endpoint: str | None = setting(None, "Address of an S3 service other than Amazon's.")
+    access_key_id: str | None = setting(None, "S3 key; without it the usual places are asked.")
+    secret_access_key: SecretStr | None = setting(None, "S3 secret.")
+    region: str | None = setting(None, "S3 region.")
+    allow_http: bool = setting(default=False, meaning="Allow an endpoint without TLS.")
+    rows_max: int = setting(50_000, "A chunk is cut after this many rows.", ge=1, le=1_000_000)
+    bytes_max: Size = setting("16MiB", "… or this many bytes of record values.", ge=1024, le=1024**3)
+    seconds_max: float = setting(60.0, "… or this many seconds after its first row.", ge=0.1, le=3_600)
+    span_max: int = setting(100_000, "… and at this many offsets in any case.", ge=1, le=10_000_000)
+    memory_max: Size = setting(
+        "256MiB", "Rows kept in memory while the store is away; past it they are read again.", ge=1024**2
+    )
+
+    @model_validator(mode="after")
+    def _keys_are_a_pair(self) -> Self:
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key go together: set both or neither")
+        return self
+
+
+class Windows(Group):
+    """Time: what is late, what is a duplicate, and how long a slow partition is waited for.
+
+    The first five stand in every plan of the archive, since verdicts depend on them.
+    """
+
+    lateness: Duration = setting("30s", "A window stays open this long for stragglers.", ge="0s", le="1h")
+    horizon_records: int = setting(
+        50_000, "Copies are recognised at most this many offsets back …", ge=1, le=1_000_000
+    )
+    horizon: Duration = setting("60m", "… and at most this much record time back.", ge="1m", le="24h")
+    future: Duration = setting(
+        "5m", "An event time further ahead of its record time is rejected.", ge="0s", le="24h"
+    )
+    value_bytes_max: Size = setting("1MiB", "A larger record value is rejected.", ge=1024, le=64 * 1024**2)
+    max_hold: Duration = setting(
+        "2m", "A partition without progress or proof is waited for this long.", ge="5s", le="1h"
+    )
+    alignment: Duration = setting(
+        "10m", "A partition this far ahead of the slowest one is paused.", ge="1m", le="24h"
+    )
+
+
+class Alerts(Group):
+    """How easily people are disturbed: as false alerts per brand and week, 1, 0.5, 0.25 or 0.1."""
+
+    sensitivity: Sensitivity = setting(
+        DEFAULT, "False alerts per brand and week: 1, 0.5, 0.25 or 0.1. Fewer come later and miss more."
+    )
+    brands: dict[str, Sensitivity] = setting({}, "Brands that differ, each with its own.")
+
+    def of(self, brand: str) -> float:
+        """Return the sensitivity of a brand."""
+        return self.brands.get(brand, self.sensitivity)
+
+
+class Model(Group):
+    """Which model scores."""
+
+    scorer: Literal["model", "none"] = setting("model", "`none` leaves every mention unscored.")
+    path: Path | None = setting(None, "The artefact, a .joblib; the shipped one if absent.")
+    pin: str | None = setting(
+        None, "SHA-256 the artefact must have; needed with a path.", pattern=r"^[0-9a-fA-F]{64}$"
+    )
+
+
+class Notify(Group):
+    """Where alerts are told, and how persistently."""
+
+    webhook_url: SecretStr | None = setting(None, "Where messages are posted, http:// or https://.")
+    webhook_secret: SecretStr | None = setting(
+        None, "Signs them: whsec_ and base64. Two, with a space between, while a receiver changes over."
+    )
+    public_only: bool = setting(
+        default=False, meaning="Post by https and to public addresses only, whatever the name says."
+    )
+    console: bool = setting(default=True, meaning="Print each message to standard output, one JSON a line.")
+    timeout: Duration = setting("10s", "Wait no longer for a receiver.", ge="100ms", le="1m")
+    give_up_after: Duration = setting(
+        "24h", "A message that was not taken for so long is given up, on the record.", ge="1m", le="7d"
+    )
+
+    @model_validator(mode="after")
+    def _nothing_goes_out_unsigned(self) -> Self:
+        if (self.webhook_url is None) != (self.webhook_secret is None):
+            raise ValueError("webhook_url and webhook_secret go together: set both or neither")
+        return self
+
+
+class Http(Group):
+    """Probes and metrics."""
+
+    host: str = setting("127.0.0.1", "Address to listen at; 0.0.0.0 for all, in a container.", min_length=1)
+    port: int = setting(8081, "Port of /livez, /readyz and /metrics; 0 takes any free one.", ge=0, le=65_535)
+
+
+class Api(Group):
+    """REST, live feed and page: `stream-worker serve`."""
+
+    host: str = setting("127.0.0.1", "Address to listen at; it has no log-in of its own.", min_length=1)
+    port: int = setting(8080, "Port of page and API; 0 takes any free one.", ge=0, le=65_535)
+    hosts: str = setting(
+        "", "Names it may be asked by besides localhost, comma-separated; needed behind a proxy on loopback."
+    )
+    clients_max: int = setting(100, "Live feeds at once; further ones must wait.", ge=1, le=10_000)
+
+
+class Log(Group):
+    """What the worker says, on stderr."""
+
+    format: Literal["auto", "json", "console"] = setting(
+        "auto", "`auto`: for people at a terminal, JSON elsewhere."
+    )
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "The least that is said.")
+
+
+class Settings(BaseSettings):
+    """All settings of a worker."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__", env_ignore_empty=True,
+        hide_input_in_errors=True, title="Settings of stream_worker",
+    )  # fmt: skip
+
+    kafka: Kafka = Field(default_factory=Kafka)
+    redis: Redis = Field(default_factory=Redis)
+    archive: Archive = Field(default_factory=Archive)
+    windows: Windows = Field(default_factory=Windows)
+    alerts: Alerts = Field(default_factory=Alerts)
+    model: Model = Field(default_factory=Model)
+    notify: Notify = Field(default_factory=Notify)
+    http: Http = Field(default_factory=Http)
+    api: Api = Field(default_factory=Api)
+    log: Log = Field(default_factory=Log)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over what was read from files, which configuration.py passes in."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        names = env_settings.env_vars
+        env_settings.env_vars = {name: names[name] for name in names if not name.endswith("_file")}
+        return env_settings, init_settings

@@ -1,0 +1,1 @@
+"""The first loop: poll, decode, score, fold, sinks, commit."""

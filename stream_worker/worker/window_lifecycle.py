@@ -1,0 +1,132 @@
+"""Minutes: sealing, judging and closing them, and drawing the rolling view.
+
+Rules:
+1. Any worker may do any of this: the scripts compare what was read (DESIGN §3.5). A lease only spares the
+   work of doing it twice.
+2. A minute is judged from its frozen fields and the brands that were read behind the seal that froze them.
+   They are kept by that seal's mark: Redis may go back and be sealed to the same minute again. What was read
+   of shards is forgotten as soon as a seal says that Redis has closed less.
+3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
+from stream_worker.core.detection.evaluate import Archived, judge
+from stream_worker.core.detection.share_detector import OPEN_AT, Detector
+from stream_worker.core.records.batch import HOUR_MS
+from stream_worker.observability.worker_recorder import Recorder
+from stream_worker.ports import Rolling, Sealed
+
+LEASE_MS: Final = 5_000
+HISTORY_HOURS: Final = 48
+
+log = structlog.get_logger()
+
+
+class Minutes:
+    """What this worker knows of sealed minutes and shards."""
+
+    def __init__(
+        self,
+        rolling: Rolling,
+        detector: Detector[Any],
+        *,
+        owner: str,
+        lateness_ms: int,
+        max_hold_ms: int,
+        recorder: Recorder,
+        open_at: Callable[[str], float] = lambda _brand: OPEN_AT,
+        archived: Archived = lambda _brand: None,
+    ) -> None:
+        self.sealed = Sealed(0, 0, [], 0, {}, 0, 0)
+        self._rolling, self._detector, self._owner = rolling, detector, owner
+        self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
+        self._open_at, self._archived = open_at, archived
+        self._shards: dict[int, Shard] = {}
+        self._brands: Mapping[str, int | None] = {}
+        self._brands_behind = ""  # the mark of the sealed minute that they were read behind
+        self._leads = False
+        self._drawn_ms = 0
+
+    def seal(self, partition_count: int, older_log: str = "") -> Sealed:
+        """Seal what may be sealed; `older_log` as in `ports.Rolling`. Raises Unavailable."""
+        before_ms = self.sealed.sealed_ms
+        self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
+        if min((shard.closed_ms for shard in self._shards.values()), default=-1) > self.sealed.closed_ms:
+            self._shards.clear()
+        self._leads = self._rolling.lease("minutes", self._owner, LEASE_MS)
+        if self._leads and self.sealed.sealed_ms != before_ms:
+            self._rolling.notify("sealed", [self.sealed.sealed_ms], [])
+        self._recorder.sealed(self.sealed)
+        return self.sealed
+
+    def close_one(self) -> bool:
+        """Judge and close the next sealed minute of all shards that wait for it; False: there is none."""
+        if not self._leads:
+            self._shards.clear()
+            return False
+        for number in range(SHARDS):
+            if number not in self._shards:
+                self._shards[number] = self._rolling.shard(number)
+        first_ms = min(shard.closed_ms for shard in self._shards.values())
+        minute = self._rolling.next_sealed(first_ms)
+        if minute is None or minute.start_ms >= self.sealed.sealed_ms:
+            return False
+        if self._brands_behind != minute.mark:
+            self._brands, self._brands_behind = self._rolling.brands(), minute.mark
+        self._close([shard for shard in self._shards.values() if shard.closed_ms <= minute.start_ms], minute)
+        return True
+
+    def draw(self, brands: set[str], minutes_ms: set[int]) -> None:
+        """Draw the rolling view of these brands; of all brands when another minute was sealed."""
+        if brands:
+            self._rolling.draw(sorted(brands))
+            self._rolling.notify("counted", sorted(minutes_ms), sorted(brands))
+        if self._leads and self._drawn_ms != self.sealed.sealed_ms:
+            self._rolling.draw(None)
+            self._drawn_ms = self.sealed.sealed_ms
+
+    def _close(self, shards: Sequence[Shard], minute: SealedMinute) -> None:
+        calls = [self._judge(shard, minute) for shard in shards]
+        written = self._rolling.close(*calls)
+        for call in calls:
+            if call.shard not in written:
+                del self._shards[call.shard]  # somebody else was faster, or it was sealed again: read anew
+                continue
+            self._shards[call.shard] = _after(self._shards[call.shard], call)
+            self._recorder.closed(call)
+            for message in call.outbox:
+                log.info("episode changed", message=message, shard=call.shard)
+
+    def _judge(self, shard: Shard, minute: SealedMinute) -> Close:
+        return judge(
+            shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute),
+            open_at=self._open_at, archived=self._archived,
+        )  # fmt: skip
+
+    def _past(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
+        """Closed minutes of the last 48 hours; hours before the brand was there are not asked for."""
+        hour_ms, first_ms = minute.start_ms - minute.start_ms % HOUR_MS, self._brands.get(brand)
+        hours_ms = [hour_ms - hours * HOUR_MS for hours in range(HISTORY_HOURS, -1, -1)]
+        return self._rolling.history(brand, [at for at in hours_ms if at + HOUR_MS > (first_ms or 0)])
+
+
+def _after(shard: Shard, call: Close) -> Shard:
+    """Return the shard as the close script left it."""
+    episodes = {**shard.episodes, **{b: e for b, e in call.episodes.items() if e is not None}}
+    for brand, episode in call.episodes.items():
+        if episode is None:
+            episodes.pop(brand, None)
+    return Shard(
+        number=shard.number,
+        closed_ms=call.minute_ms + 60_000,
+        version=call.mark,
+        detector=call.detector,
+        numbers={**shard.numbers, **call.numbers} if shard.detector == call.detector else dict(call.numbers),
+        episodes=episodes,
+    )

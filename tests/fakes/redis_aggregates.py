@@ -1,0 +1,296 @@
+"""The rolling picture in memory: what the Lua scripts do, in plain Python, for tests and for reading.
+
+Rules:
+1. Method by method it equals the scripts of `sinks/rolling`; the contract suite compares whole states.
+2. `now_ms` stands for Redis TIME. Marks are unique as long as it moves between two seals.
+3. Two workers share a Redis by sharing a `MemoryState`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from stream_worker.core.aggregates.aggregate import increments
+from stream_worker.core.aggregates.encoding import (
+    INCREMENTS_LIMIT,
+    NAMED_BRANDS_MAX,
+    NETWORKS_MAX,
+    WINDOWS,
+    ZEROS,
+    Sums,
+    add_sums,
+    draw_needs,
+    frozen_tallies,
+    minute_at_or_after,
+    shard_of,
+    to_json,
+)
+from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.partition.effects import Applied, Apply, Cursor
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.ports import Sealed
+from tests.fakes.redis_seal import seal
+from tests.fakes.redis_state import (
+    CursorRow,
+    MemoryState,
+    Minute,
+    add_history,
+    admit,
+    forget_history,
+    too_old,
+)  # fmt: skip
+
+CHANGES_MAX: Final = 10_000
+GAP_MS: Final = 30_000
+"""No script for longer than this: the group was away, and nobody may be called held for it."""
+
+
+class MemoryRolling:
+    """The rolling picture and the cursors of one log, in a `MemoryState`."""
+
+    def __init__(
+        self,
+        log: Log,
+        now_ms: Callable[[], int],
+        state: MemoryState | None = None,
+        *,
+        max_brands: int = 10_000,
+        owner: str = "",
+    ) -> None:
+        self.state = MemoryState() if state is None else state
+        self._log = log
+        self._now_ms = now_ms
+        self._max_brands = max_brands
+        self._owner = owner
+
+    def _begin(self) -> int:
+        """Begin a script as all do: note the group's return; return now."""
+        now, ctl = self._now_ms(), self.state.ctl
+        if ctl.last_script_ms is not None and now - ctl.last_script_ms > GAP_MS:
+            ctl.returned_ms = now
+        ctl.last_script_ms = now
+        return now
+
+    # ------------------------------------------------------------ cursors
+
+    def _row(self, partition: int) -> CursorRow:
+        return self.state.cursors.get(self._log.name, {}).get(partition, CursorRow())
+
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+        """Create the cursor if there is none; return what is stored."""
+        self._begin()
+        ctl, row = self.state.ctl, self._row(partition)
+        if row.next is not None:
+            return Cursor(row.next, row.watermark)
+        if ctl.incarnation is None:  # the first of all; from then on only a seal changes it
+            ctl.incarnation, ctl.partitions = self._log.name, 0
+        rows = self.state.cursors.setdefault(self._log.name, {})
+        row = rows.setdefault(partition, CursorRow())
+        row.next, row.watermark = start, watermark_ms
+        self._raise_floor(floor_ms)
+        if ctl.sealed is None:
+            ctl.sealed = ctl.floor
+        return Cursor(start, watermark_ms)
+
+    def cursor(self, partition: int) -> Cursor | None:
+        """Return the stored cursor; None when there is none."""
+        row = self._row(partition)
+        return None if row.next is None else Cursor(row.next, row.watermark)
+
+    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+        """Compare-and-set the cursor forward over records that are gone; raise the floor."""
+        now, row = self._begin(), self._row(partition)
+        if row.next == expected:
+            row.next, row.watermark = to, max(row.watermark, watermark_ms)
+            row.alive_ms, row.proof = now, None
+            self._raise_floor(floor_ms)
+        return self.cursor(partition)
+
+    def _raise_floor(self, floor_ms: int) -> None:
+        ctl = self.state.ctl
+        ctl.floor = max(ctl.floor or 0, minute_at_or_after(floor_ms))
+
+    # ------------------------------------------------------------ counting
+
+    def apply(self, calls: Sequence[Apply]) -> list[Applied]:
+        """Apply in order."""
+        return [self._apply(call) for call in calls]
+
+    def _apply(self, call: Apply) -> Applied:
+        now, row, sealed = self._begin(), self._row(call.partition), self.state.ctl.sealed or 0
+        if row.next != call.expected:
+            return Applied(False, self.cursor(call.partition), now, sealed)
+        refused_brands, refused_networks, expired = self._count(call)
+        row.next, row.watermark = call.next, max(row.watermark, call.watermark_ms)
+        row.log_end, row.reported_ms = call.log_end, now
+        if call.next != call.expected or call.paused or call.proof_t0_ms is not None:
+            row.alive_ms = now
+        if call.proof_t0_ms is not None:
+            before = row.proof[1] if row.proof is not None and row.proof[0] == call.next else call.proof_t0_ms
+            row.proof = (call.next, max(before, call.proof_t0_ms))
+        row.owner = self._owner or row.owner
+        return Applied(
+            True, Cursor(row.next, row.watermark), now, sealed, refused_brands, refused_networks, expired
+        )
+
+    def _count(self, call: Apply) -> tuple[int, int, int]:
+        """Add the cells of a delta; return refused brand cells, refused network cells, expired mentions."""
+        if call.delta is None:
+            return 0, 0, 0
+        state, delta = self.state, call.delta
+        assert increments(delta) <= INCREMENTS_LIMIT, "the caller cuts a delta at 5,000 increments"
+        sealed, floor = state.ctl.sealed or 0, state.ctl.floor or 0
+        refused_brands = refused_networks = expired = 0
+        columns = (delta.minutes_ms.tolist(), delta.late.tolist(), delta.networks, delta.brands)
+        for i, (minute, late_before, network, brand) in enumerate(zip(*columns, strict=True)):
+            sums: Sums = tuple(delta.measures[i].tolist())
+            if minute < floor:
+                expired += sums[0]
+                continue
+            late = late_before or minute < sealed
+            admitted = admit(state.networks, NETWORKS_MAX, network, None if late else minute)
+            counted = admit(state.brands, self._max_brands, brand, None if late else minute)
+            refused_networks += admitted is None
+            refused_brands += counted is None
+            if minute >= state.ctl.trimmed:
+                tally = f"{admitted or ''}:{counted or ''}"
+                state.minutes.setdefault(minute, Minute()).add_cell(tally, sums, delta.model, late=late)
+            if late:
+                hour = minute - minute % HOUR_MS
+                if hour >= sealed - 48 * HOUR_MS:
+                    add_history(state.by_minute, counted or "", minute, sums)
+                add_history(state.by_hour, counted or "", hour, sums)
+            else:
+                state.ctl.newest = max(state.ctl.newest or 0, minute)
+        state.ctl.expired += expired
+        return refused_brands, refused_networks, expired
+
+    # ------------------------------------------------------------ sealing and judging
+
+    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
+        """Seal what every partition has passed, at most 240 minutes; trim what is closed."""
+        now = self._begin()
+        return seal(self.state, self._log.name, partition_count, lateness_ms, max_hold_ms, older_log, now)
+
+    def brands(self) -> Mapping[str, int | None]:
+        """Admitted brands and the start of their first on-time minute; None: only late ones so far."""
+        return dict(self.state.brands)
+
+    def shard(self, number: int) -> Shard:
+        """Read the state of a shard."""
+        shard = self.state.shards[number]
+        return replace(shard, numbers=dict(shard.numbers), episodes=dict(shard.episodes))
+
+    def next_sealed(self, after_ms: int) -> SealedMinute | None:
+        """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
+        now, minutes = self._begin(), self.state.minutes
+        for start in sorted(m for m in minutes if after_ms <= m < (self.state.ctl.sealed or 0)):
+            minute = minutes[start]
+            if minute.mark is not None:
+                tallies = frozen_tallies(minute.fields)
+                return SealedMinute(start, minute.mark, minute.complete, sorted(minute.models), tallies, now)
+        return None
+
+    def close(self, *calls: Close) -> set[int]:
+        """Write judged shards of a minute; returns the numbers of those that were written."""
+        return {call.shard for call in calls if self.close_shard(call)}
+
+    def close_shard(self, call: Close) -> bool:
+        """Write one; False: somebody else did, or it was sealed again."""
+        self._begin()
+        shard, start = self.state.shards[call.shard], call.minute_ms
+        minute = self.state.minutes.get(start, Minute())
+        read = (call.expected_closed_ms, call.expected_version, call.mark)
+        if (shard.closed_ms, shard.version, minute.mark) != read:
+            return False
+        histories = ((self.state.by_minute, HOUR_MS, 48 * HOUR_MS), (self.state.by_hour, DAY_MS, 35 * DAY_MS))
+        for brand, sums in call.sums.items():
+            add_history(self.state.by_minute, brand, start, sums)
+            add_history(self.state.by_hour, brand, start - start % HOUR_MS, sums)
+            for sums_of, unit_ms, kept_ms in histories if shard.closed_ms != -1 else ():
+                for old in too_old(shard.closed_ms - MINUTE_MS, start, unit_ms, kept_ms):
+                    forget_history(sums_of, brand, old, unit_ms)
+        if shard.detector != call.detector:  # numbers of another one are worthless under a new name
+            shard.numbers.clear()
+        shard.numbers.update(call.numbers)
+        for brand, record in call.episodes.items():
+            if record is None:
+                shard.episodes.pop(brand, None)
+            else:
+                shard.episodes[brand] = record
+        for message_id, body in call.outbox.items():
+            self.state.outbox.setdefault(message_id, body)
+        shard.closed_ms, shard.version, shard.detector = start + MINUTE_MS, call.mark, call.detector
+        return True
+
+    def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, Sums]:
+        """Closed minutes of these hours: start -> ten sums, on-time and late together."""
+        closed = self.state.shards[shard_of(brand)].closed_ms
+        values = self.state.by_minute.get(brand, {})
+        return {m: values[m] for m in sorted(values) if m < closed and m - m % HOUR_MS in hours_ms}
+
+    # ------------------------------------------------------------ for readers
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease."""
+        now = self._begin()
+        holder, end = self.state.leases.get(name, (owner, 0))
+        if holder != owner and now < end:
+            return False
+        self.state.leases[name] = (owner, now + ttl_ms)
+        return True
+
+    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+        """Append one change notice."""
+        now = self._begin()
+        named = to_json(list(brands)).decode() if len(brands) <= NAMED_BRANDS_MAX else "*"
+        minutes = to_json(list(minutes_ms)).decode()
+        self.state.changes.append({"kind": kind, "minutes": minutes, "brands": named, "at": str(now)})
+        del self.state.changes[:-CHANGES_MAX]
+
+    def draw(self, brands: Sequence[str] | None) -> None:
+        """Overwrite `now` of these brands (None: of all)."""
+        now, ctl = self._begin(), self.state.ctl
+        if ctl.newest is None:
+            return
+        if brands is None:
+            full = len(self.state.brands) >= self._max_brands
+            brands = [*self.state.brands, ""] if full else list(self.state.brands)
+        newest = self.state.minutes.get(ctl.newest, Minute())
+        for brand in brands:
+            self.state.now[brand] = {
+                "newest": ctl.newest,
+                "as_of_ms": now,
+                "sealed": ctl.sealed or 0,
+                "closed": self.state.shards[shard_of(brand)].closed_ms,
+                "models": ",".join(newest.models),
+                **self._windows(brand, ctl.newest),
+            }
+
+    def _windows(self, brand: str, newest: int) -> dict[str, int]:
+        closed, needs, end = (
+            self.state.shards[shard_of(brand)].closed_ms,
+            draw_needs(newest),
+            newest + MINUTE_MS,
+        )
+        worth: list[tuple[int, Sums]] = []
+        for starts, history in ((needs.minutes, self.state.by_minute), (needs.hours, self.state.by_hour)):
+            values = history.get(brand, {})
+            worth += [(start, values[start]) for start in starts if start in values]
+        for start, minute in self.state.minutes.items():
+            if closed <= start <= newest:
+                worth.append((start, frozen_tallies(minute.fields).get(brand, ZEROS)))
+        said = {}
+        for window, minutes in WINDOWS.items():
+            sums = ZEROS
+            for start, value in worth:
+                if end - minutes * MINUTE_MS <= start < end:
+                    sums = add_sums(sums, value)
+            said.update({f"{window}:{measure}": value for measure, value in zip(MEASURES, sums, strict=True)})
+        return said
+
+    def ping(self) -> str:
+        """Say that it is memory."""
+        return "memory"

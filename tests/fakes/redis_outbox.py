@@ -1,0 +1,69 @@
+"""The notifier's side of the rolling picture in memory: what its Lua scripts do, in plain Python.
+
+Rules:
+1. Method by method it equals `adapters/redis/outbox.py`; the contract suite compares whole states.
+2. `now_ms` stands for Redis TIME. Notifiers share a Redis by sharing a `MemoryState`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from stream_worker.core.aggregates.encoding import shard_of
+from stream_worker.core.alerting.effects import Look
+from stream_worker.core.alerting.notification_log import Event, Message, read_events
+from stream_worker.core.alerting.policy import View
+from tests.fakes.redis_state import MemoryState
+
+ALERTS_MAX: Final = 1_000
+
+
+class MemoryOutbox:
+    """`ports.Outbox` over a `MemoryState`."""
+
+    def __init__(self, now_ms: Callable[[], int], state: MemoryState) -> None:
+        self._now_ms, self.state = now_ms, state
+
+    def look(self, brands: Sequence[str]) -> Look:
+        """Read the outbox, and how these brands and those in the outbox stand."""
+        now_ms, state = self._now_ms(), self.state
+        views = {
+            brand: View(now_ms, shard.closed_ms, shard.episodes.get(brand))
+            for brand in sorted({*brands, *read_events(state.outbox)[0]})
+            for shard in (state.shards[shard_of(brand)],)
+        }
+        fixed = {
+            name: msgspec.json.decode(text, type=Message)
+            for name, text in state.fixed.items()
+            if name in state.outbox
+        }
+        return Look(now_ms, dict(state.outbox), fixed, views)
+
+    def fix(self, event: Event, message: Message) -> Message | None:
+        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
+        if self.state.outbox.get(event.id) != event.body:
+            return None
+        text = self.state.fixed.setdefault(event.id, msgspec.json.encode(message).decode())
+        return msgspec.json.decode(text, type=Message)
+
+    def remove(self, event: Event, record: str | None) -> None:
+        """Remove an entry that is as it was read, while its brand's episode record is, too."""
+        shard = self.state.shards[shard_of(event.brand)]
+        if self.state.outbox.get(event.id) == event.body and shard.episodes.get(event.brand) == record:
+            del self.state.outbox[event.id]
+            self.state.fixed.pop(event.id, None)
+
+    def record(self, message: Message) -> None:
+        """Show a message to people."""
+        self.state.alerts.append({"id": message.id, "body": message.body})
+        del self.state.alerts[:-ALERTS_MAX]
+
+    def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease."""
+        now_ms = self._now_ms()
+        holder, end_ms = self.state.leases.get(name, (owner, 0))
+        if holder != owner and now_ms < end_ms:
+            return False
+        self.state.leases[name] = (owner, now_ms + ttl_ms)
+        return True

@@ -1,0 +1,73 @@
+"""Reading a `MemoryState` for the audit: the twin of `adapters/redis/snapshot.py`."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from stream_worker.core.aggregates.encoding import encode_sums
+from stream_worker.core.reconcile.redis_position import Standing
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from tests.fakes.redis_state import MemoryState, Minute
+
+_UNITS: Final = {"hm": HOUR_MS, "hd": DAY_MS}
+
+
+class MemorySnapshots:
+    """What the audit reads of a `MemoryState`; `now_ms` stands for Redis TIME."""
+
+    def __init__(self, state: MemoryState, logs: Sequence[str], now_ms: Callable[[], int]) -> None:
+        self._state, self._logs, self._now_ms = state, list(logs), now_ms
+
+    def look(self) -> Standing:
+        """Return how far everything is, with the minutes that have a hash."""
+        return self._standing()._replace(minutes=tuple(sorted(self._state.minutes)))
+
+    def minute(self, start_ms: int) -> tuple[Standing, dict[str, str]]:
+        """Read the hash of a minute."""
+        minute = self._state.minutes.get(start_ms, Minute())
+        fields = {name: str(value) for name, value in minute.fields.items()}
+        if minute.models or minute.mark is not None:
+            fields["models"] = ",".join(minute.models)
+        if minute.mark is not None:
+            fields |= {"mark": minute.mark, "complete": str(int(minute.complete))}
+            fields["sealed_ms_at"] = str(minute.sealed_at_ms)
+        return self._standing(), fields
+
+    def history(
+        self, kind: str, start_ms: int, brands: Sequence[str]
+    ) -> tuple[Standing, list[dict[str, str]]]:
+        """Read history (`hm` of an hour, `hd` of a day) of some brands."""
+        history = self._state.by_minute if kind == "hm" else self._state.by_hour
+        end_ms = start_ms + _UNITS[kind]
+        found = [
+            {
+                str(at): encode_sums(sums)
+                for at, sums in history.get(brand, {}).items()
+                if start_ms <= at < end_ms
+            }
+            for brand in brands
+        ]
+        return self._standing(), found
+
+    def admitted(self, what: str) -> list[str]:
+        """Return the admitted `brands` or `networks`, in no order."""
+        return list(self._state.brands if what == "brands" else self._state.networks)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _standing(self) -> Standing:
+        ctl = self._state.ctl
+        rows = {log: self._state.cursors.get(log, {}) for log in self._logs}
+        return Standing(
+            now_ms=self._now_ms(),
+            sealed_ms=ctl.sealed or 0,
+            floor_ms=ctl.floor or 0,
+            trimmed_ms=ctl.trimmed,
+            expired=ctl.expired,
+            closed_ms=tuple(shard.closed_ms for shard in self._state.shards),
+            minutes=(),
+            cursors={
+                log: {p: row.next for p, row in of_log.items() if row.next is not None}
+                for log, of_log in rows.items()
+            },
+        )

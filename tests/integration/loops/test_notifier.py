@@ -1,0 +1,317 @@
+"""The notifier on real servers: from the outbox of a real Redis, through a real store, to a receiver."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import msgspec
+import pytest
+
+from stream_worker.adapters.channels.webhook import Webhook
+from stream_worker.adapters.object_store.notification_log import ObjectChains
+from stream_worker.adapters.object_store.objects import Objects, open_store
+from stream_worker.adapters.redis.outbox import RedisOutbox
+from stream_worker.core.aggregates.encoding import shard_of
+from stream_worker.core.alerting.notification_log import key_of, link_name, receipt_name
+from stream_worker.notifier.loop import Notifier
+from stream_worker.notifier.process import NoticeRecorder
+from stream_worker.observability.health import Health
+from stream_worker.observability.metrics import Metrics
+from tests.contracts.archive.conftest import s3_store
+from tests.unit.channels.receivers import SECRET, Receiver
+
+BRAND = "Bär"
+KEY = key_of(BRAND)
+MINUTE_MS = 60_000
+
+
+class Workers:
+    """What workers leave in Redis, without workers: an episode of one brand that opens and ends."""
+
+    def __init__(self, client, prefix):
+        self._client, self._prefix = client, prefix
+        self.opened_ms = (int(time.time()) // 60 - 2) * MINUTE_MS
+
+    @property
+    def episode(self):
+        return f"{KEY}-{time.strftime('%Y%m%dT%H%M', time.gmtime(self.opened_ms / 1000))}"
+
+    def close(self, *kinds, record=True, minute_ms=None, score=12.3):
+        """The minute two minutes ago is closed, with these events."""
+        at = self.opened_ms if minute_ms is None else minute_ms
+        record_text = json.dumps({"id": self.episode, "opened_ms": self.opened_ms, "peak_score": 12.3})
+        shard = f"{self._prefix}:shard:{shard_of(BRAND)}"
+        self._client.hset(shard, "closed", int(time.time() * 1000) // MINUTE_MS * MINUTE_MS)
+        if record:
+            self._client.hset(shard, f"episode:{BRAND}", record_text)
+        else:
+            self._client.hdel(shard, f"episode:{BRAND}")
+        for kind in kinds:
+            body = {
+                "v": 1, "id": f"{self.episode}.{kind}", "kind": kind, "episode": self.episode, "brand": BRAND,
+                "opened": _instant(self.opened_ms), "minute": _instant(at), "score": score,
+            }  # fmt: skip
+            text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+            self._client.hsetnx(f"{self._prefix}:outbox", body["id"], text)
+
+
+def _instant(time_ms):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ms / 1000))
+
+
+@pytest.fixture
+def receiver():
+    made = Receiver()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def workers(redis_server, redis_prefix):
+    with redis_server.client() as client:
+        yield Workers(client, redis_prefix)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request, tmp_path):
+    if request.param == "folder":
+        return open_store((tmp_path / "archive").as_uri())
+    return s3_store(request.getfixturevalue("s3"))
+
+
+class Clock:
+    """A clock that a test can move."""
+
+    def __init__(self):
+        self.ahead_s = 0.0
+
+    def __call__(self):
+        return time.monotonic() + self.ahead_s
+
+
+@pytest.fixture
+def start(redis_server, redis_prefix, store, receiver):
+    """Start notifiers: `start("n1")` returns the notifier, `start.clock` moves its clock."""
+    opened = []
+
+    def make(owner="n1"):
+        webhook = Webhook(receiver.url, [SECRET], timeout_s=5)
+        outbox = RedisOutbox(redis_server.url, prefix=redis_prefix)
+        opened.extend((webhook, outbox._client))
+        return Notifier(
+            outbox=outbox, chains=ObjectChains(store), channels=[webhook], give_up_s=600,
+            owner=owner, recorder=NoticeRecorder(make.metrics, Health(required=())), now_s=make.clock,
+        )  # fmt: skip
+
+    make.clock, make.metrics = Clock(), Metrics()
+    yield make
+    for one in opened:
+        one.close()
+
+
+def links(store):
+    objects = Objects(store)
+    return [json.loads(objects.read(name)) for name in objects.names(f"_alerts/{KEY}/")]
+
+
+def outbox(redis_server, redis_prefix):
+    with redis_server.client() as client:
+        return client.hgetall(f"{redis_prefix}:outbox")
+
+
+def test_an_episode_goes_from_the_outbox_to_a_receiver_that_verifies_it(
+    start, workers, store, receiver, redis_server, redis_prefix
+):
+    # Given an episode that opened
+    notifier = start()
+    workers.close("opened")
+
+    # When the notifier turns
+    notifier.turn()
+
+    # Then it was linked, sent as it stands there, receipted, shown, and has left the outbox
+    (link,) = links(store)
+    assert (link["v"], link["n"], link["kind"], link["brand"]) == (1, 1, "opened", BRAND)
+    assert [json.loads(one.body) for one in receiver.arrived] == receiver.verify()
+    assert (receiver.ids(), receiver.arrived[0].body) == ([link["id"]], link["body"])
+    receipt = json.loads(Objects(store).read(receipt_name(KEY, 1)))
+    assert (receipt["id"], receipt["channels"]) == (link["id"], {"webhook": "delivered"})
+    assert outbox(redis_server, redis_prefix) == {}
+    shown = RedisOutbox(redis_server.url, prefix=redis_prefix).shown(10)
+    assert shown == [(link["id"], link["body"])]
+
+    # And its end follows
+    workers.close("resolved", record=False)
+    notifier.turn()
+    assert receiver.ids() == [f"{workers.episode}.opened", f"{workers.episode}.resolved"]
+    assert start.metrics.registry.get_sample_value("stream_worker_alerts_total", {"kind": "resolved"}) == 1
+
+
+def test_a_receiver_that_fails_gets_it_again_in_order_and_as_it_asks(start, workers, receiver, store):
+    # Given a receiver that is busy
+    receiver.answers = [(503, {"retry-after": "20"}), 500]
+    notifier = start()
+    workers.close("opened", "escalated")
+
+    # When the notifier turns, before and after what it asked for
+    notifier.turn()
+    start.clock.ahead_s = 19
+    notifier.turn()
+    assert len(receiver.arrived) == 1
+    start.clock.ahead_s = 21
+    notifier.turn()
+    start.clock.ahead_s = 100
+    notifier.turn()
+
+    # Then the opening was tried until it was taken, and nothing overtook it
+    assert receiver.ids() == [f"{workers.episode}.opened"] * 3 + [f"{workers.episode}.escalated"]
+    assert len({one.body for one in receiver.arrived[:3]}) == 1
+
+
+def test_a_receiver_that_is_gone_is_left_alone_on_the_record(
+    start, workers, receiver, store, redis_server, redis_prefix
+):
+    receiver.answers = [410]
+    notifier = start()
+    workers.close("opened", "escalated")
+
+    for _ in range(3):
+        notifier.turn()
+
+    assert len(receiver.arrived) == 1
+    receipts = [json.loads(Objects(store).read(receipt_name(KEY, n))) for n in (1, 2)]
+    assert [receipt["channels"] for receipt in receipts] == [{"webhook": "disabled"}] * 2
+    assert outbox(redis_server, redis_prefix) == {}
+
+
+def test_what_nobody_takes_is_given_up_on_the_record(start, workers, receiver, store):
+    receiver.answers = [500] * 9
+    notifier = start()
+    workers.close("opened")
+
+    for ahead_s in (0, 100, 700, 701):
+        start.clock.ahead_s = ahead_s
+        notifier.turn()
+
+    receipt = json.loads(Objects(store).read(receipt_name(KEY, 1)))
+    assert receipt["channels"] == {"webhook": "given up after 3 attempts: status 500"}
+
+
+def test_a_successor_sends_what_was_linked_and_whatever_the_outbox_says_by_then(
+    start, workers, receiver, store, redis_server, redis_prefix
+):
+    # Given a notifier that died between the link and the first attempt
+    dead = start("dead")
+    workers.close("opened")
+    dead._send = lambda operation: (_ for _ in ()).throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        dead.turn()
+    assert (len(links(store)), receiver.arrived) == (1, [])
+
+    # When Redis went back, and has other words for the same episode
+    with redis_server.client() as client:
+        client.delete(f"{redis_prefix}:outbox", f"{redis_prefix}:lease:notifier")
+    workers.close("opened", score=99.9)
+    start("successor").turn()
+
+    # Then those of the link are sent, once
+    assert [json.loads(one.body)["score"] for one in receiver.arrived] == [12.3]
+    assert outbox(redis_server, redis_prefix) == {}
+
+
+def test_two_notifiers_at_once_page_once(start, workers, receiver, store):
+    # Given two of them, both of which look before either writes
+    one, two = start("one"), start("two")
+    for notifier in (one, two):
+        notifier._outbox.lease = lambda *_: True
+    workers.close("opened")
+    real, barrier = ObjectChains.create, threading.Barrier(2, timeout=30)
+
+    def create_together(chains, key, link):
+        barrier.wait()
+        return real(chains, key, link)
+
+    for notifier in (one, two):
+        notifier._chains.create = lambda key, link, chains=notifier._chains: create_together(
+            chains, key, link
+        )
+    threads = [threading.Thread(target=notifier.turn) for notifier in (one, two)]
+
+    # When they do so at the same moment
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    # Then there is one link, and whatever was sent is the same
+    assert len(links(store)) == 1
+    assert {(arrived.id, arrived.body) for arrived in receiver.arrived} == {
+        (links(store)[0]["id"], links(store)[0]["body"])
+    }
+
+
+def test_a_damaged_link_is_an_error_with_its_name_and_the_page_goes_out_a_minute_later(
+    start, workers, receiver, store, redis_server, redis_prefix, capsys
+):
+    # Given a chain that cannot be read
+    Objects(store).create(link_name(KEY, 1), b"{")
+    workers.close("opened")
+    notifier = start()
+    notifier.turn()
+    assert "restore it from a copy" in "".join(capsys.readouterr())
+    assert receiver.arrived == []
+
+    # When that has been so for a minute
+    for brand in notifier._delivery._brands.values():
+        brand.stuck_since_ms -= MINUTE_MS
+    notifier.turn()
+
+    # Then people are told, by what is fixed in Redis
+    assert receiver.ids() == [f"{workers.episode}.opened"]
+    with redis_server.client() as client:
+        fixed = client.hgetall(f"{redis_prefix}:fixed")
+    assert msgspec.json.decode(*fixed.values())["body"] == receiver.arrived[0].body
+
+
+def test_the_command_tells_in_time_stops_at_sigterm_and_shows_what_it_told(
+    workers, receiver, redis_server, redis_prefix, tmp_path
+):
+    # Given the command
+    settings = {
+        "STREAM_WORKER_REDIS__URL": redis_server.url,
+        "STREAM_WORKER_REDIS__PREFIX": redis_prefix,
+        "STREAM_WORKER_ARCHIVE__URL": (tmp_path / "archive").as_uri(),
+        "STREAM_WORKER_NOTIFY__WEBHOOK_URL": receiver.url,
+        "STREAM_WORKER_NOTIFY__WEBHOOK_SECRET": SECRET,
+        "STREAM_WORKER_HTTP__PORT": "0",
+    }
+    environment = {**os.environ, **settings}
+    command = [sys.executable, "-m", "stream_worker"]
+    process = subprocess.Popen(
+        [*command, "notify"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+    # When an episode opens
+    try:
+        workers.close("opened")
+        deadline_s = time.monotonic() + 60
+        while not receiver.arrived and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+
+    # Then it was told on both channels, nothing secret was said, and the command ended in order
+    assert (process.returncode, receiver.ids()) == (0, [f"{workers.episode}.opened"])
+    assert json.loads(out)["brand"] == BRAND
+    assert "notifier stopped" in err
+    assert "token=" not in err
+    assert SECRET not in err
+    shown = subprocess.run(
+        [*command, "alerts", "list", "--json"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert [message["id"] for message in json.loads(shown.stdout)] == [f"{workers.episode}.opened"]

@@ -1,0 +1,269 @@
+"""What only a real Redis shows: scripts, keys of a wrong type, times to live, and two workers at once."""
+
+import re
+import threading
+from importlib import resources
+
+import pytest
+
+from stream_worker.adapters.redis.aggregates import RedisRolling
+from stream_worker.adapters.redis.scripts import NAMES, OUTBOX_NAMES
+from stream_worker.core.aggregates.encoding import shard_of
+from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.partition.effects import Apply, Cursor
+from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.errors import Misconfigured, Unreadable
+from tests.contracts.rolling.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute
+
+SCRIPTS = resources.files("stream_worker.adapters.redis") / "lua"
+
+
+@pytest.fixture
+def world(redis_server):
+    made = RedisWorld(redis_server.url)
+    yield made
+    made.close()
+
+
+def state(world):
+    """All that is stored, byte by byte, but for the time of the last script."""
+    kept = {key: value for key, value in world.snapshot().items() if not key.endswith(b":ctl")}
+    return kept, {k: v for k, v in world.dump().get("ctl", {}).items() if k != "last_script_ms"}
+
+
+def test_the_scripts_know_the_measures_in_our_order():
+    found = re.search(r"MEASURES = \{(.*?)\}", SCRIPTS.joinpath("apply.lua").read_text())
+    assert found[1].replace("'", "").split(", ") == list(MEASURES)
+
+
+def test_every_script_is_loaded_and_only_preludes_ask_for_the_time():
+    preludes = {"prelude.lua", "outbox_prelude.lua"}
+    files = {path.name for path in SCRIPTS.iterdir()}
+
+    for name in preludes:
+        assert "redis.call('TIME')" in SCRIPTS.joinpath(name).read_text().splitlines()[0]
+    assert files == preludes | {f"{name}.lua" for name in (*NAMES, *OUTBOX_NAMES)}
+    for name in files - preludes:
+        assert "'TIME'" not in SCRIPTS.joinpath(name).read_text()
+
+
+LATE = (minute(-1), "late", 1, {"late": True})
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"m:{minute(3)}",
+        f"m:{minute(-1)}",
+        "minutes",
+        "brands",
+        "networks",
+        f"hm:{NOON - HOUR_MS}:late",
+        f"hd:{NOON - NOON % DAY_MS}:late",
+    ],
+)
+def test_a_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
+    # Given a foreign key where one of ours must be
+    feeder = Feeder(world.rolling(), floor_ms=minute(-5))
+    world.client.delete(f"{world.prefix}:{key}")
+    world.client.set(f"{world.prefix}:{key}", "foreign")
+    before = world.snapshot()
+
+    # When a delta would touch it after others
+    rows = [(minute(i), f"brand {i}", 1) for i in range(4)]
+    with pytest.raises(Unreadable, match="WRONGTYPE") as caught:
+        feeder.apply(*rows, LATE)
+
+    # Then the error names it, and not one field was written
+    after = world.snapshot()
+    ctl = f"{world.prefix}:ctl".encode()
+    assert f"{world.prefix}:{key}" in str(caught.value)
+    assert {k: v for k, v in after.items() if k != ctl} == {k: v for k, v in before.items() if k != ctl}
+    assert feeder.rolling.cursor(0) == Cursor(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "value"),
+    [
+        (f"m:{minute(0)}", "n:x:brand 0", "many"),
+        (f"hm:{NOON - HOUR_MS}:late", str(minute(-1)), "1,2,3"),
+        (f"hd:{NOON - NOON % DAY_MS}:late", str(NOON - HOUR_MS), "a,b,c,d,e,f,g,h,i,j"),
+    ],
+)
+def test_a_value_that_is_no_integer_leaves_everything_unchanged(world, key, field, value):
+    feeder = Feeder(world.rolling(), floor_ms=minute(-5))
+    world.client.hset(f"{world.prefix}:{key}", field, value)
+    before = state(world)
+
+    with pytest.raises(Unreadable, match="integer"):
+        feeder.apply((minute(0), "brand 0", 1), (minute(1), "brand 1", 1), LATE)
+
+    assert state(world) == before
+
+
+@pytest.mark.parametrize("key", ["outbox", f"hm:{NOON}:acme", f"hd:{NOON - NOON % DAY_MS}:acme"])
+def test_a_close_over_a_wrong_type_leaves_everything_unchanged(world, key):
+    feeder = Feeder(world.rolling())
+    feeder.apply((NOON, "acme", 1), wm=minute(1))
+    feeder.seal()
+    world.client.set(f"{world.prefix}:{key}", "foreign")
+    call = close_call(feeder.rolling.shard(0), feeder.rolling.next_sealed(-1), sums={"acme": (1,) * 10})
+    before = state(world)
+
+    with pytest.raises(Unreadable, match="WRONGTYPE"):
+        feeder.rolling.close(call)
+
+    assert state(world) == before
+
+
+def test_history_that_is_broken_is_said_to_be(world):
+    feeder = Feeder(world.rolling())
+    feeder.apply((NOON, "acme", 1), wm=minute(2))
+    feeder.seal()
+    shard = feeder.rolling.shard(shard_of("acme"))
+    assert feeder.rolling.close(close_call(shard, feeder.rolling.next_sealed(NOON)))
+    world.client.hset(f"{world.prefix}:hm:{NOON}:acme", str(NOON), "1,2")
+
+    with pytest.raises(Unreadable, match="history"):
+        feeder.rolling.history("acme", [NOON])
+
+
+def test_another_format_version_is_refused_by_every_script(world):
+    # Given data of a later version
+    rolling = world.rolling()
+    world.client.hset(f"{world.prefix}:ctl", "v", "2")
+    before = world.snapshot()
+
+    # When anything is asked, then it says what to do and writes nothing
+    for ask in (
+        lambda: rolling.create_cursor(0, 0, 0, NOON),
+        lambda: rolling.apply([Apply(0, 0, 1, 0, 1, cells((NOON, "acme", 1)))]),
+        lambda: rolling.seal(1, 0, 0),
+        lambda: rolling.next_sealed(-1),
+        lambda: rolling.draw(None),
+        lambda: rolling.notify("counted", [], []),
+        lambda: rolling.lease("minutes", "me", 1_000),
+    ):
+        with pytest.raises(Misconfigured, match=r"format version 2.*redis\.prefix"):
+            ask()
+    assert world.snapshot() == before
+
+
+def test_scripts_are_loaded_again_when_the_server_forgot_them(world):
+    # Given a server that was restarted, in the eyes of its script cache
+    rolling = world.rolling()
+    rolling.create_cursor(0, 0, 0, NOON)
+    world.client.script_flush()
+
+    # When three calls go out in one trip
+    calls = [Apply(0, at, at + 1, 0, 3, cells((NOON, "acme", 1))) for at in range(3)]
+    answers = rolling.apply(calls)
+
+    # Then all are applied, once
+    assert [a.applied for a in answers] == [True, True, True]
+    assert world.dump()[f"m:{NOON}"]["n:x:acme"] == "3"
+
+
+def test_everything_but_cursors_and_control_has_a_time_to_live(world):
+    # Given a picture with everything in it
+    feeder = Feeder(world.rolling())
+    feeder.apply((NOON, "acme", 1), LATE, wm=minute(1))
+    feeder.apply((minute(3), "acme", 1), (NOON, "acme", 1, {"late": True}))
+    feeder.seal()
+    feeder.rolling.draw(None)
+    feeder.rolling.notify("counted", [NOON], ["acme"])
+    feeder.rolling.lease("minutes", "me", 60_000)
+    shard, sealed = feeder.rolling.shard(shard_of("acme")), feeder.rolling.next_sealed(-1)
+    assert feeder.rolling.close(close_call(shard, sealed, sums={"acme": (1,) * 10}, outbox={"m": "x"}))
+
+    # When we look at what each key has left
+    left = {}
+    for key in world.client.scan_iter(f"{world.prefix}:*"):
+        name = key.decode().removeprefix(f"{world.prefix}:")
+        left.setdefault(name.split(":")[0], set()).add(world.client.ttl(key))
+
+    # Then a day is 86,400 s, and -1 is for ever
+    day = 86_400
+    forever = {"ctl", "cursors", "minutes", "brands", "networks", "shard", "outbox", "clock"}
+    assert {name for name, ttls in left.items() if ttls == {-1}} == forever
+    for name, most in {
+        "m": 7 * day,
+        "hm": 8 * day,
+        "hd": 70 * day,
+        "models": 70 * day,
+        "now": 2 * day,
+        "changes": 2 * day,
+    }.items():
+        assert all(most - 60 <= ttl <= most for ttl in left[name]), name
+    assert all(0 < ttl <= 60 for ttl in left["lease"])
+
+
+def test_names_of_expired_hashes_are_trimmed_though_nothing_was_closed(world):
+    # Given hashes whose time to live has ended, in the order of their minutes
+    feeder = Feeder(world.rolling())
+    feeder.apply(*((minute(i), "acme", 1) for i in range(4)), wm=minute(4))
+    feeder.seal()
+    world.client.delete(*(f"{world.prefix}:m:{minute(i)}" for i in (0, 1, 3)))
+
+    # When it is sealed again
+    feeder.seal()
+
+    # Then the names before the first one that is there are gone
+    assert world.dump()["minutes"] == [str(minute(2)), str(minute(3))]
+    assert world.dump()["ctl"]["trimmed"] == str(minute(2))
+    assert feeder.rolling.next_sealed(-1).start_ms == minute(2)
+    assert feeder.rolling.next_sealed(minute(3)) is None
+
+
+def test_many_workers_that_send_the_same_count_it_once(world):
+    # Given four workers with the same hundred calls
+    world.rolling().create_cursor(0, 0, 0, NOON)
+    applied = []
+
+    def work(rolling):
+        for at in range(100):
+            answer = rolling.apply([Apply(0, at, at + 1, 0, 100, cells((NOON, "acme", 1)))])[0]
+            applied.append(answer.applied)
+
+    # When they run at once
+    threads = [threading.Thread(target=work, args=(world.rolling(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    # Then each call was applied by one of them
+    assert applied.count(True) == 100
+    assert len(applied) == 400
+    assert world.dump()[f"m:{NOON}"]["n:x:acme"] == "100"
+
+
+def test_the_real_clock_is_that_of_the_server(redis_server, redis_prefix):
+    rolling = RedisRolling(redis_server.url, LOG, prefix=redis_prefix)
+    rolling.create_cursor(0, 0, 0, 0)
+    answer = rolling.apply([Apply(0, 0, 1, 0, 1, None)])[0]
+
+    with redis_server.client() as client:
+        seconds, _ = client.time()
+    assert abs(answer.now_ms - seconds * 1_000) < 5_000
+
+
+def test_a_prefix_needs_a_hash_tag():
+    for prefix in ("sw", "{}", "sw}"):
+        with pytest.raises(Misconfigured, match=r"redis\.prefix"):
+            RedisRolling("redis://127.0.0.1:1/0", LOG, prefix=prefix)
+
+
+def test_a_draw_in_small_transactions_draws_the_same(world, monkeypatch):
+    # Given many brands
+    feeder = Feeder(world.rolling())
+    feeder.apply(*((minute(i % 3), f"brand {i}", i + 1) for i in range(40)))
+    feeder.rolling.draw(None)
+    at_once = world.dump()
+
+    # When a transaction takes only a few of them
+    monkeypatch.setattr("stream_worker.adapters.redis.view.FIELDS_MAX", 1_000)
+    feeder.rolling.draw(None)
+
+    assert len([key for key in at_once if key.startswith("now:")]) == 40
+    assert world.dump() == at_once

@@ -1,0 +1,116 @@
+"""Mutants of judging and closing.
+
+Each function returns patches; its first line says what is broken.
+"""
+
+from dataclasses import replace
+from unittest.mock import patch
+
+from stream_worker.core.detection import episodes, evaluate
+from tests.fakes import redis_aggregates
+from tests.fakes.redis_aggregates import MemoryRolling
+from tests.simulation.mutants.patches import swap
+
+# Closing
+
+
+def _close_that_takes(**of):
+    """A close that compares less: `of` names what it takes over from what is stored."""
+
+    def make(close):
+        def mutated(self, call):
+            shard, minute = self.state.shards[call.shard], self.state.minutes.get(call.minute_ms)
+            stored = {
+                "expected_closed_ms": shard.closed_ms,
+                "expected_version": shard.version,
+                "mark": call.mark if minute is None else minute.mark,
+            }
+            return close(self, replace(call, **{name: stored[name] for name in of}))
+
+        return mutated
+
+    return [swap(MemoryRolling, "close_shard", make)]
+
+
+def close_without_comparing_the_mark():
+    """A judgement of one seal is written over another one."""
+    return _close_that_takes(mark=True)
+
+
+def repeated_close_accepted():
+    """A close that was done already is done again."""
+    return _close_that_takes(expected_version=True, expected_closed_ms=True)
+
+
+def history_added_twice():
+    """A close adds its sums to history twice."""
+
+    def make(close):
+        def mutated(self, call):
+            done = close(self, call)
+            for brand, sums in call.sums.items() if done else ():
+                redis_aggregates.add_history(self.state.by_minute, brand, call.minute_ms, sums)
+            return done
+
+        return mutated
+
+    return [swap(MemoryRolling, "close_shard", make)]
+
+
+# Judging
+
+
+def _observation(**changed):
+    """What a detector is fed, with other values."""
+
+    def make(observation):
+        def mutated(*values):
+            return observation(*values)._replace(**changed)
+
+        return mutated
+
+    return [swap(evaluate, "Observation", make)]
+
+
+def incomplete_minutes_teach():
+    """A minute that a partition is missing from teaches the baseline."""
+    return _observation(complete=True)
+
+
+def gap_not_told():
+    """A detector does not hear how many minutes before this one were not judged."""
+    return _observation(gap_minutes=0)
+
+
+def model_not_told():
+    """A detector does not hear which model scored a minute."""
+    return _observation(model="")
+
+
+def no_zeros_for_quiet_brands():
+    """A brand of which nobody spoke in a complete minute has no tally there."""
+
+    def make(sums):
+        return lambda number, minute, brands: sums(number, minute, {})
+
+    return [swap(evaluate, "_sums", make)]
+
+
+def minutes_of_two_models_are_judged():
+    """A minute scored by two models is judged like any other."""
+
+    def make(judge_):
+        def mutated(shard, minute, *args, **more):
+            minute.models = minute.models[:1]
+            return judge_(shard, minute, *args, **more)
+
+        return mutated
+
+    from stream_worker.worker import window_lifecycle
+
+    return [swap(window_lifecycle, "judge", make)]
+
+
+def episode_resolved_too_early():
+    """An episode ends after twenty quiet window_lifecycle."""
+    return [patch.object(episodes, "CLOSE_AFTER_MINUTES", 20)]

@@ -1,0 +1,191 @@
+"""A process of a simulated world: the shipped loop, step machines and minutes over simulated servers."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+import xxhash
+
+from stream_worker.admin.skip import skip
+from stream_worker.core.archive.layout import Limits
+from stream_worker.core.detection.share_detector import Verdict
+from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.partition.machine import Partition, Phase
+from stream_worker.core.records.batch import Scores
+from stream_worker.core.records.dedup import plain_keys
+from stream_worker.errors import Misconfigured, Unavailable
+from stream_worker.worker.effect_runner import Performer
+from stream_worker.worker.loop import Worker
+from stream_worker.worker.window_lifecycle import Minutes
+from tests.simulation.world.background import SimulatedBackground
+from tests.simulation.world.broker import SimulatedLetters, SimulatedSource
+from tests.simulation.world.faults import Killed, Wire
+from tests.simulation.world.redis import SimulatedRolling
+from tests.simulation.world.scores import score_of
+from tests.simulation.world.store import SimulatedArchive, SimulatedObjects
+
+
+def scorer(model):
+    def score(texts):
+        scored = [score_of(text, model) for text in texts]
+        labels = np.array([label for label, _ in scored], np.int8)
+        micro = np.array([micro for _, micro in scored], np.int32)
+        return Scores(labels, np.full((len(texts), 3), np.nan, np.float32), micro)
+
+    return score
+
+
+class Numbers(NamedTuple):
+    minute_ms: int
+    learned: int  # negative voices of complete minutes
+    fed: int
+    gap_minutes: int
+    artefact: str  # that scored the minute
+
+
+class NervousDetector:
+    """Two negative voices are a spike. Its numbers remember enough to tell any minute fed wrongly."""
+
+    name, version = "nervous", 1
+
+    def start(self):
+        return Numbers(-1, 0, 0, 0, "")
+
+    def step(self, numbers, seen):
+        learned = numbers.learned + (seen.neg_voices if seen.complete else 0)
+        score = 12.0 if seen.neg_voices >= 2 else 5.0 * seen.neg_voices
+        verdict = Verdict(score, 1, seen.voices, seen.neg_voices, 0.1)
+        fed = numbers.fed + 1
+        return Numbers(seen.minute_ms, learned, fed, seen.gap_minutes, seen.model), verdict
+
+    def encode(self, numbers):
+        return ",".join(map(str, numbers))
+
+    def decode(self, text):
+        *numbers, artefact = text.split(",")
+        return Numbers(*map(int, numbers), artefact)
+
+
+class SilentRecorder:
+    """Stands for the recorder: nothing is measured here."""
+
+    def stage(self, name):
+        return nullcontext()
+
+    def __getattr__(self, name):
+        return _nothing
+
+
+def _nothing(*_, **__):
+    return None
+
+
+def limits_of(profile):
+    return Limits(
+        horizon_offsets=profile.horizon_offsets,
+        horizon_ms=profile.horizon_ms,
+        lateness_ms=profile.lateness_ms,
+        value_bytes_max=1_000,
+    )
+
+
+class Process:
+    """One worker from its start to its death."""
+
+    def __init__(self, world, number, topic, model):
+        self.world, self.number, self.topic, self.model = world, number, topic, model
+        self.dead, self.frozen = False, 0
+        wire = Wire(world, self)
+        profile, log, owner = world.profile, topic.log, f"w{number}"
+        self.source = SimulatedSource(world, self, wire, topic)
+        self.background = SimulatedBackground()
+        rolling = SimulatedRolling(world, wire, log, owner)
+        archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)
+        recorder = SilentRecorder()
+        self.performer = Performer(
+            source=self.source, rolling=rolling, archive=archive,
+            letters=SimulatedLetters(world, wire, log), background=self.background,
+            make=self._machine, start=profile.start, recorder=recorder,
+        )  # fmt: skip
+        self.minutes = Minutes(
+            rolling, NervousDetector(), owner=owner, lateness_ms=profile.lateness_ms,
+            max_hold_ms=profile.max_hold_ms, recorder=recorder,
+        )  # fmt: skip
+        self.worker = Worker(
+            source=self.source, performer=self.performer, minutes=self.minutes, background=self.background,
+            topic=topic.facts, alignment_ms=profile.alignment_ms,
+            memory_max_bytes=profile.memory_max_bytes, recorder=recorder,
+        )  # fmt: skip
+
+    def _machine(self, number):
+        profile = self.world.profile
+        cut_limits = CutLimits(
+            rows_max=profile.rows_max, seconds_max=profile.seconds_max, span_max=profile.span_max
+        )
+        machine = Partition(
+            number, limits=limits_of(profile), cut_limits=cut_limits,
+            keys=plain_keys(xxhash.xxh64_intdigest), score=scorer(self.model), model=self.model,
+        )  # fmt: skip
+        machine.counting._increments_max = profile.increments_max
+        return machine
+
+    @property
+    def runs(self):
+        return not self.dead and not self.frozen
+
+    def die_if_killed(self):
+        if self.dead:
+            raise Killed
+
+    def turn(self):
+        """One turn of the loop; it may end in the middle."""
+        try:
+            self.worker.turn(0.0)
+        except Killed:
+            return
+        if self.worker.log_replaced:
+            self.world.replace(self)
+        for held in self.performer.held.values():
+            self.world.check(not held.stopped, "a partition stopped", held.machine.number)
+
+    def work(self):
+        """One job of the background thread."""
+        try:
+            self.background.run_one(self.world.rng)
+        except Killed:
+            return
+
+    def flush(self):
+        """SIGTERM: a courtesy to the next owner, cut short at any time."""
+        for held in list(self.performer.held.values()):
+            if held.machine.phase is Phase.READING:
+                operations = held.machine.tick(self.world.now_ms / 1000, flush=True)
+                self.performer.perform(held, operations)
+        for _ in range(self.world.rng.randint(0, 6)):
+            self.work()
+            if not self.dead:
+                self.performer.take_completions(self.world.now_ms / 1000)
+
+
+class Operator:
+    """Somebody at a terminal, with the commands of the worker."""
+
+    def __init__(self, world):
+        self.world = world
+        self.dead, self.frozen = False, 0
+        self.source = SimpleNamespace(deaf_polls=0)
+
+    def die_if_killed(self):
+        """The command was frozen, not killed."""
+
+    def skip(self, partition, to_offset):
+        world, log, wire = self.world, self.world.broker.topic.log, Wire(self.world, self)
+        archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, world.profile.span_max)
+        rolling = SimulatedRolling(world, wire, log, "operator")
+        limits = limits_of(world.profile)
+        try:
+            skip(archive, rolling, limits, partition=partition, to_offset=to_offset, why="because")
+        except (Misconfigured, Unavailable, Killed):
+            return
+        world.bites["skipped on the record"] += 1

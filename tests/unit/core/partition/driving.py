@@ -1,0 +1,263 @@
+"""Step machines, and a world of plain values around them: a log, a picture, an archive.
+
+A `Runner` is one worker's hold on one partition. It performs nothing by itself: `poll`, `see_end`, `tick`,
+`answer_redis` and `answer_store` are single steps, so that a test can stop, lose or reorder between any two.
+"""
+
+from collections import defaultdict, deque
+
+from stream_worker.core.archive.layout import Head, Limits
+from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.partition.effects import (
+    Apply,
+    Chain,
+    Commit,
+    CreateCursor,
+    CreateManifest,
+    CreatePlan,
+    JumpCursor,
+    ListPlans,
+    LookUp,
+    Phase,
+    ReadCursor,
+    Seek,
+    SendLetters,
+    StartLog,
+    WriteRows,
+)
+from stream_worker.core.partition.machine import Partition
+from tests.builders import LOG, MODEL, NOON_MS, keys, score
+from tests.fakes.kafka import MemoryTopic
+from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_state import MemoryState
+from tests.unit.core.partition.exactness import rows_of
+
+STEPS_MAX = 10_000
+LIMITS = Limits(horizon_offsets=8, horizon_ms=120_000, lateness_ms=30_000)
+CUT_LIMITS = CutLimits(rows_max=6, bytes_max=10**9, seconds_max=60, span_max=10)
+
+
+class Store:
+    """A store of create-only values: whoever comes second gets what is there."""
+
+    def __init__(self):
+        self.head, self.plans, self.manifests, self.rows, self.letters = None, {}, {}, {}, {}
+        self.differences = []  # somebody wrote something else under a name that was there
+
+    def chain(self, partition):
+        """The plans of a partition, oldest first."""
+        return [plan for (p, _), plan in sorted(self.plans.items()) if p == partition]
+
+    def find_chain(self, partition):
+        plans = self.chain(partition)
+        return Chain(
+            self.head,
+            plans[-1] if plans else None,
+            bool(plans) and self._key(partition, plans[-1]) in self.manifests,
+        )
+
+    def create(self, kind, key, value):
+        there = kind.setdefault(key, value)
+        if there != value:
+            self.differences.append((key, there, value))
+
+    def write_rows(self, partition, plan, parts):
+        made = [row for part in parts for row in rows_of(part.columns, part.flags, part.scores)]
+        assert all(plan.start <= row[0] < plan.end for row in made)
+        self.create(self.rows, self._key(partition, plan), made)
+        return []
+
+    def create_manifest(self, partition, plan, manifest):
+        self.create(self.manifests, self._key(partition, plan), manifest)
+
+    @staticmethod
+    def _key(partition, plan):
+        return partition, plan.start, plan.end
+
+
+class World:
+    """One topic, one Redis, one store; any number of runners."""
+
+    def __init__(self, partitions=1, limits=LIMITS, cut_limits=CUT_LIMITS, policy="earliest"):
+        self.topic, self.store, self.state = MemoryTopic(partitions), Store(), MemoryState()
+        self.limits, self.cut_limits, self.policy = limits, cut_limits, policy
+        self.increments_max = 14  # so few that batches are cut into calls
+        self.now_ms, self.now_s = NOON_MS, 100.0
+        self.log = defaultdict(list)  # partition -> every (offset, record time, value) there ever was
+        self._rolling = MemoryRolling(LOG, self._tick, self.state)
+
+    def _tick(self):
+        self.now_ms += 1
+        return self.now_ms
+
+    def append(self, value, partition=0, time_ms=NOON_MS):
+        offset = self.topic.append(partition, value, time_ms)
+        self.log[partition].append((offset, time_ms, value))
+        return offset
+
+    def seal(self):
+        return self._rolling.seal(self.topic.partitions, self.limits.lateness_ms, 120_000)
+
+    def cursor(self, partition=0):
+        return self._rolling.cursor(partition)
+
+    def ask_redis(self, partition, operation):
+        """What Redis answers; returns what the runner has to tell its machine."""
+        match operation:
+            case Apply():
+                return self._rolling.apply([operation])[0]
+            case ReadCursor():
+                return self._rolling.cursor(partition)
+            case CreateCursor(start, watermark_ms, floor_ms):
+                return self._rolling.create_cursor(partition, start, watermark_ms, floor_ms)
+            case JumpCursor(expected, to, watermark_ms, floor_ms):
+                return self._rolling.jump(partition, expected, to, watermark_ms, floor_ms)
+        raise AssertionError(operation)
+
+    def ask_store(self, partition, operation):  # noqa: PLR0911 - a table
+        match operation:
+            case LookUp():
+                return self.store.find_chain(partition)
+            case StartLog():
+                logs = [self.topic.position(p) for p in range(self.topic.partitions)]
+                starts = [log.log_start if self.policy == "earliest" else log.log_end for log in logs]
+                self.store.head = self.store.head or Head(policy=self.policy, starts=starts)
+                return self.store.head
+            case ListPlans():
+                return self.store.chain(partition)
+            case CreatePlan(plan):
+                return self.store.plans.setdefault((partition, plan.start), plan)
+            case SendLetters(rejected):
+                for letter in rejected:
+                    self.store.create(self.store.letters, (partition, letter.offset), letter)
+                return None
+            case WriteRows(plan, parts):
+                return self.store.write_rows(partition, plan, parts)
+            case CreateManifest(plan, manifest):
+                return self.store.create_manifest(partition, plan, manifest)
+        raise AssertionError(operation)
+
+
+class Runner:
+    """One worker's hold on one partition."""
+
+    def __init__(self, world, partition=0, **changed):
+        self.world, self.number = world, partition
+        self.asked = []  # every operation, in order
+        self.on_redis, self.on_store, self.position = deque(), deque(), None
+        self.machine = Partition(
+            partition, limits=replace_limits(world.limits, changed), cut_limits=world.cut_limits,
+            keys=keys, score=score, model=MODEL,
+        )  # fmt: skip
+        self.machine.counting._increments_max = world.increments_max
+        self.perform(self.machine.assigned(world.topic.position(partition)))
+
+    def perform(self, operations):
+        self.asked += operations
+        for operation in operations:
+            match operation:
+                case Seek(offset):
+                    self.position = offset
+                case Commit(offset):
+                    self.world.topic.commit(self.number, offset)
+                case Apply() | ReadCursor() | CreateCursor() | JumpCursor():
+                    self.on_redis.append(operation)
+                case _:
+                    self.on_store.append(operation)
+
+    @property
+    def reads(self):
+        return self.machine.phase is Phase.READING and not self.machine.waits
+
+    @property
+    def out_of_range(self):
+        log_start, log_end, _ = self.world.topic.position(self.number)
+        return self.position is not None and not log_start <= self.position <= log_end
+
+    def poll(self, count=10):
+        """Bring the next records, if there are any and they may come."""
+        if self.reads and not self.out_of_range:
+            records, self.position = self.world.topic.read(self.number, self.position, count)
+            if records.offsets:
+                self.perform(self.machine.records(records, self.world.now_s))
+
+    def see_end(self):
+        """Tell of the log's end, if that is where it was read to."""
+        if self.reads and self.position == self.world.topic.position(self.number).log_end:
+            self.perform(self.machine.end_seen(self.position, self.world.now_s))
+
+    def tick(self, *, flush=False):
+        self.perform(self.machine.tick(self.world.now_s, flush=flush))
+
+    def report(self, **more):
+        self.perform(self.machine.report(paused=False, **more))
+
+    def answer_redis(self, *, lost=False):
+        """Let Redis do the oldest thing asked; a lost answer means that it is asked again."""
+        if not self.on_redis:
+            return
+        operation = self.on_redis[0]
+        answer = self.world.ask_redis(self.number, operation)
+        if not lost:
+            self.on_redis.popleft()
+            take = self.machine.applied if isinstance(operation, Apply) else self.machine.cursor_is
+            self.perform(take(answer))
+
+    def answer_store(self, *, lost=False):
+        """Let the store do the oldest thing asked; a lost answer means that it is asked again."""
+        if not self.on_store:
+            return
+        operation = self.on_store[0]
+        answer = self.world.ask_store(self.number, operation)
+        if not lost:
+            self.on_store.popleft()
+            self.perform(self._tell(operation, answer))
+
+    def _tell(self, operation, answer):  # noqa: PLR0911 - a table
+        machine, now_s = self.machine, self.world.now_s
+        match operation:
+            case LookUp():
+                return machine.chain_is(answer)
+            case StartLog():
+                return machine.head_is(answer)
+            case ListPlans():
+                return machine.plans_are(answer)
+            case CreatePlan():
+                return machine.plan_is(answer, now_s)
+            case SendLetters():
+                return machine.letters_sent()
+            case WriteRows():
+                return machine.rows_written(answer)
+            case CreateManifest():
+                return machine.manifest_written(now_s)
+        raise AssertionError(operation)
+
+    def settle(self):
+        """Answer everything that was asked."""
+        for _ in range(STEPS_MAX):
+            if not self.on_redis and not self.on_store:
+                return self
+            self.answer_redis()
+            self.answer_store()
+        raise AssertionError(f"it asks on and on: {self.asked[-6:]}")
+
+    def run(self, count=10, *, flush=False):
+        """Read and count to the log's end; with `flush` archive it too."""
+        for _ in range(STEPS_MAX):
+            self.settle()
+            self.report()  # finds out if Redis is what it was
+            self.settle()
+            log_end = self.world.topic.position(self.number).log_end
+            done = self.machine.caught_up and self.machine.position == log_end
+            if done and (not flush or self.machine.archiving.archived == log_end):
+                return self
+            self.poll(count)
+            self.settle()
+            self.see_end()
+            self.settle()
+            self.tick(flush=flush and self.machine.caught_up)
+        raise AssertionError(f"it does not get there: {self.asked[-6:]}")
+
+
+def replace_limits(limits, changed):
+    return Limits(**{name: changed.get(name, getattr(limits, name)) for name in limits.__struct_fields__})
