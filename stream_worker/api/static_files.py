@@ -26,7 +26,7 @@ class File(NamedTuple):
 
 def read_files() -> Mapping[str, File]:
     """Read all files of the page: name below `page/` → file."""
-    root = resources.files("stream_worker.api") / "page"
+    root = resources.files("stream_worker.api") / "static"
     found = {}
     for folder in ("", "vendor/"):
         for entry in (root / folder if folder else root).iterdir():

@@ -33,7 +33,7 @@ LOOPBACK = "127.0.0.1"
 LOG_NAME = "server.log"
 
 _PORTS = range(20_000, 32_000)  # below the range from which Linux takes the ports of clients
-_LEASH = Path(__file__).with_name("leash.py")
+_LEASH = Path(__file__).with_name("parent_death.py")
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR")
 _LOG_TAIL_BYTES = 600
 

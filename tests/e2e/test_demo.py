@@ -14,9 +14,9 @@ import pytest
 
 from stream_worker.demo.processes import CRISIS_BRAND, require_servers
 from stream_worker.errors import Unavailable
+from tests.checkout import CHECKOUT
 from tests.servers.choice import in_ci
 
-CHECKOUT = Path(__file__).parents[2]
 PROCESSES = 6  # broker, Redis, worker, notifier, API, producer
 
 pytestmark = pytest.mark.timeout(240)

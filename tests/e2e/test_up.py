@@ -13,9 +13,9 @@ import httpx2
 import pytest
 
 from stream_worker.devservers.child_process import LOOPBACK, free_port
+from tests.checkout import CHECKOUT
 from tests.e2e.workers import settings, wait_until
 
-CHECKOUT = Path(__file__).parents[2]
 READY_WITHIN_S = 30
 ENDS_WITHIN_S = 20
 PROGRAMS = {"run", "notify", "serve"}

@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 
+from tests.checkout import CHECKOUT
 from tests.e2e.oracle import Limits
 
 LIMITS = Limits(horizon_offsets=2_000, horizon_ms=480_000, lateness_ms=5_000, value_bytes=1 << 20)
-CHECKOUT = Path(__file__).parents[2]
 STOPS_WITHIN_S = 15
 
 

@@ -2,7 +2,6 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,9 +12,9 @@ from stream_worker.api.security import names_for
 from stream_worker.cli.app import app
 from stream_worker.settings.loader import load
 from stream_worker.settings.schema import Settings
+from tests.checkout import CHECKOUT
 
-ROOT = Path(__file__).parents[1]
-COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
 
@@ -54,18 +53,18 @@ def test_the_settings_can_be_used(name, monkeypatch, tmp_path):
             monkeypatch.setenv(key, value)
         else:
             assert secret in service["secrets"]
-            monkeypatch.setenv(key, str(ROOT / COMPOSE["secrets"][secret]["file"]))
+            monkeypatch.setenv(key, str(CHECKOUT / COMPOSE["secrets"][secret]["file"]))
     monkeypatch.chdir(tmp_path)
 
     settings = load(None).settings
 
-    known = (ROOT / "deploy/local/s3.json").read_text()
+    known = (CHECKOUT / "deploy/local/s3.json").read_text()
     assert settings.archive.secret_access_key.get_secret_value() in known
     assert settings.http.host == "0.0.0.0"
 
 
 def test_prometheus_asks_each_program_where_its_metrics_are():
-    (job,) = yaml.safe_load((ROOT / "deploy/prometheus.yml").read_text())["scrape_configs"]
+    (job,) = yaml.safe_load((CHECKOUT / "deploy/prometheus.yml").read_text())["scrape_configs"]
     (replicas,), (one,) = job["dns_sd_configs"], job["static_configs"]
     asked = dict.fromkeys(replicas["names"], replicas["port"])
     asked |= {name: int(port) for name, _, port in (target.partition(":") for target in one["targets"])}
@@ -80,10 +79,12 @@ def test_prometheus_asks_each_program_where_its_metrics_are():
 
 
 def test_what_the_image_is_made_of_is_there_and_nothing_else_is_sent_to_the_engine():
-    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
     sources = {source for line in copied for source in line.split()}
-    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    allowed = {
+        line[1:] for line in (CHECKOUT / ".dockerignore").read_text().splitlines() if line.startswith("!")
+    }
     assert sources == allowed
-    assert all((ROOT / source).exists() for source in sources)
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert all((CHECKOUT / source).exists() for source in sources)
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
     assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) < sources

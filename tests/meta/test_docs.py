@@ -3,7 +3,6 @@
 import ast
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 import typer.main
@@ -13,8 +12,8 @@ from stream_worker.cli.app import app
 from stream_worker.core.records.decode import REASONS
 from stream_worker.observability.metrics import Metrics
 from stream_worker.settings.loader import LEAVES, load
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[1]
 OPERATIONS = CHECKOUT / "docs/operations.md"
 
 MADE = {

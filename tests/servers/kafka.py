@@ -8,7 +8,6 @@ import subprocess
 import time
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
@@ -16,10 +15,10 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from stream_worker.devservers.child_process import LOOPBACK, Child, free_port
 from stream_worker.devservers.kafka import start_kafka
 from stream_worker.errors import Misconfigured
+from tests.checkout import CHECKOUT
 from tests.servers import docker
 from tests.servers.choice import Absent, Place
 
-CHECKOUT = Path(__file__).parents[2]
 JARS = CHECKOUT / ".servers" / "kafka" / "libs"
 IMAGE = "apache/kafka:4.1.1"
 READY_WITHIN_S = 60.0

@@ -83,7 +83,7 @@ class RedisRolling:
     def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
         """Compare-and-set the cursor forward over records that are gone; raise the floor."""
         floor_ms = minute_at_or_after(floor_ms)
-        return _cursor(self._call("jump", partition, expected, to, watermark_ms, floor_ms))
+        return _cursor(self._call("advance_cursor", partition, expected, to, watermark_ms, floor_ms))
 
     # ------------------------------------------------------------ counting
 
@@ -204,11 +204,11 @@ class RedisRolling:
     def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
         """Append one change notice; at most 100 brands are named, more are `*`."""
         named = to_json(list(brands)) if len(brands) <= NAMED_BRANDS_MAX else "*"
-        self._call("notify", kind, to_json(list(minutes_ms)), named)
+        self._call("publish_change", kind, to_json(list(minutes_ms)), named)
 
     def draw(self, brands: Sequence[str] | None) -> None:
         """Overwrite `now:<brand>` of these brands (None: of all)."""
-        look = read_look(self._call("look"))
+        look = read_look(self._call("read_head"))
         if look is None:
             return
         if brands is None:

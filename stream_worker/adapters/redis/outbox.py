@@ -32,7 +32,7 @@ class RedisOutbox:
         self._client = connect(url, socket_timeout_s)
         keys = [f"{prefix}:ctl"]
         self._scripts = Scripts(
-            self._client, keys, clock, names=OUTBOX_NAMES, prelude_name="outbox_prelude"
+            self._client, keys, clock, names=OUTBOX_NAMES, prelude_name="notifier_prelude"
         )  # fmt: skip
         self._alerts = f"{prefix}:alerts"
 
@@ -45,7 +45,7 @@ class RedisOutbox:
 
     def _look(self, brands: Sequence[str]) -> Look:
         asked = to_json([(brand, shard_of(brand)) for brand in brands])
-        now_ms, entries, messages, views = self._call("look_outbox", asked, ENTRIES_MAX)
+        now_ms, entries, messages, views = self._call("read_outbox", asked, ENTRIES_MAX)
         return Look(
             now_ms,
             _pairs(entries),
@@ -59,17 +59,17 @@ class RedisOutbox:
     def fix(self, event: Event, message: Message) -> Message | None:
         """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
         text = msgspec.json.encode(message)
-        fixed = self._call("fix_message", event.id, event.body.encode(), text)
+        fixed = self._call("freeze_message", event.id, event.body.encode(), text)
         return _message(event.id, fixed) if fixed else None
 
     def remove(self, event: Event, record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
         where = (shard_of(event.brand), event.brand.encode())
-        self._call("remove_entry", event.id, event.body.encode(), *where, (record or "").encode())
+        self._call("remove_outbox_entry", event.id, event.body.encode(), *where, (record or "").encode())
 
     def record(self, message: Message) -> None:
         """Show a message to people."""
-        self._call("show_alert", message.id, message.body.encode(), ALERTS_TTL_S)
+        self._call("publish_alert", message.id, message.body.encode(), ALERTS_TTL_S)
 
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease."""

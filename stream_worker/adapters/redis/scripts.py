@@ -1,7 +1,7 @@
 """The Lua scripts and how they are called: by digest, in one round trip, loaded again when the server forgot.
 
 Rules:
-1. Each script is `prelude.lua` (the notifier's: `outbox_prelude.lua`) followed by its own file. The
+1. Each script is `prelude.lua` (the notifier's: `notifier_prelude.lua`) followed by its own file. The
    prelude's first line sets the clock; a test replaces that line and nothing else. What only reads has that
    line and no more of the prelude.
 2. A script may be sent twice and its answer may be lost: each is a compare-and-set, or overwrites (R1).
@@ -16,18 +16,18 @@ import redis
 
 NAMES: Final = (
     "create_cursor",
-    "jump",
+    "advance_cursor",
     "apply",
     "seal",
     "find_sealed",
     "close",
-    "look",
-    "draw",
+    "read_head",
+    "read_windows",
     "lease",
-    "notify",
+    "publish_change",
     "snapshot",
 )
-OUTBOX_NAMES: Final = ("look_outbox", "fix_message", "remove_entry", "show_alert", "lease")
+OUTBOX_NAMES: Final = ("read_outbox", "freeze_message", "remove_outbox_entry", "publish_alert", "lease")
 READ_ONLY: Final = ("snapshot",)
 """The rest of the prelude would note that a script ran, as if the group were there."""
 

@@ -31,7 +31,7 @@ VIEW_TTL_S: Final = 2 * 86_400
 
 
 class Look(NamedTuple):
-    """What is known before a draw: the answer of `look.lua`."""
+    """What is known before a draw: the answer of `read_head.lua`."""
 
     now_ms: int
     newest_ms: int
@@ -41,7 +41,7 @@ class Look(NamedTuple):
 
 
 def read_look(reply: Sequence[Any]) -> Look | None:
-    """Decode the answer of `look.lua`; None while no on-time mention was ever counted."""
+    """Decode the answer of `read_head.lua`; None while no on-time mention was ever counted."""
     now_ms, newest, sealed, models, *closed = reply
     return None if newest == "" else Look(now_ms, int(newest), int(sealed), models, list(map(int, closed)))
 
@@ -66,7 +66,7 @@ def draw(client: Any, scripts: Scripts, prefix: str, look: Look, brands: Sequenc
             "networks": networks,
             "brands": [(brand, shard_of(brand)) for brand in some],
         }
-        sums = decode_many(scripts.call("draw", to_json(asked)))
+        sums = decode_many(scripts.call("read_windows", to_json(asked)))
         per_brand = sums.reshape(len(some), len(starts), len(MEASURES))
         _write(client, prefix, look, some, window_sums(look.newest_ms, starts, per_brand))
 

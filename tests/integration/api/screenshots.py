@@ -12,12 +12,13 @@ from PIL import Image
 
 from models.registry import SHIPPED, named, read_manifest
 from stream_worker.devservers.redis import start_redis
+from tests.checkout import CHECKOUT
 from tests.integration.api.browser import browser
 from tests.integration.api.conftest import served
 from tests.integration.api.scene import Scene
 from tests.servers.choice import Absent
 
-IMAGES = Path(__file__).parents[2] / "docs/images"
+IMAGES = CHECKOUT / "docs/images"
 MINUTES = 300
 PICTURES = {
     "overview-dark.png": ("/", {"scheme": "dark"}),

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -15,8 +14,8 @@ from stream_worker.cli import app
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.settings.schema import Settings
 from stream_worker.worker import process
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 PLANTED = "hunter2-planted"
 
 

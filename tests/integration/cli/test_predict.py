@@ -19,8 +19,8 @@ from msgspec.structs import replace
 from stream_worker.cli import app
 from stream_worker.predict import inputs, journal, outputs
 from stream_worker.predict.formats.job import Job
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 TEXTS = ("I love it, great!", "awful, I hate it", "it is a box", 'a "quoted"\nsecond line')
 
 

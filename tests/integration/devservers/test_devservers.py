@@ -20,8 +20,8 @@ from stream_worker.devservers.child_process import Child, free_port, listens
 from stream_worker.devservers.kafka import start_kafka
 from stream_worker.devservers.redis import find_redis, start_redis, wheel_redis
 from stream_worker.errors import Misconfigured, Unavailable
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 SLEEPER = [sys.executable, "-c", "import time; print('here I am', flush=True); time.sleep(60)"]
 
 

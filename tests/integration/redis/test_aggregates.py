@@ -37,7 +37,7 @@ def test_the_scripts_know_the_measures_in_our_order():
 
 
 def test_every_script_is_loaded_and_only_preludes_ask_for_the_time():
-    preludes = {"prelude.lua", "outbox_prelude.lua"}
+    preludes = {"prelude.lua", "notifier_prelude.lua"}
     files = {path.name for path in SCRIPTS.iterdir()}
 
     for name in preludes:

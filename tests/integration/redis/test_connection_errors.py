@@ -4,7 +4,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,10 @@ from stream_worker.adapters.redis.aggregates import RedisRolling
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.partition.effects import Apply, Cursor
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable
+from tests.checkout import CHECKOUT
 from tests.contracts.rolling.worlds import LOG, NOON, cells, close_call
 
-DOCS = Path(__file__).parents[2] / "docs" / "redis.md"
+DOCS = CHECKOUT / "docs" / "redis.md"
 CALL = Apply(0, 0, 1, 0, 1, cells((NOON, "acme", 1)))
 
 

@@ -2,16 +2,16 @@
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 from starlette.requests import Request
 
 from stream_worker.adapters.channels.webhook import Webhook
 from stream_worker.core.alerting.notification_log import Message
+from tests.checkout import CHECKOUT
 from tests.unit.channels.receivers import SECRET, Receiver, body_of
 
-PAGE = Path(__file__).parents[2] / "docs/alerts.md"
+PAGE = CHECKOUT / "docs/alerts.md"
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -15,8 +14,8 @@ from standardwebhooks.webhooks import Webhook
 
 from stream_worker.demo.latency_probes import NETWORK, Probes
 from stream_worker.demo.webhook_receiver import Receiver
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 SECRET = "whsec_dGhpcyBpcyBhIHNlY3JldA=="
 BODY = json.dumps({"id": "1-20260716T1207.opened", "kind": "opened", "brand": "acme"})
 

@@ -3,15 +3,13 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from models.cli import main
-
-ROOT = Path(__file__).parents[2]
+from tests.checkout import CHECKOUT
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def models():
 
     def run(*arguments):
         command = [sys.executable, "-W", "error", "-m", "models", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=False)
 
     return run
 

@@ -1,11 +1,11 @@
 """docs/models.md says what the shipped manifest says."""
 
 import re
-from pathlib import Path
 
 from models import registry
+from tests.checkout import CHECKOUT
 
-DOCS = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+DOCS = (CHECKOUT / "docs" / "models.md").read_text(encoding="utf-8")
 
 
 def test_the_figures_in_the_docs_are_those_of_the_manifest():

@@ -4,7 +4,6 @@ import hashlib
 import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -22,9 +21,9 @@ from models.training.dataset import key
 from models.training.teacher import ALL, folds_of, teach
 from models.training.teacher_model import BertTeacher, batches, class_weights, rate_at
 from models.training.teacher_recipe import Recipe, read_recipe
+from tests.checkout import CHECKOUT
 
-ROOT = Path(__file__).parents[2]
-SHIPPED = ROOT / "config/models/teacher-minilm.yaml"
+SHIPPED = CHECKOUT / "config/models/teacher-minilm.yaml"
 CERTAIN = {"bad": (1.0, 0.0, 0.0), "good": (0.0, 0.0, 1.0)}
 EXTRA = ("torch", "tokenizers", "safetensors")
 NO_EXTRA = [name for name in EXTRA if importlib.util.find_spec(name) is None]

@@ -3,7 +3,6 @@
 import datetime as dt
 import hashlib
 import zlib
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -23,9 +22,10 @@ from models.training.recipe import Recipe, read_recipe
 from models.training.split import first_half, held_out
 from models.training.student import rounded
 from models.training.train import train, uncertain_below
+from tests.checkout import CHECKOUT
 
 TODAY = dt.date(2026, 1, 2)
-RECIPE = Path(__file__).parents[2] / "config" / "models" / "sentiment-en.yaml"
+RECIPE = CHECKOUT / "config" / "models" / "sentiment-en.yaml"
 FOREIGN = ["guten Tag zusammen", "das ist nicht richtig", "wir gehen nach Hause", "buna ziua la toti"]
 
 

@@ -3,11 +3,11 @@
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
+from tests.checkout import CHECKOUT
+
 CTRL_C_AT_THE_FIRST_LIBRARY = """
 import runpy, sys
 
