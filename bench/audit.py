@@ -32,9 +32,8 @@ from stream_worker.adapters.object_store.parquet import SCHEMA, encode
 from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.layout import (
-    Head,
-    Limits,
     Log,
+    LogOrigin,
     Manifest,
     Outcomes,
     Plan,
@@ -44,8 +43,9 @@ from stream_worker.core.archive.layout import (
     plan_name,
     rows_name,
 )
-from stream_worker.core.reconcile.cells import Recount, Rows, row_sums, unpack
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.reconcile.cells import Recount, RecountRows, row_sums, unpack
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.e2e.log_dump import log_name
 from tests.servers import kafka as kafka_servers
 from tests.servers import redis as redis_servers
@@ -64,7 +64,7 @@ def write_archive(
     texts = pa.array([" ".join(chance.choice(WORDS, 12)) + f" {i}" for i in range(5_000)])
     recounts: Recounts = {}
     ends = {}
-    put(folder, head_name(log), msgspec.json.encode(Head(policy="earliest", starts=[0] * PARTITIONS)))
+    put(folder, head_name(log), msgspec.json.encode(LogOrigin(policy="earliest", starts=[0] * PARTITIONS)))
     each = mentions // PARTITIONS
     for partition in range(PARTITIONS):
         watermark_ms = 0
@@ -123,7 +123,7 @@ def write_rows(
     recount = recounts.setdefault(hour * HOUR_MS, Recount(by_minute=True, by_network=True))
     sums = row_sums(label, micro, repeat, voice)
     minutes = event_ms % HOUR_MS // MINUTE_MS
-    recount.add(Rows(offsets, minutes, networks, brands, np.zeros(n, bool), sums), np.ones(n, bool))
+    recount.add(RecountRows(offsets, minutes, networks, brands, np.zeros(n, bool), sums), np.ones(n, bool))
     return StoredObject(name=name, rows=n, bytes=len(body), sha256=sha256(body).hexdigest(), model="m1")
 
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.brands import CRISES, DAY, FIRST, Brand, make_split
-from stream_worker.core.detection.replay import Series, replay
+from stream_worker.core.detection.replay import CountSeries, replay
 from stream_worker.core.detection.sensitivity import DEFAULT
-from stream_worker.core.detection.share_detector import Share
+from stream_worker.core.detection.share_detector import ShareDetector
 
 CHANGE = 28 * DAY + 600
 SOON, LATER = 2 * DAY, 8 * DAY
@@ -71,9 +71,9 @@ def _opened(brand: Brand, odds: float, seed: int, told: bool) -> list[int]:
     at = np.flatnonzero(brand.seen[: CHANGE + LATER])
     neg_voices = np.where(at < CHANGE, negative[at], changed[at])
     more = neg_voices - negative[at]
-    series = Series(at + FIRST, brand.mentions[at], brand.negatives[at] + more, voices[at], neg_voices)
+    series = CountSeries(at + FIRST, brand.mentions[at], brand.negatives[at] + more, voices[at], neg_voices)
     artefacts = {int(minute) + FIRST: "new" if minute >= CHANGE else "old" for minute in at} if told else {}
-    past = replay("brand", series, Share(), (DEFAULT,), artefacts=artefacts)
+    past = replay("brand", series, ShareDetector(), (DEFAULT,), artefacts=artefacts)
     return [one.opened_ms // 60_000 - FIRST for one in past.told[DEFAULT]]
 
 

@@ -21,7 +21,7 @@ from bench.brands import DAY, FIRST, make_calm
 from bench.raw import Post, Tallies, count, live, openings
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.detection.sensitivity import DEFAULT
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 
 CALM_DAYS, BEFORE, AFTER = 3, 30, 60
 SENSITIVITIES = (DEFAULT, 1.0)

@@ -14,15 +14,16 @@ from stream_worker.core.aggregates.aggregate import fold
 from stream_worker.core.aggregates.encoding import Sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.shard import SealedMinute, Shard
-from stream_worker.core.archive.layout import Limits
-from stream_worker.core.detection.evaluate import judge, observe
+from stream_worker.core.detection.evaluate import evaluate, observe
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
-from stream_worker.core.detection.share_detector import Share
-from stream_worker.core.records.batch import MINUTE_MS, NEGATIVE, NEUTRAL, Columns, Flags, Records, Scores
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.records.batch import NEGATIVE, NEUTRAL, Flags, MentionBatch, Records, ScoreColumns
 from stream_worker.core.records.decode import decode
-from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.dedup import DedupWindow, plain_keys
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.mention import Mention, encode
 from stream_worker.core.records.watermark import late, watermarks_ms
+from stream_worker.core.time import MINUTE_MS
 
 BRAND = "acme"
 BATCH = 5_000
@@ -33,7 +34,7 @@ Tallies = dict[int, Sums]  # minute of the stream -> ten sums, in the order of M
 
 def live(voices: np.ndarray, negative: np.ndarray) -> str:
     """Feed calm days as counts; return what the detector knows then."""
-    detector = Share()
+    detector = ShareDetector()
     numbers = detector.start()
     for minute, (v, n) in enumerate(zip(voices.tolist(), negative.tolist(), strict=True), FIRST):
         sums = (v, n, 0, 0, 0, 0, 0, 0, v, n)
@@ -44,7 +45,7 @@ def live(voices: np.ndarray, negative: np.ndarray) -> str:
 def count(log: Sequence[tuple[int, Post]], minutes: range) -> Tallies:
     """Take (event time in ms, post) in the order of the log through decode, rules and fold."""
     limits = Limits()
-    horizon = Horizon(limits.horizon_offsets, limits.horizon_ms, plain_keys(xxhash.xxh64_intdigest))
+    horizon = DedupWindow(limits.horizon_offsets, limits.horizon_ms, plain_keys(xxhash.xxh64_intdigest))
     sums = {minute: np.zeros(len(MEASURES), np.int64) for minute in minutes}
     watermark_ms = 0
     for low in range(0, len(log), BATCH):
@@ -60,12 +61,12 @@ def count(log: Sequence[tuple[int, Post]], minutes: range) -> Tallies:
 
 def openings(tallies: Tallies, numbers: str, sensitivity: float) -> list[int]:
     """Judge every minute of a brand that knows `numbers`; return those in which an episode opened."""
-    detector, opened = Share(), []
+    detector, opened = ShareDetector(), []
     shard = Shard(shard_of(BRAND), -1, "", f"{detector.name}/{detector.version}", {BRAND: numbers}, {})
     for minute, sums in tallies.items():
         start_ms = (FIRST + minute) * MINUTE_MS
         sealed = SealedMinute(start_ms, "", True, [], {BRAND: sums}, 0)
-        close = judge(
+        close = evaluate(
             shard, sealed, {BRAND: FIRST * MINUTE_MS}, detector, lambda _brand: {},
             open_at=lambda _brand: OPEN_SCORES[sensitivity],
         )  # fmt: skip
@@ -81,7 +82,7 @@ def openings(tallies: Tallies, numbers: str, sensitivity: float) -> list[int]:
     return opened
 
 
-def _columns(log: Sequence[tuple[int, Post]], offset: int, limits: Limits) -> Columns:
+def _columns(log: Sequence[tuple[int, Post]], offset: int, limits: Limits) -> MentionBatch:
     values = [
         encode(Mention(id=str(offset + i), brand=BRAND, network="x", text=text, event_time=ms, author=author))
         for i, (ms, (author, text)) in enumerate(log)
@@ -92,7 +93,7 @@ def _columns(log: Sequence[tuple[int, Post]], offset: int, limits: Limits) -> Co
     return columns
 
 
-def _score(texts: list[str]) -> Scores:
+def _score(texts: list[str]) -> ScoreColumns:
     label = np.array([NEGATIVE if "awful" in text.lower() else NEUTRAL for text in texts], np.int8)
     sure = np.eye(3, dtype=np.float32)[label]
-    return Scores(label, sure, np.where(label == NEGATIVE, -1_000_000, 0).astype(np.int32))
+    return ScoreColumns(label, sure, np.where(label == NEGATIVE, -1_000_000, 0).astype(np.int32))

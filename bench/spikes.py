@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from bench.brands import CRISES, DAY, FIRST, WARM_DAYS, WEEK, WORLDS, Brand, make_real, make_split
 from bench.rules import RULES
-from stream_worker.core.detection.replay import Series, replay
-from stream_worker.core.detection.share_detector import Share
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.detection.replay import CountSeries, replay
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.time import MINUTE_MS
 
 HORIZON = {"shift": 360, "surge": 360, "slow": 1_440}
 GRACE = 60
@@ -95,9 +95,9 @@ def _score(brand: Brand, *, rules: bool) -> dict[str, Tally]:
     """Score one brand: ours at every sensitivity, then each rule."""
     at = np.flatnonzero(brand.seen)
     columns = (brand.mentions, brand.negatives, brand.voices, brand.neg_voices)
-    series = Series(at + FIRST, *(column[at] for column in columns))
+    series = CountSeries(at + FIRST, *(column[at] for column in columns))
     scored = {}
-    for sensitivity, told in replay("brand", series, Share()).told.items():
+    for sensitivity, told in replay("brand", series, ShareDetector()).told.items():
         spans = [(_minute(one.opened_ms), one.ended_ms and _minute(one.ended_ms)) for one in told]
         scored[f"**stream_worker at {sensitivity:g}**"] = _tally(brand, spans)
     if rules:

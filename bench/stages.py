@@ -15,22 +15,24 @@ import xxhash
 from models.native.keys import native_keys
 from stream_worker.adapters.object_store.parquet import encode, tables_by_hour
 from stream_worker.core.aggregates.aggregate import fold
-from stream_worker.core.archive.layout import Limits
 from stream_worker.core.partition.chunk_buffer import pack
-from stream_worker.core.partition.effects import Part
-from stream_worker.core.records.batch import Flags, Records, Scores
+from stream_worker.core.partition.effects import ScoredBatch
+from stream_worker.core.records.batch import Flags, Records, ScoreColumns
 from stream_worker.core.records.decode import decode
-from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.dedup import DedupWindow, plain_keys
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import late, watermarks_ms
 from stream_worker.inference.loader import load_model
 from stream_worker.settings.schema import Settings
 
 
-def measure(batches: list[tuple[int, Records]], score: Callable[[list[str]], Scores]) -> dict[str, float]:
+def measure(
+    batches: list[tuple[int, Records]], score: Callable[[list[str]], ScoreColumns]
+) -> dict[str, float]:
     """CPU seconds per mention of each stage, over (partition, records) in the order of the polls."""
     keys = native_keys(plain_keys(xxhash.xxh64_intdigest))
     limits, spent_s, parts = Limits(), defaultdict(float), defaultdict(list)
-    horizons = defaultdict(lambda: Horizon(limits.horizon_offsets, limits.horizon_ms, keys))
+    horizons = defaultdict(lambda: DedupWindow(limits.horizon_offsets, limits.horizon_ms, keys))
     watermark_ms: dict[int, int] = defaultdict(int)
 
     def timed(stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -54,17 +56,17 @@ def measure(batches: list[tuple[int, Records]], score: Callable[[list[str]], Sco
         scores = timed("score", score, columns.texts)
         timed("fold", fold, columns, flags, scores, "bench", slice(0, len(columns)))
         packed = timed("gather", pack, columns)
-        parts[partition].append(Part(packed, flags, scores, "bench"))
+        parts[partition].append(ScoredBatch(packed, flags, scores, "bench"))
         mentions += len(columns)
     for partition, of_one in parts.items():
         timed("parquet", _encode, partition, of_one)
     return {stage: seconds / mentions for stage, seconds in spent_s.items()}
 
 
-def scorer_named(name: str) -> Callable[[list[str]], Scores]:
+def scorer_named(name: str) -> Callable[[list[str]], ScoreColumns]:
     """How the worker would score."""
     return load_model(Settings(model={"scorer": name}))[0]
 
 
-def _encode(partition: int, parts: list[Part]) -> list[str]:
+def _encode(partition: int, parts: list[ScoredBatch]) -> list[str]:
     return [sha256(encode(table)).hexdigest() for _, table in tables_by_hour("bench", partition, parts)]

@@ -28,9 +28,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.report import show
 from bench.stages import measure, scorer_named
-from stream_worker.core.archive.layout import Limits
 from stream_worker.core.records.batch import Records
 from stream_worker.core.records.decode import decode
+from stream_worker.core.records.limits import Limits
 from tests.servers import kafka as kafka_servers
 from tests.servers import redis as redis_servers
 from tests.servers.choice import Absent

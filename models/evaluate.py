@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from models.scorers.scores import CLASSES, UNCERTAIN, UNSCORED, Scorer, Scores
+from models.scorers.scores import CLASSES, UNCERTAIN, UNSCORED, Scorer, TextScores
 
 BATCH_ROWS: Final = 1_000
 ECE_BINS: Final = 15
@@ -53,7 +53,7 @@ def evaluate(scorer: Scorer, texts: Sequence[str], truth: Array) -> Quality:
     return judge(_join(scored), truth, texts_per_cpu_second=len(texts) / max(cpu_s, 1e-9))
 
 
-def judge(scores: Scores, truth: Array, texts_per_cpu_second: float) -> Quality:
+def judge(scores: TextScores, truth: Array, texts_per_cpu_second: float) -> Quality:
     """Compare scores with the truth; pure arithmetic. A class without rows does not count in the means."""
     scored = scores.label != UNSCORED
     chosen = np.where(scored, np.nan_to_num(scores.probability).argmax(axis=1), -1)
@@ -89,8 +89,8 @@ def calibration_error(probability: Array, truth: Array) -> float:
     return float(np.abs(gap).sum() / len(truth))
 
 
-def _join(scores: Sequence[Scores]) -> Scores:
-    return Scores(
+def _join(scores: Sequence[TextScores]) -> TextScores:
+    return TextScores(
         label=np.concatenate([part.label for part in scores]),
         probability=np.concatenate([part.probability for part in scores]),
         sentiment_micro=np.concatenate([part.sentiment_micro for part in scores]),

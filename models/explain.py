@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from models.scorers.scores import CLASSES, UNCERTAIN, UNSCORED, Scores
+from models.scorers.scores import CLASSES, UNCERTAIN, UNSCORED, TextScores
 
 TEXT_CHARS_MAX: Final = 1_000
 LABELS: Final = (*CLASSES, "uncertain", "unscored")
@@ -42,7 +42,7 @@ class Explainable(Protocol):
 
     version: str
 
-    def score(self, texts: list[str]) -> Scores:
+    def score(self, texts: list[str]) -> TextScores:
         """Score a batch."""
 
     def probability(self, texts: list[str]) -> npt.NDArray[Any]:

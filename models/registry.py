@@ -45,7 +45,7 @@ COMPILED, INTERPRETED = (
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
+class TrainingSet(msgspec.Struct, frozen=True, kw_only=True):
     """One set of labelled texts the model was trained on; `rows` are those that were used."""
 
     name: str
@@ -54,7 +54,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     attribution: str
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class ModelManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What an artefact is; lies beside it as `<name>.json`. Quality is per set of texts held out.
 
     Version 2 knows three more things. A fourth of `classes`, "other", is a language gate: a text that is it
@@ -73,12 +73,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     unscored_from: Annotated[float, Meta(gt=0.0, le=1.0)] | None = None
     labels_by_truth: list[list[int]] = []
     training: dict[str, str | int | float]
-    data: list[Source]
+    data: list[TrainingSet]
     quality: dict[str, Quality]
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class ModelDescription:
     """What is known of an artefact before it is unpickled; `refusal` is None if it passes every check on it.
 
     `version` has no scoring path: which one it is shows once the artefact is loaded.
@@ -86,7 +86,7 @@ class Description:
 
     path: Path
     pin: str | None
-    manifest: Manifest | None
+    manifest: ModelManifest | None
     version: str | None
     refusal: str | None
 
@@ -117,7 +117,7 @@ def load(path: Path | None = None, pin: str | None = None, *, compiled: bool = T
     return fastest(pipeline, otherwise, judge, _version(pin, COMPILED))
 
 
-def describe(path: Path | None = None, pin: str | None = None) -> Description:
+def describe(path: Path | None = None, pin: str | None = None) -> ModelDescription:
     """Say which artefact would be loaded and whether it would be refused; unpickles nothing, never raises."""
     manifest = None
     try:
@@ -125,8 +125,8 @@ def describe(path: Path | None = None, pin: str | None = None) -> Description:
         manifest = read_manifest(path)
         _checked(path, pin)
     except ModelRefused as refused:
-        return Description(path or _shipped(SHIPPED), pin, manifest, None, str(refused))
-    return Description(path, pin, manifest, pin[:12], None)
+        return ModelDescription(path or _shipped(SHIPPED), pin, manifest, None, str(refused))
+    return ModelDescription(path, pin, manifest, pin[:12], None)
 
 
 def named(model: str) -> Path:
@@ -145,11 +145,11 @@ def shipped() -> list[Path]:
     return sorted(ARTEFACTS.glob("*.joblib"))
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> ModelManifest:
     """Read the manifest beside an artefact. Raises ModelRefused."""
     beside = path.with_suffix(".json")
     try:
-        return msgspec.json.decode(_read(beside, MANIFEST_BYTES_MAX), type=Manifest)
+        return msgspec.json.decode(_read(beside, MANIFEST_BYTES_MAX), type=ModelManifest)
     except msgspec.DecodeError as error:
         raise ModelRefused(f"model manifest {beside}: {error}; take the one that was made with it") from error
 
@@ -176,7 +176,7 @@ def _choose(path: Path | None, pin: str | None) -> tuple[Path, str]:
         raise ModelRefused(f"model {chosen}: the pin must be a sha256 of 64 hex digits") from error
 
 
-def _checked(path: Path, pin: str) -> tuple[bytes, Manifest]:
+def _checked(path: Path, pin: str) -> tuple[bytes, ModelManifest]:
     """Return the artefact's bytes and manifest once everything that can be known unread is right."""
     content = _read(path, ARTEFACT_BYTES_MAX)
     found = hashlib.sha256(content).hexdigest()

@@ -8,14 +8,14 @@ import numpy as np
 
 from models import registry
 from models.errors import ModelRefused
-from models.scorers.scores import UNSCORED, Scorer, Scores
+from models.scorers.scores import UNSCORED, Scorer, TextScores
 from models.scorers.select import probe_texts
 
 DIFFERENCE_MAX: Final = 1e-5  # probabilities are float32
 SENTENCES: Final = ("I love it, works great", "It opens at nine", "Worst phone ever, I hate it")
 
 
-class Check(NamedTuple):
+class ModelCheck(NamedTuple):
     """One check of a model."""
 
     name: str
@@ -23,38 +23,40 @@ class Check(NamedTuple):
     detail: str
 
 
-def verify(path: Path | None = None, pin: str | None = None) -> list[Check]:
+def verify(path: Path | None = None, pin: str | None = None) -> list[ModelCheck]:
     """Check an artefact; without a path the shipped one. It is unpickled once all else is right."""
     found = registry.describe(path, pin)
     if found.refusal is not None or found.manifest is None or found.pin is None:
-        return [Check("refused", ok=False, detail=found.refusal or f"model {found.path}: no manifest")]
+        return [ModelCheck("refused", ok=False, detail=found.refusal or f"model {found.path}: no manifest")]
     made = found.manifest
     checks = [
-        Check(
+        ModelCheck(
             "bytes",
             ok=True,
             detail=f"{found.path}, {found.path.stat().st_size:,} bytes, as pinned: {found.pin}",
         ),
-        Check(
+        ModelCheck(
             "manifest",
             ok=True,
             detail=f"{made.name}, made on {made.created}, for {', '.join(made.languages)}",
         ),
-        Check("library", ok=True, detail=f"scikit-learn {made.libraries['scikit-learn']}, as installed"),
-        Check("classes", ok=True, detail=", ".join(made.classes)),
+        ModelCheck("library", ok=True, detail=f"scikit-learn {made.libraries['scikit-learn']}, as installed"),
+        ModelCheck("classes", ok=True, detail=", ".join(made.classes)),
     ]
     begun_s = time.monotonic()
     try:
         scorer = registry.load(found.path, found.pin)
     except ModelRefused as refused:
-        return [*checks, Check("refused", ok=False, detail=str(refused))]
-    checks.append(Check("loads", ok=True, detail=f"in {time.monotonic() - begun_s:.1f} s"))
-    checks.append(Check("path", ok=True, detail=_path(scorer)))
+        return [*checks, ModelCheck("refused", ok=False, detail=str(refused))]
+    checks.append(ModelCheck("loads", ok=True, detail=f"in {time.monotonic() - begun_s:.1f} s"))
+    checks.append(ModelCheck("path", ok=True, detail=_path(scorer)))
     trouble = _trouble(scorer)
     labels = ", ".join(map(str, scorer.score(SENTENCES).label)) if trouble is None else ""
     texts = len(probe_texts())
     checks.append(
-        Check("scores", trouble is None, trouble or f"{texts} texts, alone as in a batch; labels {labels}")
+        ModelCheck(
+            "scores", trouble is None, trouble or f"{texts} texts, alone as in a batch; labels {labels}"
+        )
     )
     return checks
 
@@ -78,7 +80,7 @@ def _trouble(scorer: Scorer) -> str | None:
     return _wrong(together)
 
 
-def _wrong(scores: Scores) -> str | None:
+def _wrong(scores: TextScores) -> str | None:
     scored = scores.label != UNSCORED
     if not scored.any():
         return "not one text of the probe batch is scored"

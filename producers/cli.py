@@ -23,10 +23,10 @@ from producers.feeds.columns import USUAL_NAMES
 from producers.feeds.phrases import BRANDS as HAND_MADE
 from producers.feeds.phrases import brands as invented_brands
 from producers.feeds.replay import Pace, Rebase, play
-from producers.feeds.scheduled import Due
+from producers.feeds.scheduled import ScheduledRecord
 from producers.feeds.synthetic import World, synthesise
 from producers.options import RATE_MAX
-from producers.recording import Cut, Source, brief, open_recording, span
+from producers.recording import PlayedRange, RecordedFile, brief, open_recording, span
 from producers.run import Feed, Target, now_ms, print_feed, publish_feed, sayer
 from producers.topics import Creation
 from stream_worker.core.records.mention import schema as mention_schema
@@ -112,12 +112,12 @@ def replay(
     named |= _roles(column or ())
     _refuse_both(named, fixed, id_rows=id_rows)
     pace = Pace(speed, gap_max or math.inf, _rebase(rebase, anchor, speed))
-    source = Source(file, file_format, named, fixed, id_prefix, id_rows, time_format)
+    source = RecordedFile(file, file_format, named, fixed, id_prefix, id_rows, time_format)
     creation = Creation(partitions, replication) if create_topic else None
     with _answering() as say:
         connection = producer_settings(bootstrap_servers, settings or (), properties)
         target = Target(connection, topic, creation, as_json, to_stdout)
-        _replay(source, Cut(since, until, limit), pace, target, say)
+        _replay(source, PlayedRange(since, until, limit), pace, target, say)
 
 
 @app.command(
@@ -157,7 +157,7 @@ def synthetic(
         past = f"{span(backfill)} of the past first, then " if backfill else ""
         say(f"inventing {past}{speed} about {brands:,} brands {lasts}, seed {seed}")
 
-        def feed(start_ms: int) -> Iterator[Due]:
+        def feed(start_ms: int) -> Iterator[ScheduledRecord]:
             endless = synthesise(world, seed, start_ms if start is None else start)
             timely = itertools.takewhile(lambda due: duration is None or due.at_ms < duration, endless)
             return _tell_when_live(itertools.islice(timely, count), say)
@@ -171,7 +171,9 @@ def schema() -> None:
     typer.echo(json.dumps(mention_schema(), indent=2, ensure_ascii=False))
 
 
-def _replay(source: Source, cut: Cut, pace: Pace, target: Target, say: Callable[[str], None]) -> None:
+def _replay(
+    source: RecordedFile, cut: PlayedRange, pace: Pace, target: Target, say: Callable[[str], None]
+) -> None:
     say(f"reading {source.file}")
     opened = open_recording(source, cut)
     held = opened.recording.last_ms is not None
@@ -215,7 +217,7 @@ def _answering() -> Iterator[Callable[[str], None]]:
         raise typer.Exit(128 + signal.SIGINT) from error
 
 
-def _tell_when_live(dues: Iterator[Due], say: Callable[[str], None]) -> Iterator[Due]:
+def _tell_when_live(dues: Iterator[ScheduledRecord], say: Callable[[str], None]) -> Iterator[ScheduledRecord]:
     filled = 0
     for due in dues:
         if due.record_ms is not None:

@@ -20,7 +20,7 @@ LINE_EVERY_S = 5.0
 BAR_EVERY_S = 0.1
 
 
-class Shown:
+class ProgressDisplay:
     """Progress that is shown while the block runs; `update` may be called as often as you like."""
 
     def __init__(self, counts: Counts, total: int | None, console: Console) -> None:

@@ -11,14 +11,14 @@ from producers.errors import Unusable
 from producers.feeds.columns import find_columns
 from producers.feeds.files import open_rows
 from producers.feeds.replay import AHEAD_MS_MAX, BACK_MS_MAX, Pace, Recording, chosen, outlook, record
-from producers.feeds.row_mapping import SHOWN_MAX, Reader
+from producers.feeds.row_mapping import SHOWN_MAX, RowMapper
 from producers.feeds.scheduled import instant
 
 LONG_MS = 24 * 3_600_000
 """A replay that takes longer is told how to be shorter."""
 
 
-class Source(NamedTuple):
+class RecordedFile(NamedTuple):
     """A file, and what its columns mean."""
 
     file: Path
@@ -32,7 +32,7 @@ class Source(NamedTuple):
     time_format: str | None
 
 
-class Cut(NamedTuple):
+class PlayedRange(NamedTuple):
     """Which part of a file is played."""
 
     since_ms: int | None
@@ -40,21 +40,21 @@ class Cut(NamedTuple):
     limit: int | None
 
 
-class Opened(NamedTuple):
+class OpenedRecording(NamedTuple):
     """A file that can be played."""
 
-    reader: Reader
+    reader: RowMapper
     recording: Recording
     columns: Mapping[str, str]
 
 
-def open_recording(source: Source, cut: Cut) -> Opened:
+def open_recording(source: RecordedFile, cut: PlayedRange) -> OpenedRecording:
     """Read a file, whole if it fits; raise `Unusable` when it holds nothing to play."""
     rows = open_rows(source.file, source.file_format)
     without = frozenset(source.fixed) | ({"id"} if source.id_rows else set())
     columns = find_columns(str(source.file), rows.columns, source.named, without)
     stem = source.file.name.partition(".")[0]
-    reader = Reader(
+    reader = RowMapper(
         roles=list(columns),
         fixed=source.fixed,
         id_prefix=source.id_prefix,
@@ -69,10 +69,10 @@ def open_recording(source: Source, cut: Cut) -> Opened:
         )
         why = "".join(f"\n{line}" for line in reader.skipped.lines())
         raise Unusable(f"{source.file}: holds no usable mention{within}{why}")
-    return Opened(reader, recording, columns)
+    return OpenedRecording(reader, recording, columns)
 
 
-def brief(opened: Opened, pace: Pace, start_ms: int) -> list[str]:
+def brief(opened: OpenedRecording, pace: Pace, start_ms: int) -> list[str]:
     """Return what a person should know before the replay begins: what it is, how long, what will be odd."""
     reader, recording, columns = opened
     fixed = [f"{role}={value!r}" for role, value in reader.fixed.items()]

@@ -21,8 +21,8 @@ import typer
 from rich.console import Console
 
 from producers.errors import ProduceError
-from producers.feeds.scheduled import Due
-from producers.progress import Shown
+from producers.feeds.scheduled import ScheduledRecord
+from producers.progress import ProgressDisplay
 from producers.publisher import Counts, Publisher
 from producers.topics import Creation, prepare_topic
 
@@ -33,7 +33,7 @@ WAIT_S_MIN = 0.002
 FLUSH_MARGIN_S = 5.0
 
 
-Feed = Callable[[int], Iterable[Due]]
+Feed = Callable[[int], Iterable[ScheduledRecord]]
 """A feed, told the clock's time (ms since 1970) of the moment at which it begins."""
 
 
@@ -62,8 +62,8 @@ class Stop:
 
 
 def play(
-    feed: Iterable[Due],
-    publish: Callable[[Due], bool],
+    feed: Iterable[ScheduledRecord],
+    publish: Callable[[ScheduledRecord], bool],
     wait: Callable[[float], None],
     stopped: Callable[[], bool],
     clock: Callable[[], float] = time.monotonic,
@@ -91,9 +91,9 @@ def publish_feed(
     prepare_topic(target.settings, target.topic, target.creation, say)
     counts = publisher.counts
     began_s = time.monotonic()
-    with _signals() as stop, Shown(counts, total, Console(stderr=True)) as shown:
+    with _signals() as stop, ProgressDisplay(counts, total, Console(stderr=True)) as shown:
 
-        def publish(due: Due) -> bool:
+        def publish(due: ScheduledRecord) -> bool:
             shown.update()
             return publisher.publish(due.key, due.encoded(), due.record_ms)
 
@@ -156,7 +156,7 @@ def _signals() -> Iterator[Stop]:
             signal.signal(number, handler)
 
 
-def _flush(publisher: Publisher, stop: Stop, shown: Shown, seconds: float) -> None:
+def _flush(publisher: Publisher, stop: Stop, shown: ProgressDisplay, seconds: float) -> None:
     give_up_s = time.monotonic() + seconds
     while not publisher.flush(WAIT_S_MAX) and time.monotonic() < give_up_s and stop.signals < 2:
         shown.update()

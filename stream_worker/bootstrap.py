@@ -9,10 +9,11 @@ from stream_worker.adapters.kafka.topic import Topic, open_admin, refuse_unfit
 from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.objects import Objects, open_store
-from stream_worker.adapters.redis.aggregates import RedisRolling
-from stream_worker.core.archive.layout import Limits, Log
+from stream_worker.adapters.redis.aggregates import RedisAggregates
+from stream_worker.core.archive.layout import Log
 from stream_worker.core.detection import profiles
-from stream_worker.core.detection.share_detector import Detector
+from stream_worker.core.detection.detector import Detector
+from stream_worker.core.records.limits import Limits
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 from stream_worker.settings.units import in_ms
@@ -51,9 +52,9 @@ def open_archive(settings: Settings, topic: Topic) -> ObjectArchive:
     return ObjectArchive(store, log_of, max_span=settings.archive.span_max)
 
 
-def open_rolling(settings: Settings, topic: Topic, owner: str) -> RedisRolling:
+def open_rolling(settings: Settings, topic: Topic, owner: str) -> RedisAggregates:
     """Open the rolling picture of a log."""
-    return RedisRolling(
+    return RedisAggregates(
         settings.redis.url.get_secret_value(),
         Log(topic.name, topic.incarnation),
         prefix=settings.redis.prefix,

@@ -7,68 +7,27 @@ Rules:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
-from stream_worker.core.alerting.effects import Look
-from stream_worker.core.alerting.notification_log import Event, Link, Message, Receipt
-from stream_worker.core.alerting.retry_queue import Outcome
-from stream_worker.core.archive.layout import Head, Manifest, Plan, StoredObject
-from stream_worker.core.partition.effects import Applied, Apply, Chain, Cursor, LogPosition, Part, TopicFacts
-from stream_worker.core.records.batch import Records, Rejected, Scores
-
-__all__ = [  # values of the core that cross a port, for whoever implements it
-    "Applied",
-    "Apply",
-    "Archive",
-    "Background",
-    "Chain",
-    "Chains",
-    "Channel",
-    "Close",
-    "Completion",
-    "Cursor",
-    "DeadLetters",
-    "LogPosition",
-    "Look",
-    "Message",
-    "Outbox",
-    "Outcome",
-    "Part",
-    "Poll",
-    "Rolling",
-    "Scorer",
-    "Sealed",
-    "SealedMinute",
-    "Shard",
-    "Source",
-]  # fmt: skip
-
-# Model
-
-
-class Scorer(Protocol):
-    """Turns texts into sentiments."""
-
-    version: str
-
-    def score(self, texts: Sequence[str]) -> Scores:
-        """Score a batch; a text that fails is `unscored`, never neutral, and fails alone."""
-
+from stream_worker.core.alerting.effects import OutboxSnapshot
+from stream_worker.core.alerting.notification_log import Message, NotificationEntry, OutboxEntry, Receipt
+from stream_worker.core.alerting.retry_queue import SendOutcome
+from stream_worker.core.archive.layout import LogOrigin, Manifest, Plan, StoredObject
+from stream_worker.core.partition.effects import (
+    Applied,
+    Apply,
+    Cursor,
+    LogPosition,
+    PlanLog,
+    ScoredBatch,
+    TopicFacts,
+)
+from stream_worker.core.records.batch import Rejected
+from stream_worker.core.records.poll import Poll
 
 # Source
-
-
-@dataclass(slots=True)
-class Poll:
-    """One poll: what was lost and gained, what was read, and which partitions were seen at their end."""
-
-    revoked: list[int]
-    assigned: list[int]
-    records: dict[int, Records]
-    ends: dict[int, int]  # partition -> offset of the end that was seen, after the records above
-    out_of_range: list[int]  # the position is no longer in the log: look the partition up again
 
 
 class Source(Protocol):
@@ -106,23 +65,7 @@ class Source(Protocol):
 # The rolling picture: Redis
 
 
-@dataclass(slots=True, eq=False)
-class Sealed:
-    """Answer of the seal script."""
-
-    sealed_ms: int  # every minute that starts before this is sealed
-    floor_ms: int
-    held: list[int]  # partitions left out
-    watermark_ms: int  # the minimum of the effective watermarks that was taken; 0 when nothing may move
-    stored_watermarks_ms: dict[int, int]  # of partitions that are not held: for the alignment pause
-    incomplete: int  # minutes sealed incomplete by this call
-    now_ms: int
-    idle: list[int] = field(default_factory=list)  # at their end by a proof: no reason to pause others
-    closed_ms: int = -1  # every minute that starts before this is closed, by the slowest shard
-    other_log: str = ""  # the log that the group is on, if it is not ours: nothing was sealed
-
-
-class Rolling(Protocol):
+class Aggregates(Protocol):
     """The rolling picture and its cursors (CONTRACTS §3). All methods raise Unavailable."""
 
     def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
@@ -135,7 +78,9 @@ class Rolling(Protocol):
     def apply(self, calls: Sequence[Apply]) -> list[Applied]:
         """Apply in order, in one round trip."""
 
-    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
+    def seal(
+        self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
+    ) -> SealResult:
         """Seal what may be sealed; `older_log`: one that is known to be older; the group is taken from it."""
 
     def brands(self) -> Mapping[str, int | None]:
@@ -173,8 +118,8 @@ class Rolling(Protocol):
 class Archive(Protocol):
     """Create-only objects; the archive's cursor is its chain of plans. All methods raise Unavailable."""
 
-    def find_chain(self, partition: int, committed: int) -> Chain: ...
-    def create_head(self, head: Head) -> Head:
+    def find_chain(self, partition: int, committed: int) -> PlanLog: ...
+    def create_head(self, head: LogOrigin) -> LogOrigin:
         """Create the head, or return the one that is there."""
 
     def create_plan(self, partition: int, plan: Plan) -> Plan:
@@ -183,7 +128,7 @@ class Archive(Protocol):
     def plans(self, partition: int) -> list[Plan]:
         """The whole chain, oldest first: for a lost Redis, `skip` and `audit`."""
 
-    def write_rows(self, partition: int, plan: Plan, parts: Sequence[Part]) -> list[StoredObject]:
+    def write_rows(self, partition: int, plan: Plan, parts: Sequence[ScoredBatch]) -> list[StoredObject]:
         """Write one object per event hour; what is there already is read and described instead."""
 
     def create_manifest(self, partition: int, plan: Plan, manifest: Manifest) -> None: ...
@@ -210,13 +155,13 @@ class DeadLetters(Protocol):
 class Outbox(Protocol):
     """What the workers want to be told, in Redis. All methods raise Unavailable."""
 
-    def look(self, brands: Sequence[str]) -> Look:
+    def look(self, brands: Sequence[str]) -> OutboxSnapshot:
         """Read the outbox, and how these brands and those in the outbox stand, by one script."""
 
-    def fix(self, event: Event, message: Message) -> Message | None:
+    def fix(self, event: OutboxEntry, message: Message) -> Message | None:
         """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
 
-    def remove(self, event: Event, record: str | None) -> None:
+    def remove(self, event: OutboxEntry, record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
 
     def record(self, message: Message) -> None:
@@ -226,16 +171,16 @@ class Outbox(Protocol):
         """Take or renew a lease; False: somebody else has it."""
 
 
-class Chains(Protocol):
+class NotificationLogs(Protocol):
     """The chains of alerts in the store, create-only. All methods raise Unavailable."""
 
     def lists(self) -> tuple[Mapping[str, int], Iterable[str]]:
         """All chains with n of their last link, and those that have links without receipt."""
 
-    def read(self, key: str, after: int) -> tuple[Sequence[Link], Iterable[int]]:
+    def read(self, key: str, after: int) -> tuple[Sequence[NotificationEntry], Iterable[int]]:
         """The newest links behind `after`, and which links have receipts. Raises Unreadable."""
 
-    def create(self, key: str, link: Link) -> bool:
+    def create(self, key: str, link: NotificationEntry) -> bool:
         """Create a link; False: there is one."""
 
     def write_receipt(self, key: str, n: int, receipt: Receipt) -> None:
@@ -247,7 +192,7 @@ class Channel(Protocol):
 
     name: str
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Message) -> SendOutcome:
         """Send once; never raises for what a receiver may do."""
 
 

@@ -6,11 +6,12 @@ import zlib
 import numpy as np
 import xxhash
 
-from stream_worker.core.archive.layout import Limits, Log
-from stream_worker.core.partition.effects import Part
-from stream_worker.core.records.batch import UNSCORED, Flags, Records, Scores
+from stream_worker.core.archive.layout import Log
+from stream_worker.core.partition.effects import ScoredBatch
+from stream_worker.core.records.batch import UNSCORED, Flags, Records, ScoreColumns
 from stream_worker.core.records.decode import decode
-from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.dedup import DedupWindow, plain_keys
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import late, watermarks_ms
 
 LOG = Log("mentions", "0a1b2c3d")
@@ -54,14 +55,14 @@ def score(texts):
     probability = np.tile(np.array([0.2, 0.3, 0.5], np.float32), (len(texts), 1))
     probability[label == UNSCORED] = np.nan
     micro = np.where(label == UNSCORED, 0, numbers % 2_000_001 - 1_000_000).astype(np.int32)
-    return Scores(label, probability, micro)
+    return ScoreColumns(label, probability, micro)
 
 
 def part(*values, watermark_ms=0, limits=None, **where):
     """A measured micro-batch of mentions, with the flags of a log that begins with it."""
     limits = limits or Limits()
     made = columns(*values, limits=limits, **where)
-    duplicate, repeat, voice = Horizon(limits.horizon_offsets, limits.horizon_ms, keys).add(made)
+    duplicate, repeat, voice = DedupWindow(limits.horizon_offsets, limits.horizon_ms, keys).add(made)
     before_ms, _ = watermarks_ms(made, watermark_ms, limits.lateness_ms)
     flags = Flags(duplicate, repeat, voice, late(made, before_ms), before_ms)
-    return Part(made, flags, score(made.texts), MODEL)
+    return ScoredBatch(made, flags, score(made.texts), MODEL)

@@ -21,7 +21,7 @@ Expectation = Literal["negative", "neutral", "positive", "not-negative", "same"]
 LONG_WORD: Final = re.compile(r"\b[a-z]{6,}\b")  # small letters only: a brand is spelt as it is
 
 
-class Group(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SuiteGroup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One table of the file: templates, or the name of a list of sentences."""
 
     name: str
@@ -35,7 +35,7 @@ class Suite(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file as it stands."""
 
     brands: list[str]
-    group: list[Group]
+    group: list[SuiteGroup]
     sentences: dict[str, list[str]]
 
 

@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import CLASSES, NEGATIVE, NEUTRAL, POSITIVE, Scorer, Scores
+from models.scorers.scores import CLASSES, NEGATIVE, NEUTRAL, POSITIVE, Scorer, TextScores
 from models.training.dataset import Labelled
 
 PUBLISHED: Final = {
@@ -40,13 +40,13 @@ class _Vader:
     def __init__(self, polarity_scores: Any) -> None:
         self._polarity_scores = polarity_scores
 
-    def score(self, texts: Sequence[str]) -> Scores:
+    def score(self, texts: Sequence[str]) -> TextScores:
         compound = np.array([self._polarity_scores(text)["compound"] for text in texts])
         label = np.full(len(texts), NEUTRAL, np.int8)
         label[compound >= VADER_NEUTRAL_BELOW] = POSITIVE
         label[compound <= -VADER_NEUTRAL_BELOW] = NEGATIVE
         probability = np.eye(len(CLASSES), dtype=np.float32)[label]
-        return Scores(label, probability, np.rint(compound * 1e6).astype(np.int32))
+        return TextScores(label, probability, np.rint(compound * 1e6).astype(np.int32))
 
 
 def vader(say: Callable[[str], None]) -> dict[str, Scorer]:

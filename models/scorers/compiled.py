@@ -18,13 +18,13 @@ from models.native.arrow import Column, column
 from models.native.compile_pipeline import Program
 from models.native.library import Kernel
 from models.scorers.pipeline import TEXT_CHARS_SCORED_MAX, PipelineScorer
-from models.scorers.scores import Scores
+from models.scorers.scores import TextScores
 
 Array = npt.NDArray[Any]
 LINE_BYTES = 64
 """A line of the processor's cache; what is remembered of a word fills one."""
 
-Judge = Callable[[Array], Scores]
+Judge = Callable[[Array], TextScores]
 
 
 class CompiledScorer:
@@ -59,7 +59,7 @@ class CompiledScorer:
         slots = library.slots_needed(ctypes.c_int32(program.sizes_counted)) if program.sizes_counted else 0
         self._slots, self._used = np.zeros(slots * 16, np.uint8), np.zeros(slots, np.uint32)
 
-    def score(self, texts: Sequence[str]) -> Scores:
+    def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch. Raises nothing but what stops a process: failures are rows of the answer."""
         return self._judge(self.probability(texts))
 

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.pipeline import Pipeline
 
-from models.scorers.scores import CLASSES, Scores, to_scores
+from models.scorers.scores import CLASSES, TextScores, to_scores
 
 TEXT_CHARS_SCORED_MAX: Final = 10_000
 
@@ -39,7 +39,7 @@ class PipelineScorer:
         self._transformer: Any = pipeline[:-1] if stepwise else None
         self._classifier: Any = pipeline[-1] if stepwise else pipeline
 
-    def score(self, texts: Sequence[str]) -> Scores:
+    def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch. Raises nothing but what stops a process: failures are rows of the answer."""
         return to_scores(self.probability(texts), self._uncertain_below, self._unscored_from)
 

@@ -23,7 +23,7 @@ MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Scores:
+class TextScores:
     """n rows: `label` (n,); `probability` (n, 3), NaN if unscored; `sentiment_micro` (n,), 0 if unscored."""
 
     label: npt.NDArray[np.int8]
@@ -40,13 +40,13 @@ class Scorer(Protocol):
     version: str
     reason: str | None
 
-    def score(self, texts: Sequence[str]) -> Scores:
+    def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch; a text that fails is unscored, and fails alone."""
 
 
 def to_scores(
     probability: npt.NDArray[np.float64], uncertain_below: float, unscored_from: float | None = None
-) -> Scores:
+) -> TextScores:
     """Label the rows of (n, 3) probabilities; a row that holds anything but probabilities is unscored.
 
     The label is the most probable class, or `UNCERTAIN` when that probability is below `uncertain_below`.
@@ -67,7 +67,7 @@ def to_scores(
     label = known.argmax(axis=1).astype(np.int8)
     label[known.max(axis=1) < uncertain_below] = UNCERTAIN
     label[~scored] = UNSCORED
-    return Scores(
+    return TextScores(
         label=label,
         probability=np.where(scored[:, None], probability, np.nan).astype(np.float32),
         sentiment_micro=np.rint((known[:, POSITIVE] - known[:, NEGATIVE]) * MICRO).astype(np.int32),

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.scorers.scores import CLASSES, UNSCORED, Scorer, Scores
+from models.scorers.scores import CLASSES, UNSCORED, Scorer, TextScores
 
 
 class _NoScorer:
     version = "none"
     reason: str | None = None
 
-    def score(self, texts: Sequence[str]) -> Scores:
+    def score(self, texts: Sequence[str]) -> TextScores:
         rows = len(texts)
-        return Scores(
+        return TextScores(
             label=np.full(rows, UNSCORED, np.int8),
             probability=np.full((rows, len(CLASSES)), np.nan, np.float32),
             sentiment_micro=np.zeros(rows, np.int32),

@@ -29,7 +29,7 @@ SURE: Final = {
 ENDS: Final = ("", "", "", "", ".", "!", "!!", " at all", " tbh", "...", " lol", " today", " imo", " really")
 
 
-class Made(NamedTuple):
+class AugmentedText(NamedTuple):
     """One made text and its label: p(negative), p(neutral), p(positive)."""
 
     text: str
@@ -57,9 +57,9 @@ def _items(text: str) -> list[str]:
     return lines[0].split("|") if len(lines) == 1 and "|" in text else text.split()
 
 
-def make(random: Random, share: float = 1.0) -> list[Made]:
+def make(random: Random, share: float = 1.0) -> list[AugmentedText]:
     """Return made texts of every kind; `share` scales how many (1.0: about 105,000)."""
-    made: list[Made] = []
+    made: list[AugmentedText] = []
     for count, maker in KINDS:
         made += [maker(random) for _ in range(max(1, int(count * share)))]
     return made
@@ -162,27 +162,27 @@ def _around(random: Random, signs: str) -> str:
     return f"{signs} {carrier}" if place < 0.95 else f"{signs} {carrier} {signs}"
 
 
-def _with_emoji(random: Random) -> Made:
+def _with_emoji(random: Random) -> AugmentedText:
     mood = _mood(random)
-    return Made(_around(random, emoji(random, mood)), SURE[mood])
+    return AugmentedText(_around(random, emoji(random, mood)), SURE[mood])
 
 
-def _with_emoticon(random: Random) -> Made:
+def _with_emoticon(random: Random) -> AugmentedText:
     mood = _mood(random, neutral=0.0)
-    return Made(_around(random, emoticon(random, mood)), SURE[mood])
+    return AugmentedText(_around(random, emoticon(random, mood)), SURE[mood])
 
 
-def _with_hashtag(random: Random) -> Made:
+def _with_hashtag(random: Random) -> AugmentedText:
     mood = _mood(random, neutral=0.3)
     tags = [hashtag(random, mood) for _ in range(random.randrange(1, 3))]
     if random.random() < 0.15:
         tags.append(hashtag(random, "neutral"))
     if mood != "neutral" and random.random() < 0.08:
         tags = ["#" + re.sub(r"\W", "", brand(random)) + tags[0][1:]]
-    return Made(_around(random, " ".join(tags)), SURE[mood])
+    return AugmentedText(_around(random, " ".join(tags)), SURE[mood])
 
 
-def _elongated(random: Random) -> Made:
+def _elongated(random: Random) -> AugmentedText:
     mood = random.choice(("negative", "positive"))
     word = elongated(random, random.choice(lexicon().words["words"][mood]))
     so = (
@@ -191,10 +191,10 @@ def _elongated(random: Random) -> Made:
         else random.choice(("", "is", "so", "really", "very"))
     )
     carrier = fill(random, random.choice(lexicon().sentences["carrier"][:-1]))
-    return Made(f"{carrier} {so} {word}".replace("  ", " "), SURE[mood])
+    return AugmentedText(f"{carrier} {so} {word}".replace("  ", " "), SURE[mood])
 
 
-def _misspelt(random: Random) -> Made:
+def _misspelt(random: Random) -> AugmentedText:
     """Return a sentence whose words of feeling have two letters swapped, or one left out or doubled."""
     mood = random.choice(("negative", "positive"))
     word = random.choice([one for one in lexicon().words["words"][mood] if len(one) > LONG_MIN])
@@ -203,24 +203,24 @@ def _misspelt(random: Random) -> Made:
     middle = word[place + 1] + word[place] if kind < 0.6 else "" if kind < 0.8 else word[place] * 2
     spoilt = word[:place] + middle + word[place + (2 if kind < 0.6 else 1) :]
     carrier = fill(random, random.choice(lexicon().sentences["carrier"][:-1]))
-    return Made(
+    return AugmentedText(
         f"{carrier} {random.choice(('', 'is', 'so', 'really', 'very'))} {spoilt}".replace("  ", " "),
         SURE[mood],
     )
 
 
-def _nothing(random: Random) -> Made:
+def _nothing(random: Random) -> AugmentedText:
     """Return what says nothing: digits, punctuation, control characters, letters by chance."""
     signs = random.choice(NOTHING)
     words = ["".join(random.choices(signs, k=random.randrange(1, 12))) for _ in range(random.randrange(1, 5))]
-    return Made(" ".join(words), SURE["nothing"])
+    return AugmentedText(" ".join(words), SURE["nothing"])
 
 
-def _sentence(kind: str, mood: str) -> Callable[[Random], Made]:
-    def made(random: Random) -> Made:
+def _sentence(kind: str, mood: str) -> Callable[[Random], AugmentedText]:
+    def made(random: Random) -> AugmentedText:
         text = fill(random, random.choice(lexicon().sentences[kind]))
         end = random.choice(ENDS) if text[-1:] not in "?.!" else ""
-        return Made(text + end, SURE[mood])
+        return AugmentedText(text + end, SURE[mood])
 
     return made
 
@@ -235,7 +235,7 @@ WORDS_OF: Final = {
     "good": "positive", "bad": "negative", "deny": "can_be_denied", "spare": "bad_that_can_be_denied",
     "like": "verbs_positive", "liked": "verbs_positive", "hate": "verbs_negative",
 }  # fmt: skip
-KINDS: Final[tuple[tuple[int, Callable[[Random], Made]], ...]] = (
+KINDS: Final[tuple[tuple[int, Callable[[Random], AugmentedText]], ...]] = (
     (20_000, _with_emoji),
     (7_000, _with_emoticon),
     (6_000, _with_hashtag),

@@ -58,7 +58,7 @@ class Corpus:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class LabelledSet:
     """A set as it teaches: gold labels, if it has any, then what they and a teacher say together."""
 
     texts: list[str]
@@ -102,7 +102,7 @@ def _changed(random: Random, text: str, share: float) -> str:
     return variants.variant(random, text) if random.random() < share else text
 
 
-def _read(one: Set, data: Path, known: set[str]) -> Taught:
+def _read(one: Set, data: Path, known: set[str]) -> LabelledSet:
     path = data / f"{one.name}.parquet"
     gold, soft = None, None
     if one.soft is not None:
@@ -125,7 +125,7 @@ def _read(one: Set, data: Path, known: set[str]) -> Taught:
         if one.balanced:
             counts = np.maximum(np.bincount(gold, minlength=len(CLASSES)), 1)
             weights = weights * (len(gold) / len(CLASSES) / counts)[gold]
-    return Taught(texts, gold, labels, weights, soft is not None)
+    return LabelledSet(texts, gold, labels, weights, soft is not None)
 
 
 def read_texts(path: Path) -> list[str]:
@@ -155,7 +155,7 @@ def _columns(path: Path, columns: Sequence[str]) -> list[list[Any]]:
     return [table.column(column).to_pylist() for column in columns]
 
 
-def _add_copies(corpus: Corpus, recipe: Recipe, sets: list[Taught], random: Random) -> None:
+def _add_copies(corpus: Corpus, recipe: Recipe, sets: list[LabelledSet], random: Random) -> None:
     """Add texts in another form, and gold texts with signs of their class."""
     places = [(one, row) for one in sets if one.is_soft for row in range(len(one.texts))]
     chosen = random.sample(places, min(recipe.made.variants.rows, len(places)))

@@ -35,7 +35,7 @@ TINY: Final = np.float32(1e-9)
 Array = npt.NDArray[np.float32]
 
 
-class Batch(NamedTuple):
+class NgramBatch(NamedTuple):
     """Texts as counts of their n-grams: `counts` (texts, columns), the numbers of the columns, and so on."""
 
     counts: Any
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
     weights: Array
 
 
-class Network(NamedTuple):
+class StudentNetwork(NamedTuple):
     """Weights: features to hidden, hidden to classes, and what is added to each."""
 
     hidden: Array
@@ -69,7 +69,7 @@ def vectorizer(features: Features) -> FeatureUnion:
 def cut(
     union: FeatureUnion, texts: Sequence[str], labels: Array, weights: Array, batch: int,
     random: np.random.Generator, progress: Progress,
-) -> list[Batch]:  # fmt: skip
+) -> list[NgramBatch]:  # fmt: skip
     """Shuffle texts into batches: labels (n, classes), weights (n,)."""
     order = random.permutation(len(texts))
     batches = []
@@ -80,23 +80,27 @@ def cut(
         compact = csr_matrix(
             (counts.data, places.astype(np.int32), counts.indptr), shape=(len(rows), len(columns))
         )
-        batches.append(Batch(compact, columns, labels[rows], weights[rows]))
+        batches.append(NgramBatch(compact, columns, labels[rows], weights[rows]))
         progress("reading texts", start + len(rows), len(order))
     return batches
 
 
 def fit(
-    batches: Sequence[Batch], features: int, fitting: Fitting, random: np.random.Generator, progress: Progress
-) -> Network:
+    batches: Sequence[NgramBatch],
+    features: int,
+    fitting: Fitting,
+    random: np.random.Generator,
+    progress: Progress,
+) -> StudentNetwork:
     """Fit a network of so many features to soft labels."""
     classes, hidden = batches[0].labels.shape[1], fitting.hidden
-    network = Network(
+    network = StudentNetwork(
         random.standard_normal((features, hidden), np.float32) * np.float32(fitting.hidden_scale),
         np.zeros(hidden, np.float32),
         random.standard_normal((hidden, classes), np.float32) * np.float32(fitting.output_scale),
         np.zeros(classes, np.float32),
     )
-    squares = Network(*(np.zeros_like(part) for part in network))
+    squares = StudentNetwork(*(np.zeros_like(part) for part in network))
     done, total = 0, fitting.epochs * len(batches)
     for _ in range(fitting.epochs):
         for number in random.permutation(len(batches)):
@@ -107,7 +111,11 @@ def fit(
 
 
 def _step(
-    network: Network, squares: Network, batch: Batch, fitting: Fitting, random: np.random.Generator
+    network: StudentNetwork,
+    squares: StudentNetwork,
+    batch: NgramBatch,
+    fitting: Fitting,
+    random: np.random.Generator,
 ) -> None:
     """Move the weights that one batch touches."""
     counts = batch.counts
@@ -151,7 +159,7 @@ def rounded(values: Array, mantissa_bits: int) -> Array:
     return (((bits + half) >> np.uint64(spare)) << np.uint64(spare)).astype(np.uint32).view(np.float32)
 
 
-def pipeline(union: FeatureUnion, network: Network, mantissa_bits: int) -> Pipeline:
+def pipeline(union: FeatureUnion, network: StudentNetwork, mantissa_bits: int) -> Pipeline:
     """Put the weights into a fitted scikit-learn pipeline, which holds them in float64."""
     features, hidden = network.hidden.shape
     classes = network.output.shape[1]

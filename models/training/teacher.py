@@ -30,7 +30,7 @@ from models.evaluate import Quality, judge
 from models.progress import Progress
 from models.scorers.scores import to_scores
 from models.training.dataset import Labelled, clean, drop_known, key, read, read_held_out
-from models.training.teacher_recipe import Recipe
+from models.training.teacher_recipe import TeacherRecipe
 
 GOLD_COLUMNS: Final = ("t_neg", "t_neu", "t_pos")
 POOL_COLUMNS: Final = ("p_neg", "p_neu", "p_pos")
@@ -55,10 +55,10 @@ class Teacher(Protocol):
         """Return a function of texts (n) to probabilities (n, 3)."""
 
 
-class Taught(msgspec.Struct, frozen=True, kw_only=True):
+class SoftLabelManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What is written beside the labels, as `teacher.json`. `rows` are those labelled, by set."""
 
-    recipe: Recipe
+    recipe: TeacherRecipe
     rows_max: int | None
     device: str
     libraries: dict[str, str]
@@ -79,14 +79,14 @@ class _Set:
 
 
 def teach(
-    recipe: Recipe,
+    recipe: TeacherRecipe,
     data: Path,
     out: Path,
     teacher: Teacher,
     rows_max: int | None,
     say: Say,
     progress: Progress,
-) -> Taught:
+) -> SoftLabelManifest:
     """Fit, measure, label; write `<set>.parquet` for gold and pool, and teacher.json. Raises DataUnusable.
 
     `rows_max` takes so many rows of each set, by chance and the recipe's seed: a trial before a long run.
@@ -113,7 +113,7 @@ def teach(
     for one in pool:
         nowhere = np.full(len(one.texts), ALL)
         _label(one, nowhere, opened, POOL_COLUMNS, out, recipe, say, progress)
-    taught = Taught(
+    taught = SoftLabelManifest(
         recipe=recipe,
         rows_max=rows_max,
         device=teacher.device,
@@ -164,7 +164,7 @@ def _read_set(data: Path, name: str, known: set[str], rows_max: int | None, seed
     return _Set(name, rows, table.take(rows), read_as, [keys[row] for row in rows])
 
 
-def _claim(parts: Path, recipe: Recipe, data: Path, rows_max: int | None) -> None:
+def _claim(parts: Path, recipe: TeacherRecipe, data: Path, rows_max: int | None) -> None:
     """Make the folder of parts this run's own, or find that it already is (rule 3)."""
     names = sorted({recipe.data.gold, *recipe.data.pool, *recipe.data.held_out})
     files = {name: data / f"{name}.parquet" for name in names}
@@ -187,7 +187,13 @@ def _claim(parts: Path, recipe: Recipe, data: Path, rows_max: int | None) -> Non
 
 
 def _fitted(
-    parts: Path, fold: int, gold: Labelled, teacher: Teacher, recipe: Recipe, say: Say, progress: Progress
+    parts: Path,
+    fold: int,
+    gold: Labelled,
+    teacher: Teacher,
+    recipe: TeacherRecipe,
+    say: Say,
+    progress: Progress,
 ) -> bytes:
     """Return what the teacher of a fold learnt, from its file if it was fitted before."""
     what = "all" if fold == ALL else f"without-{fold}"
@@ -220,7 +226,7 @@ def _label(
     opened: dict[int, Label],
     columns: tuple[str, str, str],
     out: Path,
-    recipe: Recipe,
+    recipe: TeacherRecipe,
     say: Say,
     progress: Progress,
 ) -> None:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from models.errors import ModelRefused
 from models.scorers.scores import CLASSES
 from models.training.dataset import Labelled
-from models.training.teacher_recipe import EXTRA_MISSING, Encoder, Recipe
+from models.training.teacher_recipe import EXTRA_MISSING, Encoder, TeacherRecipe
 
 WINDOW_BATCHES: Final = 50
 """Texts of so many batches are put in order of length together, so that little is padding."""
@@ -49,7 +49,7 @@ class _Shape(msgspec.Struct, frozen=True):
 class BertTeacher:
     """Fits the encoder on gold texts and labels others with it; knows nothing of files but the weights."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: TeacherRecipe) -> None:
         """Load the encoder onto the best device there is. Raises ModelRefused."""
         self._torch, tokenizers, self._safetensors = (
             _extra(name) for name in ("torch", "tokenizers", "safetensors.torch")

@@ -29,7 +29,7 @@ class Encoder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     embeddings_frozen: bool
 
 
-class Fitting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TeacherFitting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the encoder and its linear head are fitted; `batch` in texts."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**31)]
@@ -51,7 +51,7 @@ class Labelling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     batch: Annotated[int, Meta(ge=1, le=65_536)]
 
 
-class Sets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TeacherSets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Names of the sets, each `<name>.parquet` in the folder of data."""
 
     gold: Name
@@ -59,14 +59,14 @@ class Sets(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     held_out: Annotated[list[Name], Meta(min_length=1)]
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TeacherRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All that decides on the soft labels, but for the data and the versions of the libraries."""
 
     v: Annotated[int, Meta(ge=1, le=1)]
     encoder: Encoder
-    fit: Fitting
+    fit: TeacherFitting
     label: Labelling
-    data: Sets
+    data: TeacherSets
 
     def __post_init__(self) -> None:
         """Refuse what the types cannot: msgspec turns this ValueError into its own."""
@@ -77,6 +77,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("data names a set twice; gold, pool and held_out are different texts")
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path) -> TeacherRecipe:
     """Read a recipe. Raises DataUnusable, and ModelRefused where no YAML can be read at all."""
-    return read_yaml(path, Recipe)
+    return read_yaml(path, TeacherRecipe)

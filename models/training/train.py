@@ -26,9 +26,9 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # c
 
 from models.evaluate import Quality, evaluate
 from models.progress import Progress
-from models.registry import Manifest, Source
+from models.registry import ModelManifest, TrainingSet
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import CLASSES, OTHER, UNSCORED, Scores
+from models.scorers.scores import CLASSES, OTHER, UNSCORED, TextScores
 from models.training.corpus import Corpus, calibration, collect
 from models.training.dataset import ORIGINS, Labelled, key, read_held_out
 from models.training.recipe import Recipe
@@ -48,7 +48,7 @@ Say = Callable[[str], None]
 
 def train(
     recipe: Recipe, data: Path, foreign: Path | None, out: Path, today: dt.date, say: Say, progress: Progress
-) -> Manifest:
+) -> ModelManifest:
     """Train on the texts in folder `data`; write `out` and its manifest. Raises DataUnusable.
 
     CPU only, one thread. `foreign` is the file of texts in other languages; without it the model has no
@@ -70,7 +70,7 @@ def train(
         errors = labels_by_truth(scorer.score(half.texts), half.labels)
         held_out[f"{recipe.data.calibration.name}_held_out"] = _rows(held, ~first)
         quality = _measure(scorer, held_out, say)
-    manifest = Manifest(
+    manifest = ModelManifest(
         v=2,
         name=out.stem,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -98,7 +98,7 @@ def pickled(model: Pipeline) -> bytes:
     return buffer.getvalue()
 
 
-def labels_by_truth(scores: Scores, truth: npt.NDArray[Any]) -> list[list[int]]:
+def labels_by_truth(scores: TextScores, truth: npt.NDArray[Any]) -> list[list[int]]:
     """Count the labels that texts of each true class got: 3 x 5, rows by truth, columns by label."""
     counts = np.zeros((len(CLASSES), LABELS), np.int64)
     np.add.at(counts, (truth, scores.label), 1)
@@ -154,11 +154,13 @@ def _training(recipe: Recipe, calibrated_on: int, size_bytes: int) -> dict[str, 
     }
 
 
-def _sources(corpus: Corpus) -> list[Source]:
+def _sources(corpus: Corpus) -> list[TrainingSet]:
     return [
-        Source(name=name, rows=rows, licence=ORIGINS[name].licence, attribution=ORIGINS[name].attribution)
+        TrainingSet(
+            name=name, rows=rows, licence=ORIGINS[name].licence, attribution=ORIGINS[name].attribution
+        )
         if name in ORIGINS
-        else Source(name=name, rows=rows, licence="not stated", attribution="see who made the file")
+        else TrainingSet(name=name, rows=rows, licence="not stated", attribution="see who made the file")
         for name, rows in corpus.rows_of.items()
     ]
 

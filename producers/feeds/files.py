@@ -39,7 +39,7 @@ JSONL_SAMPLE_ROWS = 100
 PARQUET_BATCH_ROWS = 8_192
 
 
-class Row(NamedTuple):
+class FileRow(NamedTuple):
     """One row: its values in the order asked for, or what is wrong with it."""
 
     number: int
@@ -47,14 +47,14 @@ class Row(NamedTuple):
     problem: str = ""
 
 
-class Rows(NamedTuple):
+class OpenedFile(NamedTuple):
     """A file that was opened: its columns, and a function that reads some of them once."""
 
     columns: list[str]
-    read: Callable[[list[str]], Iterator[Row]]
+    read: Callable[[list[str]], Iterator[FileRow]]
 
 
-def open_rows(file: Path, file_format: str | None = None) -> Rows:
+def open_rows(file: Path, file_format: str | None = None) -> OpenedFile:
     """Open a file of rows; raise `Unusable` if it is missing, empty, damaged or of no known format."""
     kind = file_format or _format_of(file)
     if str(file) != "-" and not file.is_file():
@@ -79,7 +79,7 @@ def _format_of(file: Path) -> str:
     raise Unusable(f"{file}: format unknown; name it with --format {'|'.join(FORMATS)}")
 
 
-def _open_csv(file: Path, stream: Any, delimiter: str) -> Rows:
+def _open_csv(file: Path, stream: Any, delimiter: str) -> OpenedFile:
     csv.field_size_limit(CELL_CHARS_MAX)
     # A byte that is not UTF-8 becomes a surrogate, which makes its row unusable, not the whole file.
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
@@ -91,7 +91,7 @@ def _open_csv(file: Path, stream: Any, delimiter: str) -> Rows:
     if len(set(header)) != len(header):
         raise Unusable(f"{file}: two columns have the same name: {', '.join(header)}")
 
-    def read(names: list[str]) -> Iterator[Row]:
+    def read(names: list[str]) -> Iterator[FileRow]:
         places = [header.index(name) for name in names]
         for number in itertools.count(1):
             try:
@@ -99,21 +99,21 @@ def _open_csv(file: Path, stream: Any, delimiter: str) -> Rows:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield Row(number, (), f"damaged: {error}")
+                yield FileRow(number, (), f"damaged: {error}")
                 continue
             except (OSError, EOFError) as error:
                 raise Unusable(f"{file}: damaged after row {number - 1}: {_first_line(error)}") from error
             if not cells:
-                yield Row(number, (), "empty line")
+                yield FileRow(number, (), "empty line")
             elif len(cells) != len(header):
-                yield Row(number, (), f"has {len(cells)} cells, the header {len(header)}")
+                yield FileRow(number, (), f"has {len(cells)} cells, the header {len(header)}")
             else:
-                yield Row(number, tuple(cells[place] for place in places))
+                yield FileRow(number, tuple(cells[place] for place in places))
 
-    return Rows(header, read)
+    return OpenedFile(header, read)
 
 
-def _open_jsonl(file: Path, stream: Any) -> Rows:
+def _open_jsonl(file: Path, stream: Any) -> OpenedFile:
     decoder = msgspec.json.Decoder(dict[str, Any])
 
     def parsed(number: int, line: bytes | None) -> tuple[int, dict[str, Any] | str]:
@@ -132,17 +132,17 @@ def _open_jsonl(file: Path, stream: Any) -> Rows:
     if not columns:
         raise Unusable(f"{file}: holds no JSON object in its first {JSONL_SAMPLE_ROWS} lines")
 
-    def read(names: list[str]) -> Iterator[Row]:
+    def read(names: list[str]) -> Iterator[FileRow]:
         try:
             for number, row in itertools.chain(first, numbered):
                 if isinstance(row, str):
-                    yield Row(number, (), row)
+                    yield FileRow(number, (), row)
                 else:
-                    yield Row(number, tuple(row.get(name) for name in names))
+                    yield FileRow(number, tuple(row.get(name) for name in names))
         except (OSError, EOFError) as error:
             raise Unusable(f"{file}: damaged: {_first_line(error)}") from error
 
-    return Rows(columns, read)
+    return OpenedFile(columns, read)
 
 
 def _lines(stream: Any) -> Iterator[bytes | None]:
@@ -156,12 +156,12 @@ def _lines(stream: Any) -> Iterator[bytes | None]:
         yield None
 
 
-def _open_parquet(file: Path) -> Rows:
+def _open_parquet(file: Path) -> OpenedFile:
     if str(file) == "-":
         raise Unusable("Parquet cannot be read from standard input: name a file")
     parquet = pq.ParquetFile(file)
 
-    def read(names: list[str]) -> Iterator[Row]:
+    def read(names: list[str]) -> Iterator[FileRow]:
         number = 0
         wanted = list(dict.fromkeys(names))
         try:
@@ -169,11 +169,11 @@ def _open_parquet(file: Path) -> Rows:
                 columns = [_values(batch.column(name)) for name in names]
                 for values in zip(*columns, strict=True):
                     number += 1
-                    yield Row(number, values)
+                    yield FileRow(number, values)
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             raise Unusable(f"{file}: damaged after row {number}: {_first_line(error)}") from error
 
-    return Rows(list(parquet.schema_arrow.names), read)
+    return OpenedFile(list(parquet.schema_arrow.names), read)
 
 
 def _values(column: Any) -> list[Any]:

@@ -20,7 +20,7 @@ Template = tuple[tuple[str, str], ...]
 NEGATIVE, NEUTRAL, POSITIVE = MOODS = ("negative", "neutral", "positive")
 
 
-class Brand(NamedTuple):
+class InventedBrand(NamedTuple):
     """An invented brand."""
 
     name: str
@@ -91,11 +91,11 @@ def _by_mood(table: Mapping[str, Any], suffix: str) -> dict[str, tuple[Template,
     return {mood: _templates(table[mood + suffix]) for mood in MOODS}
 
 
-def _read_brand(table: Mapping[str, Any]) -> Brand:
+def _read_brand(table: Mapping[str, Any]) -> InventedBrand:
     numbers = ("name", "weight", "negative", "positive", "peak_hour", "swing", "weekend", "default")
     fields: dict[str, Any] = {name: table[name] for name in numbers}
     fields |= {name: tuple(table[name]) for name in ("things", "where", "habit")}
-    return Brand(
+    return InventedBrand(
         **fields,
         posts=_by_mood(table, "_posts"),
         trouble={kind: tuple(texts) for kind, texts in table["trouble"].items()},
@@ -127,13 +127,13 @@ _MIDDLE = ("a", "be", "di", "fe", "go", "li", "mo", "na", "ra", "ta", "vo", "zi"
 _LAST = ("bar", "dex", "fin", "gard", "lia", "mont", "nix", "pool", "ria", "sett", "tron", "wick")
 
 
-def brands(count: int) -> list[Brand]:
+def brands(count: int) -> list[InventedBrand]:
     """Return the first `count` brands; past the hand-made ones, each is rarer than the one before it."""
     assert 1 <= count <= BRANDS_MAX
     return [*BRANDS[:count], *(_further(number) for number in range(len(BRANDS), count))]
 
 
-def _further(number: int) -> Brand:
+def _further(number: int) -> InventedBrand:
     rest, first = divmod(number, len(_FIRST))
     rest, middle = divmod(rest, len(_MIDDLE))
     fourth, last = divmod(rest, len(_LAST))

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from producers.errors import Unusable
-from producers.feeds.scheduled import INSTANT_MS_MAX, Due, instant
+from producers.feeds.scheduled import INSTANT_MS_MAX, ScheduledRecord, instant
 from stream_worker.core.records.mention import Mention
 
 MENTIONS_MAX = 1_000_000
@@ -57,7 +57,7 @@ class Pace(NamedTuple):
     rebase: Rebase | None = None
 
 
-class Outlook(NamedTuple):
+class PlaybackPlan(NamedTuple):
     """What playing a recording will be like."""
 
     takes_ms: float
@@ -92,13 +92,13 @@ def chosen(mentions: Iterable[Mention], since_ms: int | None, until_ms: int | No
     return (mention for mention in mentions if low <= _ms(mention) < high)
 
 
-def play(recording: Recording, start_ms: int, pace: Pace) -> Iterator[Due]:
+def play(recording: Recording, start_ms: int, pace: Pace) -> Iterator[ScheduledRecord]:
     """Yield each mention when it is due (rules 2 and 3); `start_ms` is the clock's time at the beginning."""
     for at_ms, event_ms, mention in _schedule(recording, start_ms, pace):
-        yield Due(at_ms, mention.brand, replace(mention, event_time=instant(event_ms)))
+        yield ScheduledRecord(at_ms, mention.brand, replace(mention, event_time=instant(event_ms)))
 
 
-def outlook(recording: Recording, start_ms: int, pace: Pace) -> Outlook:
+def outlook(recording: Recording, start_ms: int, pace: Pace) -> PlaybackPlan:
     """Return what playing a recording that is held will be like, without playing it."""
     takes_ms, ahead, first_ms, last_ms = 0.0, 0, recording.first_ms, 0
     for number, (at_ms, event_ms, _) in enumerate(_schedule(recording, start_ms, pace)):
@@ -106,7 +106,7 @@ def outlook(recording: Recording, start_ms: int, pace: Pace) -> Outlook:
         first_ms = first_ms if number else event_ms
         last_ms = event_ms
         ahead += event_ms > start_ms + at_ms + AHEAD_MS_MAX
-    return Outlook(takes_ms, ahead, first_ms, last_ms)
+    return PlaybackPlan(takes_ms, ahead, first_ms, last_ms)
 
 
 def _schedule(recording: Recording, start_ms: int, pace: Pace) -> Iterator[tuple[float, int, Mention]]:

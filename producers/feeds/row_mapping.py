@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from producers.feeds.files import Row
+from producers.feeds.files import FileRow
 from producers.feeds.times import has_no_offset, read_time
 from stream_worker.core.records.mention import (
     AUTHOR_CHARS_MAX,
@@ -68,7 +68,7 @@ class Skipped:
 
 
 @dataclass
-class Reader:
+class RowMapper:
     """Turns rows into mentions, and remembers what it had to change."""
 
     roles: list[str]
@@ -82,7 +82,7 @@ class Reader:
     renamed: dict[str, str] = field(default_factory=dict)
     no_offset: bool = False
 
-    def mentions(self, rows: Iterable[Row]) -> Iterator[Mention]:
+    def mentions(self, rows: Iterable[FileRow]) -> Iterator[Mention]:
         """Yield the usable rows in the file's order; `event_time` is in milliseconds."""
         for row in rows:
             if row.problem:
@@ -93,7 +93,7 @@ class Reader:
             except _SkippedError as reason:
                 self.skipped.add(row.number, str(reason))
 
-    def _mention(self, row: Row) -> Mention:
+    def _mention(self, row: FileRow) -> Mention:
         values: dict[str, Any] = dict(zip(self.roles, row.values, strict=True))
         values.update(self.fixed)
         post = self.id_of_row(row.number) if self.id_of_row else _needed(values, "id", None)

@@ -9,7 +9,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 INSTANT_MS_MAX = (dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - _EPOCH) // dt.timedelta(milliseconds=1)
 
 
-class Due(NamedTuple):
+class ScheduledRecord(NamedTuple):
     """One record to publish `at_ms` milliseconds after the feed began."""
 
     at_ms: float

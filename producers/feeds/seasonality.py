@@ -2,7 +2,7 @@
 
 import math
 
-from producers.feeds.phrases import Brand
+from producers.feeds.phrases import InventedBrand
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -12,7 +12,7 @@ _MONDAY_MS = 4 * DAY_MS
 """1970 began on a Thursday."""
 
 
-def season(brand: Brand, time_ms: float) -> float:
+def season(brand: InventedBrand, time_ms: float) -> float:
     """Return the factor at a moment: a daily wave with its crest at the brand's hour, and a weekend."""
     hours = time_ms % DAY_MS / HOUR_MS
     wave = 1 + brand.swing * math.cos((hours - brand.peak_hour) * math.tau / 24)

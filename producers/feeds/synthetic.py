@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from producers.feeds.crises import RUMOUR, SWARM, Crisis
-from producers.feeds.phrases import NEGATIVE, NEUTRAL, POSITIVE, WORDS, Brand
-from producers.feeds.scheduled import Due, instant
+from producers.feeds.phrases import NEGATIVE, NEUTRAL, POSITIVE, WORDS, InventedBrand
+from producers.feeds.scheduled import ScheduledRecord, instant
 from producers.feeds.seasonality import STEP_MS, season
 from producers.feeds.text_generator import author_name, write_post, write_rumour
 from stream_worker.core.records.mention import Mention, encode
@@ -45,7 +45,7 @@ class World:
 
     rate: float
     """Mentions per second at the start, without crises."""
-    brands: tuple[Brand, ...]
+    brands: tuple[InventedBrand, ...]
     crises: tuple[Crisis, ...] = ()
     broken: float = 0.0
     """Share of records that are no mention."""
@@ -53,7 +53,7 @@ class World:
     """So long a past is filled in first."""
 
 
-def synthesise(world: World, seed: int, start_ms: int) -> Iterator[Due]:
+def synthesise(world: World, seed: int, start_ms: int) -> Iterator[ScheduledRecord]:
     """Yield mentions without end (see the rules); `start_ms` is the time of the first live moment."""
     return _Public(world, seed, start_ms).dues()
 
@@ -72,7 +72,7 @@ class _Public:
         self._networks = tuple(WORDS.networks)
         self._network_steps: list[float] = list(itertools.accumulate(WORDS.networks.values()))
 
-    def dues(self) -> Iterator[Due]:
+    def dues(self) -> Iterator[ScheduledRecord]:
         world, start_ms = self._world, self._start_ms
         changes = sorted({time for crisis in world.crises for time in (crisis.from_ms, crisis.until_ms)})
         at_ms = -world.backfill_ms
@@ -95,26 +95,26 @@ class _Public:
         )
         return list(itertools.accumulate(weights))
 
-    def _crisis(self, brand: Brand, at_ms: float) -> Crisis | None:
+    def _crisis(self, brand: InventedBrand, at_ms: float) -> Crisis | None:
         for one in self._world.crises:
             if one.brand == brand.name and one.from_ms <= at_ms < one.until_ms:
                 return one
         return None
 
-    def _due(self, number: int, at_ms: float, brand: Brand) -> Due:
+    def _due(self, number: int, at_ms: float, brand: InventedBrand) -> ScheduledRecord:
         dice, earlier = self._dice, self._recent[brand.name]
         crisis = self._crisis(brand, at_ms)
         if crisis and crisis.kind == RUMOUR and dice.random() > 1 / crisis.louder:
-            return Due(at_ms, brand.name, self._rumour(number, at_ms, brand, crisis))
+            return ScheduledRecord(at_ms, brand.name, self._rumour(number, at_ms, brand, crisis))
         if earlier and dice.random() < DUPLICATES:
-            return Due(at_ms, brand.name, dice.choice(earlier))
+            return ScheduledRecord(at_ms, brand.name, dice.choice(earlier))
         mention = self._mention(number, at_ms, brand, crisis)
         if self._world.broken and dice.random() < self._world.broken:
-            return Due(at_ms, brand.name, _break(mention, dice))
+            return ScheduledRecord(at_ms, brand.name, _break(mention, dice))
         earlier.append(mention)
-        return Due(at_ms, brand.name, mention)
+        return ScheduledRecord(at_ms, brand.name, mention)
 
-    def _mention(self, number: int, at_ms: float, brand: Brand, crisis: Crisis | None) -> Mention:
+    def _mention(self, number: int, at_ms: float, brand: InventedBrand, crisis: Crisis | None) -> Mention:
         dice = self._dice
         lag_ms = dice.expovariate(1 / LAG_MS_MEAN)
         if dice.random() < LATE:
@@ -146,7 +146,9 @@ class _Public:
             reply_to=reply_to,
         )
 
-    def _post(self, brand: Brand, crisis: Crisis | None, network: str, author: int) -> tuple[str, str]:
+    def _post(
+        self, brand: InventedBrand, crisis: Crisis | None, network: str, author: int
+    ) -> tuple[str, str]:
         negative, trouble = brand.negative, ""
         if crisis and crisis.kind != RUMOUR:
             negative, trouble = crisis.negative, crisis.kind or brand.default
@@ -155,7 +157,7 @@ class _Public:
         mood = NEGATIVE if luck < negative else POSITIVE if luck < negative + positive else NEUTRAL
         return write_post(self._dice, brand, mood, network, author, trouble)
 
-    def _rumour(self, number: int, at_ms: float, brand: Brand, crisis: Crisis) -> Mention:
+    def _rumour(self, number: int, at_ms: float, brand: InventedBrand, crisis: Crisis) -> Mention:
         dice, post = self._dice, f"{self._prefix}{number}"
         text = write_rumour(brand, int(crisis.from_ms))
         # Copies differ where people do not look: a link, a name in front.

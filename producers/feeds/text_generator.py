@@ -7,7 +7,7 @@ from functools import cache
 from math import prod
 from typing import NamedTuple, TypeVar
 
-from producers.feeds.phrases import BRANDS, NEGATIVE, WORDS, Brand, Template
+from producers.feeds.phrases import BRANDS, NEGATIVE, WORDS, InventedBrand, Template
 
 FOREIGN = 0.04
 """Share of posts in another language than English."""
@@ -62,7 +62,7 @@ def author_name(number: int) -> str:
 
 
 def write_post(
-    dice: random.Random, brand: Brand, mood: str, network: str, manner: int, trouble: str = ""
+    dice: random.Random, brand: InventedBrand, mood: str, network: str, manner: int, trouble: str = ""
 ) -> tuple[str, str]:
     """Return a text and its language. `manner` is the author's number, `trouble` the kind of a crisis."""
     speech = _speech(brand.like, trouble)
@@ -93,7 +93,7 @@ def write_post(
     return text, "en"
 
 
-def write_rumour(brand: Brand, number: int) -> str:
+def write_rumour(brand: InventedBrand, number: int) -> str:
     """Return the text of a swarm: the same for the same number."""
     text = _say(_speech(brand.like, "rumour").crisis, random.Random(number))  # noqa: S311 - no secret
     return _named(text, brand)
@@ -174,7 +174,7 @@ def _opened(opening: str, text: str) -> str:
     return opening + text
 
 
-def _named(text: str, brand: Brand) -> str:
+def _named(text: str, brand: InventedBrand) -> str:
     if _TAG in text:
         text = text.replace(_TAG, brand.tag)
     return text.replace(_NAME, brand.name)

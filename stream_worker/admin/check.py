@@ -12,7 +12,7 @@ from stream_worker.inference.loader import load_model
 from stream_worker.settings.schema import Settings
 
 
-class Check(NamedTuple):
+class CheckResult(NamedTuple):
     """One line of `check`."""
 
     name: str
@@ -21,9 +21,9 @@ class Check(NamedTuple):
     ms: float
 
 
-def check(settings: Settings, *, connect: bool) -> list[Check]:
+def check(settings: Settings, *, connect: bool) -> list[CheckResult]:
     """Check the model, and with `connect` every server, each with the time it took."""
-    found: list[Check] = [_tried("model", lambda: _model(settings))]
+    found: list[CheckResult] = [_tried("model", lambda: _model(settings))]
     if not connect:
         return [*found, _tried("alerts", lambda: _each(settings))]
     kafka = settings.kafka
@@ -61,10 +61,10 @@ def _model(settings: Settings) -> str:
     return f"loaded, version {version}" + (f"; the kernel is not used: {reason}" if reason else "")
 
 
-def _tried(name: str, try_it: Callable[[], str]) -> Check:
+def _tried(name: str, try_it: Callable[[], str]) -> CheckResult:
     begun = time.monotonic()
     try:
         ok, detail = True, try_it()
     except StreamWorkerError as error:
         ok, detail = False, str(error)
-    return Check(name, ok, detail, (time.monotonic() - begun) * 1000)
+    return CheckResult(name, ok, detail, (time.monotonic() - begun) * 1000)

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from models.registry import Description, describe, named_and_pinned, shipped
-from models.verify import Check as ModelCheck
-from models.verify import verify
+from models.registry import ModelDescription, describe, named_and_pinned, shipped
+from models.verify import ModelCheck, verify
 from stream_worker.settings.schema import Settings
 
 
-def describe_model(settings: Settings) -> Description:
+def describe_model(settings: Settings) -> ModelDescription:
     """Say which model would be loaded."""
     return describe(settings.model.path, settings.model.pin)
 
@@ -21,7 +20,7 @@ def list_models(settings: Settings) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["name"], row["path"]))
 
 
-def _as_row(found: Description, *, used: bool) -> dict[str, Any]:
+def _as_row(found: ModelDescription, *, used: bool) -> dict[str, Any]:
     made = found.manifest
     return {
         "name": made.name if made is not None else found.path.stem,

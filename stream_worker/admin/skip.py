@@ -9,12 +9,13 @@ Rules:
 from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.kafka.topic import log_end, open_admin
 from stream_worker.bootstrap import limits_of, open_archive, open_rolling
-from stream_worker.core.archive.layout import Limits, Manifest, Outcomes, Plan
-from stream_worker.core.partition.effects import Chain
+from stream_worker.core.archive.layout import Manifest, Outcomes, Plan
+from stream_worker.core.partition.effects import PlanLog
 from stream_worker.core.partition.recovery import first_offset
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import floor_ms
 from stream_worker.errors import Misconfigured, Unavailable
-from stream_worker.ports import Archive, Rolling
+from stream_worker.ports import Aggregates, Archive
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 
@@ -38,7 +39,7 @@ def skip_records(settings: Settings, partition: int, to_offset: int, why: str) -
 
 
 def skip(
-    archive: Archive, rolling: Rolling, limits: Limits, *, partition: int, to_offset: int, why: str
+    archive: Archive, rolling: Aggregates, limits: Limits, *, partition: int, to_offset: int, why: str
 ) -> str:
     """Leave out all records of a partition from the end of its archive to `to_offset`; returns what was done.
 
@@ -62,7 +63,7 @@ def skip(
     return _said(partition, plan)
 
 
-def _plan(archive: Archive, limits: Limits, chain: Chain, partition: int, to_offset: int, why: str) -> Plan:
+def _plan(archive: Archive, limits: Limits, chain: PlanLog, partition: int, to_offset: int, why: str) -> Plan:
     """Plan to leave out what lies between the end of the chain and `to_offset`."""
     assert chain.head is not None
     start = first_offset(chain.head, partition) if chain.last is None else chain.last.end
@@ -81,7 +82,7 @@ def _plan(archive: Archive, limits: Limits, chain: Chain, partition: int, to_off
     return plan
 
 
-def _finish(archive: Archive, rolling: Rolling, limits: Limits, partition: int, plan: Plan) -> None:
+def _finish(archive: Archive, rolling: Aggregates, limits: Limits, partition: int, plan: Plan) -> None:
     """Write the manifest of a skip, and have the cursor jump over it."""
     lost = Outcomes(lost=plan.end - plan.start)
     archive.create_manifest(partition, plan, Manifest(objects=[], outcomes=lost, late=0, partial=False))

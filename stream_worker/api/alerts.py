@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from stream_worker.api.schemas import Alert, AlertState, instant
-from stream_worker.api.snapshot import Look
+from stream_worker.api.snapshot import PageSnapshot
 from stream_worker.core.detection.episodes import Episode
 
 _KINDS: Final = ("opened", "escalated", "reminder", "missed", "resolved", "expired", "withdrawn")
@@ -14,7 +14,7 @@ _ENDS: Final[dict[str, AlertState]] = {
 }  # fmt: skip
 
 
-def alerts_of(messages: Mapping[str, str], look: Look) -> list[Alert]:
+def alerts_of(messages: Mapping[str, str], look: PageSnapshot) -> list[Alert]:
     """Bring messages (id → body as text) and open episodes together: open ones first, then the newest.
 
     A body that is no JSON object with an episode and a brand is left out; fields nobody knows are kept.
@@ -50,7 +50,7 @@ def _body(text: str) -> dict[str, Any] | None:
 _NEEDED: Final = ("id", "kind", "episode", "brand", "opened", "minute")
 
 
-def _alert(told: list[dict[str, Any]], running: tuple[str, Episode] | None, look: Look) -> Alert:
+def _alert(told: list[dict[str, Any]], running: tuple[str, Episode] | None, look: PageSnapshot) -> Alert:
     def order(body: dict[str, Any]) -> tuple[str, int]:
         kind = body["kind"]
         return body["minute"], _KINDS.index(kind) if kind in _KINDS else 0
@@ -76,7 +76,7 @@ def _alert(told: list[dict[str, Any]], running: tuple[str, Episode] | None, look
     )
 
 
-def _untold(brand: str, episode: Episode, look: Look) -> Alert:
+def _untold(brand: str, episode: Episode, look: PageSnapshot) -> Alert:
     """An episode whose messages are no longer in Redis."""
     return Alert(
         id=episode.id,
@@ -90,7 +90,7 @@ def _untold(brand: str, episode: Episode, look: Look) -> Alert:
     )
 
 
-def _fresh(look: Look, *, final: bool, model: object) -> dict[str, Any]:
+def _fresh(look: PageSnapshot, *, final: bool, model: object) -> dict[str, Any]:
     return {
         "as_of": instant(look.now_ms),
         "final": final,

@@ -18,7 +18,7 @@ from stream_worker.api.explain import Explain, explanations
 from stream_worker.api.live_feed import Client, Feed
 from stream_worker.api.probes import probes
 from stream_worker.api.problems import Refused, described
-from stream_worker.api.queries import ROWS_MAX, Picture
+from stream_worker.api.queries import ROWS_MAX, Queries
 from stream_worker.api.schemas import Alert, Alerts, BrandDetail, Brands, Minutes, Pipeline, Window
 from stream_worker.api.static_files import file_answer, read_files
 from stream_worker.errors import StreamWorkerError
@@ -39,7 +39,7 @@ WindowOf = Annotated[Window, Query(alias="window", description="How many minutes
 BrandName = Annotated[str, Path(description="The brand, percent-encoded; a slash as %2F.")]
 
 
-def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry, explain: Explain) -> FastAPI:
+def create_app(picture: Queries, feed: Feed, registry: CollectorRegistry, explain: Explain) -> FastAPI:
     """Make the application. Its lifespan runs the feed and what works out the usual, and ends with them."""
 
     @asynccontextmanager
@@ -73,7 +73,7 @@ def create_app(picture: Picture, feed: Feed, registry: CollectorRegistry, explai
     return app
 
 
-def _questions(picture: Picture) -> APIRouter:
+def _questions(picture: Queries) -> APIRouter:
     router = APIRouter(prefix="/api/v1", responses=described(400, 503))
 
     @router.get("/brands")
@@ -163,7 +163,7 @@ def _page() -> APIRouter:
     return router
 
 
-async def _keep_usual(picture: Picture) -> None:
+async def _keep_usual(picture: Queries) -> None:
     """Work out what is usual whenever a minute was closed; while Redis is away, later."""
     while True:
         try:

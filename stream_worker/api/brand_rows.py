@@ -5,13 +5,13 @@ from typing import Any, Final, NamedTuple
 
 from stream_worker.api.schemas import Brand, State, Strip, Window, instant
 from stream_worker.api.schemas import Usual as UsualAnswer
-from stream_worker.api.snapshot import Look
+from stream_worker.api.snapshot import PageSnapshot
 from stream_worker.core.aggregates.encoding import WINDOWS, ZEROS, Sums
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.records.batch import MINUTE_MS
 from stream_worker.core.sentiment.estimate import Estimate
 from stream_worker.core.sentiment.net import coverage, negative_share
-from stream_worker.core.sentiment.typical_range import Usual
+from stream_worker.core.sentiment.typical_range import TypicalRange
+from stream_worker.core.time import MINUTE_MS
 
 MARGIN_MAX: Final = 0.3
 """A wider margin is too few mentions to tell."""
@@ -65,7 +65,7 @@ def of_view(view: Mapping[str, str], window: Window) -> Tally:
     return Tally(sums, int(view["newest"]) + MINUTE_MS, int(view["as_of_ms"]), view.get("models") or None)
 
 
-def of_minutes(minutes: Mapping[int, Sums], window: Window, look: Look, model: str | None) -> Tally:
+def of_minutes(minutes: Mapping[int, Sums], window: Window, look: PageSnapshot, model: str | None) -> Tally:
     """Add the minutes of a window up; it ends with the newest minute."""
     end_ms = (look.newest_ms or 0) + MINUTE_MS
     first_ms = end_ms - WINDOWS[window] * MINUTE_MS
@@ -74,7 +74,12 @@ def of_minutes(minutes: Mapping[int, Sums], window: Window, look: Look, model: s
 
 
 def brand_row(
-    brand: str, tally: Tally, look: Look, window: Window, usual: Usual | None, estimate: Estimate | None
+    brand: str,
+    tally: Tally,
+    look: PageSnapshot,
+    window: Window,
+    usual: TypicalRange | None,
+    estimate: Estimate | None,
 ) -> Brand:
     """Make the row of a brand."""
     sums, end_ms = tally.sums, tally.end_ms
@@ -101,7 +106,7 @@ def brand_row(
     )
 
 
-def state_of(sums: Sums, net: Estimate | None, usual: Usual | None) -> State:
+def state_of(sums: Sums, net: Estimate | None, usual: TypicalRange | None) -> State:
     """Name the state of a brand that has no open episode; net and what is usual are on one scale."""
     n = sums[0]
     if n == 0:
@@ -116,7 +121,7 @@ def state_of(sums: Sums, net: Estimate | None, usual: Usual | None) -> State:
     return _against_usual(net, usual)
 
 
-def _against_usual(net: Estimate, usual: Usual | None) -> State:
+def _against_usual(net: Estimate, usual: TypicalRange | None) -> State:
     if usual is None or usual.low is None or usual.high is None:
         return "usual"
     if net.high < usual.low:
@@ -145,7 +150,7 @@ def strip_of(minutes: Mapping[int, Sums], first_ms: int, end_ms: int) -> Strip:
     )
 
 
-def usual_answer(usual: Usual | None) -> UsualAnswer | None:
+def usual_answer(usual: TypicalRange | None) -> UsualAnswer | None:
     """Return what is usual as it is answered."""
     if usual is None:
         return None

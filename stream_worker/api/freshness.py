@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 
-from stream_worker.api.redis_reader import Reader
+from stream_worker.api.redis_reader import RedisReader
 from stream_worker.api.schemas import (
     Freshness,
     MinuteCell,
@@ -13,8 +13,8 @@ from stream_worker.api.schemas import (
     instant,
     instant_or_none,
 )
-from stream_worker.api.snapshot import Head, Look, Partition
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.api.snapshot import MinuteTotals, PageSnapshot, PartitionCursor
+from stream_worker.core.time import MINUTE_MS
 
 CELLS: Final = 8
 SILENT_MS: Final = 30_000
@@ -26,12 +26,12 @@ COVERAGE_S: Final = 5.0
 class FreshnessReader:
     """Says how fresh the picture is; coverage over all brands is kept for a few seconds."""
 
-    def __init__(self, reader: Reader, lateness_ms: int) -> None:
+    def __init__(self, reader: RedisReader, lateness_ms: int) -> None:
         self._reader, self._lateness_ms = reader, lateness_ms
         self._coverage: float | None = None
         self._covered_s = -COVERAGE_S
 
-    async def freshness(self, look: Look) -> Freshness:
+    async def freshness(self, look: PageSnapshot) -> Freshness:
         """Say how far the numbers are. Raises Unavailable."""
         cells: list[MinuteCell] = []
         if look.newest_ms is not None:
@@ -53,7 +53,7 @@ class FreshnessReader:
             minutes=cells,
         )
 
-    async def pipeline(self, look: Look) -> Pipeline:
+    async def pipeline(self, look: PageSnapshot) -> Pipeline:
         """Say how far each partition is. Raises Unavailable."""
         fresh = await self.freshness(look)
         known = [of.effective_ms for of in look.partitions if of.effective_ms is not None]
@@ -71,7 +71,7 @@ class FreshnessReader:
             partitions=partitions,
         )
 
-    async def _covered(self, look: Look) -> float | None:
+    async def _covered(self, look: PageSnapshot) -> float | None:
         if time.monotonic() - self._covered_s >= COVERAGE_S:
             received, unscored = await self._reader.received(look.brands)
             self._coverage = round((received - unscored) / received, 4) if received else None
@@ -79,7 +79,7 @@ class FreshnessReader:
         return self._coverage
 
 
-def fresh_fields(look: Look, model: str | None, coverage: float | None) -> dict[str, Any]:
+def fresh_fields(look: PageSnapshot, model: str | None, coverage: float | None) -> dict[str, Any]:
     """Return the fields of `Answer` for numbers that go on changing."""
     return {
         "as_of": instant(look.now_ms),
@@ -90,15 +90,15 @@ def fresh_fields(look: Look, model: str | None, coverage: float | None) -> dict[
     }
 
 
-def state_of_minute(start_ms: int, final_ms: int, look: Look, late: int) -> MinuteState:
+def state_of_minute(start_ms: int, final_ms: int, look: PageSnapshot, late: int) -> MinuteState:
     """Name the state of a minute: filling, provisional, final, or corrected by late mentions."""
     if start_ms < final_ms:
         return "corrected" if late else "final"
     return "filling" if start_ms + MINUTE_MS > look.now_ms else "provisional"
 
 
-def _cell(start_ms: int, head: Head | None, look: Look) -> MinuteCell:
-    head = head or Head(0, 0, sealed=False, complete=True, models="", sealed_at_ms=None)
+def _cell(start_ms: int, head: MinuteTotals | None, look: PageSnapshot) -> MinuteCell:
+    head = head or MinuteTotals(0, 0, sealed=False, complete=True, models="", sealed_at_ms=None)
     after_ms = None if head.sealed_at_ms is None else head.sealed_at_ms - start_ms - MINUTE_MS
     return MinuteCell(
         start=instant(start_ms),
@@ -111,7 +111,7 @@ def _cell(start_ms: int, head: Head | None, look: Look) -> MinuteCell:
     )
 
 
-def _partition(of: Partition, look: Look, slowest_ms: int | None) -> PartitionState:
+def _partition(of: PartitionCursor, look: PageSnapshot, slowest_ms: int | None) -> PartitionState:
     lag = None if of.next is None or of.end is None else max(0, of.end - of.next)
     slowest = slowest_ms is not None and of.effective_ms == slowest_ms
     state = "reading"

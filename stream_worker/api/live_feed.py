@@ -17,9 +17,9 @@ from typing import Any, Final, NamedTuple
 import structlog
 from fastapi.sse import ServerSentEvent
 
-from stream_worker.api.queries import Picture, parts
+from stream_worker.api.queries import Queries, parts
 from stream_worker.api.schemas import Alerts, Window, instant
-from stream_worker.api.snapshot import Look, id_key
+from stream_worker.api.snapshot import PageSnapshot, id_key
 from stream_worker.core.aggregates.encoding import raw
 from stream_worker.errors import StreamWorkerError, Unavailable
 
@@ -36,7 +36,7 @@ STRIP_MINUTES: Final = 4
 log = structlog.get_logger()
 
 
-class Event(NamedTuple):
+class FeedEvent(NamedTuple):
     """One event; without an id it does not move the client's place."""
 
     name: str
@@ -49,9 +49,9 @@ class Client:
 
     def __init__(self, window: Window) -> None:
         self.window = window
-        self.waiting: asyncio.Queue[Event | None] = asyncio.Queue(QUEUE_MAX)
+        self.waiting: asyncio.Queue[FeedEvent | None] = asyncio.Queue(QUEUE_MAX)
 
-    def put(self, event: Event | None) -> None:
+    def put(self, event: FeedEvent | None) -> None:
         """Queue an event; None, and a queue that is full, ask for a snapshot."""
         if event is None or self.waiting.full():
             while not self.waiting.empty():
@@ -63,11 +63,11 @@ class Client:
 class Feed:
     """The feed of one process: `run` reads, `events` serves a client."""
 
-    def __init__(self, picture: Picture, clients_max: int) -> None:
+    def __init__(self, picture: Queries, clients_max: int) -> None:
         self._picture, self._clients_max = picture, clients_max
         self._clients: set[Client] = set()
         self._last: str | None = None
-        self._stale: Event | None = None
+        self._stale: FeedEvent | None = None
         self._as_of_ms: int | None = None
         self._alerts = ""
         self._closing = asyncio.Event()
@@ -112,7 +112,7 @@ class Feed:
             queued = await client.waiting.get()
             waiting = [queued] if queued is not None else await self._first(client, "")
 
-    async def _first(self, client: Client, last_id: str) -> Sequence[Event]:
+    async def _first(self, client: Client, last_id: str) -> Sequence[FeedEvent]:
         if self._closing.is_set():
             return []
         try:
@@ -129,7 +129,7 @@ class Feed:
         except StreamWorkerError as error:
             return [self._stale or _stale(error, self._as_of_ms)]
 
-    async def _missed(self, last_id: str, look: Look) -> Sequence[tuple[str, dict[str, str]]] | None:
+    async def _missed(self, last_id: str, look: PageSnapshot) -> Sequence[tuple[str, dict[str, str]]] | None:
         """Notices after the id; None when they are not all there any more."""
         if id_key(last_id) == (0, 0) or id_key(last_id) > id_key(look.revision):
             return None
@@ -188,7 +188,7 @@ class Feed:
         if not self._clients:
             return
         fresh = parts(await self._picture.fresh.freshness(look))
-        self._publish(Event("freshness", _json(fresh)))
+        self._publish(FeedEvent("freshness", _json(fresh)))
         await self._say_alerts()
 
     async def _say_alerts(self) -> None:
@@ -210,7 +210,7 @@ class Feed:
         self._stale = _stale(error, self._as_of_ms)
         self._publish(self._stale)
 
-    def _publish(self, event: Event | None, window: Window | None = None) -> None:
+    def _publish(self, event: FeedEvent | None, window: Window | None = None) -> None:
         for client in self._clients:
             if window is None or client.window == window:
                 client.put(event)
@@ -223,26 +223,26 @@ class Feed:
 
     # ------------------------------------------------------------ events
 
-    async def _snapshot(self, window: Window, look: Look) -> Event:
-        return Event("snapshot", _json(parts(await self._picture.brands(window))), look.revision)
+    async def _snapshot(self, window: Window, look: PageSnapshot) -> FeedEvent:
+        return FeedEvent("snapshot", _json(parts(await self._picture.brands(window))), look.revision)
 
     async def _changed(
-        self, window: Window, brands: Sequence[str], look: Look, *, all_minutes: bool = False
-    ) -> Event:
+        self, window: Window, brands: Sequence[str], look: PageSnapshot, *, all_minutes: bool = False
+    ) -> FeedEvent:
         minutes = {} if all_minutes else {"strip_minutes": STRIP_MINUTES}
         rows = await self._picture.rows(brands, window, look, **minutes)
         fresh = await self._picture.fresh.freshness(look)
         body = {"window": window, "freshness": parts(fresh), "brands": [parts(row) for row in rows]}
-        return Event("changed", _json(body), look.revision)
+        return FeedEvent("changed", _json(body), look.revision)
 
-    async def _told(self) -> Event:
+    async def _told(self) -> FeedEvent:
         """Alerts without what changes each second, so that only news are sent."""
         alerts: Alerts = await self._picture.alerts()
         kept = [parts(of) | {"as_of": None, "revision": None} for of in alerts.alerts[:50]]
-        return Event("alerts", _json({"open": alerts.open, "alerts": kept}))
+        return FeedEvent("alerts", _json({"open": alerts.open, "alerts": kept}))
 
 
-def _brands(notices: Iterable[dict[str, str]], look: Look) -> list[str]:
+def _brands(notices: Iterable[dict[str, str]], look: PageSnapshot) -> list[str]:
     """Brands that notices name; all for `*`."""
     named: set[str] = set()
     for fields in notices:
@@ -255,13 +255,13 @@ def _brands(notices: Iterable[dict[str, str]], look: Look) -> list[str]:
     return sorted(named & set(look.brands))
 
 
-def _stale(error: StreamWorkerError, as_of_ms: int | None) -> Event:
+def _stale(error: StreamWorkerError, as_of_ms: int | None) -> FeedEvent:
     why = "redis" if isinstance(error, Unavailable) else "unreadable"
     as_of = None if as_of_ms is None else instant(as_of_ms)
-    return Event("stale", _json({"why": why, "detail": str(error), "as_of": as_of}))
+    return FeedEvent("stale", _json({"why": why, "detail": str(error), "as_of": as_of}))
 
 
-def _framed(event: Event) -> ServerSentEvent:
+def _framed(event: FeedEvent) -> ServerSentEvent:
     return ServerSentEvent(event=event.name, raw_data=event.body, id=event.id, retry=RETRY_MS)
 
 

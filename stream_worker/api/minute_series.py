@@ -7,22 +7,22 @@ from stream_worker.api.brand_rows import nets_of, numbers_of
 from stream_worker.api.freshness import state_of_minute
 from stream_worker.api.model_changes import Change, models_at
 from stream_worker.api.schemas import Minute, Nets, instant
-from stream_worker.api.snapshot import Head, Look
+from stream_worker.api.snapshot import MinuteTotals, PageSnapshot
 from stream_worker.core.aggregates.encoding import ZEROS, Sums, add_sums
-from stream_worker.core.records.batch import MINUTE_MS
-from stream_worker.core.sentiment.estimate import Estimate, KnownModel, estimates, is_by
+from stream_worker.core.sentiment.estimate import Estimate, MeasuredModel, estimates, is_by
 from stream_worker.core.sentiment.net import coverage
+from stream_worker.core.time import MINUTE_MS
 
 FIVE: Final = 5
 LEAD_MS: Final = (FIVE - 1) * MINUTE_MS
 """What must be read before a span, for its first minutes' last five."""
 
 
-class Series(NamedTuple):
+class MinuteSeries(NamedTuple):
     """What was read of a brand: by start of the minute, ms."""
 
     tallies: Mapping[int, Sums]
-    heads: Mapping[int, Head]
+    heads: Mapping[int, MinuteTotals]
     late: Mapping[int, int]
     changes: Sequence[Change]
 
@@ -37,7 +37,12 @@ class Series(NamedTuple):
 
 
 def minutes_of(
-    read: Series, first_ms: int, end_ms: int, final_ms: int, look: Look, known: KnownModel | None
+    read: MinuteSeries,
+    first_ms: int,
+    end_ms: int,
+    final_ms: int,
+    look: PageSnapshot,
+    known: MeasuredModel | None,
 ) -> list[Minute]:
     """Return the minutes [first, end) that Redis holds, oldest first; `read` begins `LEAD_MS` earlier."""
     starts = [at for at in range(first_ms, end_ms, MINUTE_MS) if read.knows(at)]
@@ -50,7 +55,9 @@ def minutes_of(
     ]
 
 
-def _fives(read: Series, starts: Sequence[int], known: KnownModel | None) -> dict[int, Estimate | None]:
+def _fives(
+    read: MinuteSeries, starts: Sequence[int], known: MeasuredModel | None
+) -> dict[int, Estimate | None]:
     """Return the estimate over the five minutes that end with each, where all five are known."""
     ends, tallies, by_known = [], [], []
     for start in starts:
@@ -68,7 +75,12 @@ def _fives(read: Series, starts: Sequence[int], known: KnownModel | None) -> dic
 
 
 def _minute(
-    start: int, read: Series, final_ms: int, look: Look, alone: Estimate | None, five: Estimate | None
+    start: int,
+    read: MinuteSeries,
+    final_ms: int,
+    look: PageSnapshot,
+    alone: Estimate | None,
+    five: Estimate | None,
 ) -> Minute:
     sums, head, late = read.tallies.get(start, ZEROS), read.heads.get(start), read.late.get(start)
     covered = coverage(sums)

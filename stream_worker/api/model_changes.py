@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 from stream_worker.api.schemas import ModelSince, instant
-from stream_worker.api.snapshot import Head
+from stream_worker.api.snapshot import MinuteTotals
 
 Change = tuple[int, str]
 """Start of a minute in ms, and the models that scored from it on, comma-separated."""
@@ -26,7 +26,7 @@ def models_at(changes: Sequence[Change], start_ms: int) -> str | None:
 
 
 def models_over(
-    changes: Sequence[Change], heads: Mapping[int, Head], first_ms: int, end_ms: int
+    changes: Sequence[Change], heads: Mapping[int, MinuteTotals], first_ms: int, end_ms: int
 ) -> str | None:
     """Return all models that scored in [first, end), comma-separated; None when none is known.
 

@@ -4,10 +4,10 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from stream_worker.api.queries import Picture
+from stream_worker.api.queries import Queries
 
 
-def probes(picture: Picture, registry: CollectorRegistry) -> APIRouter:
+def probes(picture: Queries, registry: CollectorRegistry) -> APIRouter:
     """Answer whether the process lives, whether Redis answers it, and its metrics."""
     router = APIRouter(include_in_schema=False)
 

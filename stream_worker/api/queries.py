@@ -19,9 +19,9 @@ from stream_worker.api.brand_rows import (
     strip_of,
 )
 from stream_worker.api.freshness import FreshnessReader, fresh_fields
-from stream_worker.api.minute_series import LEAD_MS, Series, minutes_of
+from stream_worker.api.minute_series import LEAD_MS, MinuteSeries, minutes_of
 from stream_worker.api.model_changes import changes_in, in_order, models_over
-from stream_worker.api.redis_reader import Reader
+from stream_worker.api.redis_reader import RedisReader
 from stream_worker.api.schemas import (
     Alerts,
     Brand,
@@ -32,12 +32,12 @@ from stream_worker.api.schemas import (
     Window,
     instant,
 )
-from stream_worker.api.snapshot import Head, Look
-from stream_worker.api.typical_ranges import Usuals
+from stream_worker.api.snapshot import MinuteTotals, PageSnapshot
+from stream_worker.api.typical_ranges import TypicalRanges
 from stream_worker.core.aggregates.encoding import WINDOWS, ZEROS, Sums
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
-from stream_worker.core.sentiment.estimate import Estimate, KnownModel, estimates, is_by
+from stream_worker.core.sentiment.estimate import Estimate, MeasuredModel, estimates, is_by
 from stream_worker.core.sentiment.net import coverage
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unreadable
 
 ROWS_MAX: Final = 200
@@ -47,13 +47,13 @@ HASHES_MS: Final = 2 * HOUR_MS
 """The hash of a minute lives so long behind its close."""
 
 
-class Picture:
+class Queries:
     """Answers from Redis. All methods raise Unavailable or Unreadable."""
 
-    def __init__(self, reader: Reader, lateness_ms: int, known: KnownModel | None = None) -> None:
+    def __init__(self, reader: RedisReader, lateness_ms: int, known: MeasuredModel | None = None) -> None:
         self.reader = reader
         self.fresh = FreshnessReader(reader, lateness_ms)
-        self.usuals = Usuals(reader, known and known.errors)
+        self.usuals = TypicalRanges(reader, known and known.errors)
         self._known = known
 
     async def brands(self, window: Window, *, find: str = "", limit: int = ROWS_MAX) -> Brands:
@@ -71,7 +71,7 @@ class Picture:
         )
 
     async def rows(
-        self, brands: Sequence[str], window: Window, look: Look, *, limit: int = ROWS_MAX,
+        self, brands: Sequence[str], window: Window, look: PageSnapshot, *, limit: int = ROWS_MAX,
         strip_minutes: int = STRIP_MINUTES,
     ) -> list[Brand]:  # fmt: skip
         """Return the rows of brands in order, at most `limit`.
@@ -101,7 +101,7 @@ class Picture:
         return most_unusual_first(rows)
 
     async def _rows(
-        self, tallies: Mapping[str, Tally], models: str | None, look: Look, window: Window
+        self, tallies: Mapping[str, Tally], models: str | None, look: PageSnapshot, window: Window
     ) -> list[Brand]:
         found = await self._estimates([tally.sums for tally in tallies.values()], models)
         return [
@@ -109,7 +109,7 @@ class Picture:
             for (brand, tally), estimate in zip(tallies.items(), found, strict=True)
         ]
 
-    async def _models(self, heads: Mapping[int, Head], first_ms: int, end_ms: int) -> str | None:
+    async def _models(self, heads: Mapping[int, MinuteTotals], first_ms: int, end_ms: int) -> str | None:
         """Return who scored in [first, end), several with commas; not asked where it changes nothing."""
         if self._known is None:
             return None
@@ -173,7 +173,7 @@ class Picture:
         late = await self.reader.late_of(brand, list(heads), look)
         final_ms = look.final_of(brand)
         changes = in_order(await self.reader.models())
-        read = Series(tallies, heads, late, changes)
+        read = MinuteSeries(tallies, heads, late, changes)
         known = await asyncio.to_thread(minutes_of, read, first_ms, end_ms, final_ms, look, self._known)
         inside = [sums for start, sums in tallies.items() if start >= first_ms]
         total = [sum(column) for column in zip(*inside, strict=True)] or ZEROS

@@ -17,10 +17,16 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from stream_worker.api.snapshot import Head, Look, Partition, effective_ms, read_episodes
+from stream_worker.api.snapshot import (
+    MinuteTotals,
+    PageSnapshot,
+    PartitionCursor,
+    effective_ms,
+    read_episodes,
+)
 from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, add_sums, decode_sums, raw, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable, Unreadable
 
 LOOK_S: Final = 0.25
@@ -30,7 +36,7 @@ MESSAGES_MAX: Final = 1_000
 _FORMAT: Final = "1"
 
 
-class Reader:
+class RedisReader:
     """One connection pool to the Redis of one system. All methods raise Unavailable or Unreadable.
 
     `address` names the server for people, without its password. `lateness_ms` is that of the workers.
@@ -52,7 +58,7 @@ class Reader:
             driver_info=None,
         )
         self._block_ms = max(10, int(socket_timeout_s * 400))  # well within the time-out
-        self._looked: Look | None = None
+        self._looked: PageSnapshot | None = None
         self._looked_s = -LOOK_S
         self._looking = asyncio.Lock()
 
@@ -60,7 +66,7 @@ class Reader:
         """Close the connections."""
         await self._client.aclose()
 
-    async def look(self) -> Look:
+    async def look(self) -> PageSnapshot:
         """Read what all answers need to know first; the same for all who ask within `LOOK_S`."""
         async with self._looking:
             if self._looked is None or time.monotonic() - self._looked_s > LOOK_S:
@@ -69,7 +75,7 @@ class Reader:
                 self._looked_s = time.monotonic()
             return self._looked
 
-    async def _look(self) -> Look:
+    async def _look(self) -> PageSnapshot:
         pipe = self._client.pipeline(transaction=False)
         pipe.xrevrange(self._key("changes"), count=1)  # first: what changes later is told again
         pipe.time()
@@ -87,7 +93,7 @@ class Reader:
         for number, of in shards.items():
             pipe.hmget(self._key(f"shard:{number}"), ["closed", *(raw(f"episode:{brand}") for brand in of)])
         cursors, *stored = await pipe.execute()
-        return Look(
+        return PageSnapshot(
             now_ms=int(seconds) * 1000 + int(micros) // 1000,
             revision=newest_change[0][0] if newest_change else "0-0",
             log=ctl.get("incarnation", ""),
@@ -102,9 +108,9 @@ class Reader:
             partitions=self._partitions(cursors, int(ctl.get("partitions", 0))),
         )
 
-    def _partitions(self, cursors: Mapping[str, str], count: int) -> list[Partition]:
+    def _partitions(self, cursors: Mapping[str, str], count: int) -> list[PartitionCursor]:
         return [
-            Partition(
+            PartitionCursor(
                 number=p,
                 next=int(cursors[f"next:{p}"]) if f"next:{p}" in cursors else None,
                 end=int(cursors[f"end:{p}"]) if f"end:{p}" in cursors else None,
@@ -142,7 +148,7 @@ class Reader:
             return {int(start): decode_sums(value) for hour in found for start, value in hour.items()}
 
     async def minutes(
-        self, brands: Sequence[str], first_ms: int, end_ms: int, look: Look
+        self, brands: Sequence[str], first_ms: int, end_ms: int, look: PageSnapshot
     ) -> dict[str, dict[int, Sums]]:
         """Read the minutes [first, end) of brands, on-time and late together: brand → start → ten sums.
 
@@ -155,7 +161,7 @@ class Reader:
         return found
 
     async def _minutes(
-        self, brands: Sequence[str], first_ms: int, end_ms: int, look: Look
+        self, brands: Sequence[str], first_ms: int, end_ms: int, look: PageSnapshot
     ) -> dict[str, dict[int, Sums]]:
         hours = range(first_ms - first_ms % HOUR_MS, end_ms, HOUR_MS)
         newest_ms = -1 if look.newest_ms is None else look.newest_ms
@@ -187,7 +193,7 @@ class Reader:
             found[brand] = sums
         return found
 
-    async def networks(self, brand: str, first_ms: int, end_ms: int, look: Look) -> dict[str, Sums]:
+    async def networks(self, brand: str, first_ms: int, end_ms: int, look: PageSnapshot) -> dict[str, Sums]:
         """Read a brand by network over minutes [first, end) that still have their hash; at most an hour."""
         networks = [*look.networks, ""]
         fields = [
@@ -204,13 +210,13 @@ class Reader:
             for i, network in enumerate(networks)
         }
 
-    async def heads(self, first_ms: int, end_ms: int) -> dict[int, Head]:
+    async def heads(self, first_ms: int, end_ms: int) -> dict[int, MinuteTotals]:
         """Read the minutes [first, end) over all brands; those without a hash are left out."""
         starts = range(first_ms, end_ms, MINUTE_MS)
         fields = ["mentions", "late_mentions", "mark", "complete", "models", "sealed_ms_at"]
         found = await self._many(starts, lambda pipe, start: pipe.hmget(self._key(f"m:{start}"), fields), 500)
         return {
-            start: Head(
+            start: MinuteTotals(
                 mentions=int(of[0] or 0),
                 late=int(of[1] or 0),
                 sealed=of[2] is not None,
@@ -228,7 +234,7 @@ class Reader:
             found = await self._client.hgetall(self._key("models"))
             return {int(start): models for start, models in found.items()}
 
-    async def late_of(self, brand: str, starts: Sequence[int], look: Look) -> dict[int, int]:
+    async def late_of(self, brand: str, starts: Sequence[int], look: PageSnapshot) -> dict[int, int]:
         """Late mentions of a brand in minutes that still have their hash."""
         fields = [raw(f"late_n:{network}:{brand}") for network in (*look.networks, "")]
         found = await self._many(starts, lambda pipe, start: pipe.hmget(self._key(f"m:{start}"), fields), 200)

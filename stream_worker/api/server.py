@@ -19,10 +19,10 @@ import uvicorn
 from stream_worker.adapters.redis.connection import address_of
 from stream_worker.api.app import create_app
 from stream_worker.api.live_feed import Feed
-from stream_worker.api.queries import Picture
-from stream_worker.api.redis_reader import Reader
+from stream_worker.api.queries import Queries
+from stream_worker.api.redis_reader import RedisReader
 from stream_worker.api.security import Guard, is_loopback, names_for
-from stream_worker.core.sentiment.estimate import BOTH, KnownModel
+from stream_worker.core.sentiment.estimate import BOTH, MeasuredModel
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.inference.confusion import known_model
 from stream_worker.inference.explainer import Explainer, as_json
@@ -79,7 +79,7 @@ class Serving:
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=STOP_S,
         )
-        self.server = _Server(config, self.stop)
+        self.server = _ApiServer(config, self.stop)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self) -> None:
@@ -94,11 +94,11 @@ class Serving:
             self._loop.call_soon_threadsafe(self.feed.close)
 
 
-def _make(settings: Settings, known: KnownModel | None) -> tuple[Feed, Guard]:
+def _make(settings: Settings, known: MeasuredModel | None) -> tuple[Feed, Guard]:
     """Make the feed and the application around it."""
     url, lateness_ms = settings.redis.url.get_secret_value(), in_ms(settings.windows.lateness)
     try:
-        reader = Reader(
+        reader = RedisReader(
             url,
             address_of(url),
             prefix=settings.redis.prefix,
@@ -107,7 +107,7 @@ def _make(settings: Settings, known: KnownModel | None) -> tuple[Feed, Guard]:
         )
     except ValueError as error:
         raise Misconfigured(f"redis.url cannot be read: {error}") from None
-    picture = Picture(reader, lateness_ms, known)
+    picture = Queries(reader, lateness_ms, known)
     feed = Feed(picture, settings.api.clients_max)
     hosts = names_for(settings.api.host, settings.api.hosts)
     metrics = Metrics()
@@ -127,7 +127,7 @@ def _make(settings: Settings, known: KnownModel | None) -> tuple[Feed, Guard]:
     return feed, Guard(create_app(picture, feed, metrics.registry, explain), hosts, observe)
 
 
-class _Server(uvicorn.Server):
+class _ApiServer(uvicorn.Server):
     """A server whose signals end it in order, and leave the exit code to us."""
 
     def __init__(self, config: uvicorn.Config, stop: Callable[[], None]) -> None:

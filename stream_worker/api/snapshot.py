@@ -9,7 +9,7 @@ from stream_worker.core.detection.episodes import Episode, decode
 from stream_worker.errors import Unreadable
 
 
-class Partition(NamedTuple):
+class PartitionCursor(NamedTuple):
     """The cursor of a partition. Times are ms; `effective_ms`: no earlier event time is expected."""
 
     number: int
@@ -22,7 +22,7 @@ class Partition(NamedTuple):
     owner: str
 
 
-class Head(NamedTuple):
+class MinuteTotals(NamedTuple):
     """A minute over all brands. Without a hash in Redis there is none."""
 
     mentions: int
@@ -33,7 +33,7 @@ class Head(NamedTuple):
     sealed_at_ms: int | None
 
 
-class Look(NamedTuple):
+class PageSnapshot(NamedTuple):
     """What all answers need to know first. Times are ms by Redis TIME or event time."""
 
     now_ms: int
@@ -47,7 +47,7 @@ class Look(NamedTuple):
     brands: list[str]
     networks: list[str]
     episodes: dict[str, Episode]
-    partitions: list[Partition]
+    partitions: list[PartitionCursor]
 
     @property
     def final_ms(self) -> int:

@@ -16,7 +16,7 @@ _TYPES: Final = {
 }
 
 
-class File(NamedTuple):
+class StaticFile(NamedTuple):
     """One file and what it is."""
 
     body: bytes
@@ -24,7 +24,7 @@ class File(NamedTuple):
     etag: str
 
 
-def read_files() -> Mapping[str, File]:
+def read_files() -> Mapping[str, StaticFile]:
     """Read all files of the page: name below `page/` → file."""
     root = resources.files("stream_worker.api") / "static"
     found = {}
@@ -33,11 +33,11 @@ def read_files() -> Mapping[str, File]:
             kind = _TYPES.get(entry.name.rpartition(".")[2])
             if entry.is_file() and kind is not None:
                 body = entry.read_bytes()
-                found[folder + entry.name] = File(body, kind, f'"{sha256(body).hexdigest()[:16]}"')
+                found[folder + entry.name] = StaticFile(body, kind, f'"{sha256(body).hexdigest()[:16]}"')
     return found
 
 
-def file_answer(request: Request, file: File) -> Response:
+def file_answer(request: Request, file: StaticFile) -> Response:
     """Answer with a file, or that it has not changed."""
     headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == file.etag:

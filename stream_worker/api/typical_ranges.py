@@ -8,13 +8,13 @@ Rules:
 from collections.abc import Iterable
 from typing import Final
 
-from stream_worker.api.redis_reader import Reader
+from stream_worker.api.redis_reader import RedisReader
 from stream_worker.api.schemas import Window
-from stream_worker.api.snapshot import Look
+from stream_worker.api.snapshot import PageSnapshot
 from stream_worker.core.aggregates.encoding import WINDOWS, Sums
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
-from stream_worker.core.sentiment.correction import Errors
-from stream_worker.core.sentiment.typical_range import BIN_MS, Usual, bins_of, usual
+from stream_worker.core.sentiment.correction import ConfusionMatrix
+from stream_worker.core.sentiment.typical_range import BIN_MS, TypicalRange, bins_of, usual
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
 
 BRANDS_MAX: Final = 400
 HOURS: Final = 48
@@ -22,17 +22,17 @@ AGAIN_HOURS: Final = 2
 COMPARED: Final[tuple[Window, ...]] = ("5m", "15m", "1h")
 
 
-class Usuals:
+class TypicalRanges:
     """What is usual, per brand and window."""
 
-    def __init__(self, reader: Reader, errors: Errors | None = None) -> None:
+    def __init__(self, reader: RedisReader, errors: ConfusionMatrix | None = None) -> None:
         self._reader, self._errors = reader, errors
         self._asked: dict[str, None] = {}
         self._history: dict[str, dict[int, Sums]] = {}
-        self._found: dict[tuple[str, Window], Usual | None] = {}
+        self._found: dict[tuple[str, Window], TypicalRange | None] = {}
         self._known_to: dict[str, int] = {}
 
-    def of(self, brand: str, window: Window) -> Usual | None:
+    def of(self, brand: str, window: Window) -> TypicalRange | None:
         """Return what is usual as far as it is known; None when it is not."""
         return self._found.get((brand, window))
 
@@ -49,14 +49,14 @@ class Usuals:
             for window in COMPARED:
                 self._found.pop((forgotten, window), None)
 
-    async def refresh(self, look: Look) -> None:
+    async def refresh(self, look: PageSnapshot) -> None:
         """Work it out anew for every brand that is looked at and was closed since. Raises Unavailable."""
         if not self._asked:
             self.ask(look.brands[:BRANDS_MAX])
         for brand in list(self._asked):
             await self._refresh(brand, look)
 
-    async def _refresh(self, brand: str, look: Look) -> None:
+    async def _refresh(self, brand: str, look: PageSnapshot) -> None:
         end_ms = look.final_of(brand)
         if end_ms <= 0 or self._known_to.get(brand) == end_ms:
             return  # nothing was closed since

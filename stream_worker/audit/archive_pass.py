@@ -18,32 +18,33 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from stream_worker.audit.redis_spill import Part, Picture, Progress
+from stream_worker.audit.redis_spill import Progress, SpilledCells, SpilledSnapshot
 from stream_worker.core.archive.layout import StoredObject, rows_name
-from stream_worker.core.reconcile.cells import Names, Recount, Rows
+from stream_worker.core.reconcile.cells import Names, Recount, RecountRows
 from stream_worker.core.reconcile.compare import (
     HISTORY_OF_HOURS,
     HISTORY_OF_MINUTES,
     MINUTE,
-    Comparison,
-    Lost,
+    CellComparison,
+    LostOffsets,
 )
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import Chain, Chunk
-from stream_worker.core.reconcile.rows import Batch, Seen, read_batches
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS, Bool
+from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
+from stream_worker.core.reconcile.rows import OffsetBitmap, RowBatch, read_batches
+from stream_worker.core.records.batch import Bool
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 OBJECTS_AHEAD: Final = 4
 KINDS: Final = {"m": MINUTE, "hm": HISTORY_OF_MINUTES, "hd": HISTORY_OF_HOURS}
 _HOUR: Final = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 
-class Listed(NamedTuple):
+class ListedObject(NamedTuple):
     """One object that a manifest names."""
 
     hour_ms: int
     place: int  # of its chain, in the order of `chains`
-    chunk: Chunk
+    chunk: ArchivedChunk
     stored: StoredObject
 
 
@@ -54,7 +55,7 @@ class RowsPass:
     """
 
     def __init__(
-        self, chains: Sequence[Chain], picture: Picture | None, findings: Findings, schema: pa.Schema,
+        self, chains: Sequence[PlanLogReading], picture: SpilledSnapshot | None, findings: Findings, schema: pa.Schema,
         read: Callable[[str], bytes | None], lost_besides: int = 0,
     ) -> None:  # fmt: skip
         self.seen = [_seen(chain) for chain in chains]
@@ -65,7 +66,7 @@ class RowsPass:
         self._networks = picture.networks if picture else Names()
         self._brands = picture.brands if picture else Names()
         lost = sum(chunk.outcomes.lost for chain in chains for chunk in chain.chunks) + lost_besides
-        self._lost = {kind: Lost(lost) for kind in KINDS}
+        self._lost = {kind: LostOffsets(lost) for kind in KINDS}
         self._models = {
             stored.model for chain in chains for chunk in chain.chunks for stored in chunk.objects
         }
@@ -77,7 +78,7 @@ class RowsPass:
         hours = sorted({one.hour_ms for one in listed} | (self._picture.hours() if self._picture else set()))
         bodies, done = self._bodies(list(listed)), 0
         for hour_ms in hours:
-            hour = _Hour(hour_ms, self._picture)
+            hour = _AuditedHour(hour_ms, self._picture)
             while listed and listed[0].hour_ms == hour_ms:
                 one, body = listed.popleft(), next(bodies)
                 whole = self._take(one, body, hour)
@@ -88,7 +89,7 @@ class RowsPass:
             if self._picture and not hour.spoilt and hour_ms // DAY_MS not in self._removed:
                 self._compare(hour, self._picture)
 
-    def _listed(self, there: set[str]) -> deque[Listed]:
+    def _listed(self, there: set[str]) -> deque[ListedObject]:
         """All objects of the manifests, by hour; those of days that a lifecycle rule removed are left out."""
         found = []
         for place, chain in enumerate(self._chains):
@@ -103,7 +104,7 @@ class RowsPass:
                             "object's name", stored.name, "one of its chunk", chain.where(chunk)
                         )
                         continue
-                    found.append(Listed(hour_ms, place, chunk, stored))
+                    found.append(ListedObject(hour_ms, place, chunk, stored))
         found.sort(key=lambda one: (one.hour_ms, one.place, one.stored.name))
         removed = self._removed = _removed_days(found, there)
         for one in found:
@@ -112,7 +113,7 @@ class RowsPass:
             self._findings.note(f"rows of {len(removed)} days are no longer in the store: removed by age")
         return deque(one for one in found if one.hour_ms // DAY_MS not in removed)
 
-    def _bodies(self, listed: Sequence[Listed]) -> Iterator[bytes | None]:
+    def _bodies(self, listed: Sequence[ListedObject]) -> Iterator[bytes | None]:
         """Read the objects in their order, a few ahead."""
         names = deque(one.stored.name for one in listed)
         waiting: deque[Future[bytes | None]] = deque()
@@ -124,7 +125,7 @@ class RowsPass:
 
     # ------------------------------------------------------------ one object
 
-    def _take(self, one: Listed, body: bytes | None, hour: "_Hour") -> bool:
+    def _take(self, one: ListedObject, body: bytes | None, hour: "_AuditedHour") -> bool:
         """Check an object and recount its rows; False: it cannot be used, and that was told."""
         name, stored = one.stored.name, one.stored
         if body is None:
@@ -150,7 +151,7 @@ class RowsPass:
             self._findings.differ("object's model", name, stored.model, ",".join(sorted(models)))
         return True
 
-    def _take_batch(self, one: Listed, batch: Batch, hour: "_Hour") -> bool:
+    def _take_batch(self, one: ListedObject, batch: RowBatch, hour: "_AuditedHour") -> bool:
         chain, chunk, seen = self._chains[one.place], one.chunk, self.seen[one.place]
         offsets = batch.rows.offsets
         place = (batch.topics, batch.partitions, np.unique(batch.event_times_ms // HOUR_MS).tolist())
@@ -176,9 +177,9 @@ class RowsPass:
 
     # ------------------------------------------------------------ one hour
 
-    def _compare(self, hour: "_Hour", picture: Picture) -> None:
+    def _compare(self, hour: "_AuditedHour", picture: SpilledSnapshot) -> None:
         for kind, (part, recount) in hour.parts.items():
-            comparison = Comparison(
+            comparison = CellComparison(
                 KINDS[kind], hour.hour_ms, self._networks, self._brands, self._lost[kind], self._findings
             )
             scored = self._scored(hour, picture) if kind == "m" else self._scored_history(picture)
@@ -186,7 +187,7 @@ class RowsPass:
                 recount.cells(), part.cells, scored, frozen=kind == "m" and not self._lost[kind].offsets
             )
 
-    def _scored(self, hour: "_Hour", picture: Picture) -> Bool:
+    def _scored(self, hour: "_AuditedHour", picture: SpilledSnapshot) -> Bool:
         """In which minutes rows and Redis name the same single model."""
         scored = np.zeros(60, np.bool_)
         for number in range(60):
@@ -199,7 +200,7 @@ class RowsPass:
                 self._findings.note("minutes of more than one model: their sentiment is not compared")
         return scored
 
-    def _scored_history(self, picture: Picture) -> Bool:
+    def _scored_history(self, picture: SpilledSnapshot) -> Bool:
         """History does not name models: it is compared while one single model is about."""
         about = self._models | {
             model for named in picture.models.values() for model in named.split(",") if model
@@ -207,14 +208,14 @@ class RowsPass:
         return np.full(60, len(about) == 1)
 
 
-class _Hour:
+class _AuditedHour:
     """The recounts of one event hour."""
 
-    def __init__(self, hour_ms: int, picture: Picture | None) -> None:
+    def __init__(self, hour_ms: int, picture: SpilledSnapshot | None) -> None:
         self.hour_ms, self._picture = hour_ms, picture
         self.spoilt = False
         self.models: list[set[str]] = [set() for _ in range(60)]
-        self.parts: dict[str, tuple[Part, Recount]] = {}
+        self.parts: dict[str, tuple[SpilledCells, Recount]] = {}
         for kind in KINDS if picture else ():
             assert picture is not None
             part = picture.part(kind, hour_ms)
@@ -222,7 +223,7 @@ class _Hour:
                 recount = Recount(by_minute=kind != "hd", by_network=kind == "m")
                 self.parts[kind] = part, recount
 
-    def take(self, place: int, batch: Batch) -> None:
+    def take(self, place: int, batch: RowBatch) -> None:
         """Recount rows of one partition, each where Redis holds it and only below its cursor."""
         rows, counted = batch.rows, ~batch.duplicate
         for code, model in enumerate(batch.models):
@@ -232,7 +233,7 @@ class _Hour:
             wanted = _of_minutes(part, rows, place) if kind == "m" else self._of_history(part, rows, place)
             recount.add(rows, counted & wanted)
 
-    def _of_history(self, part: Part, rows: Rows, place: int) -> Bool:
+    def _of_history(self, part: SpilledCells, rows: RecountRows, place: int) -> Bool:
         assert self._picture is not None
         batches = self._picture.batch_of(rows.brands)
         known = batches >= 0
@@ -241,13 +242,13 @@ class _Hour:
         return wanted
 
 
-def _of_minutes(part: Part, rows: Rows, place: int) -> Bool:
+def _of_minutes(part: SpilledCells, rows: RecountRows, place: int) -> Bool:
     wanted: Bool = part.held[rows.minutes, 0] & (rows.offsets < part.limits[rows.minutes, place])
     return wanted
 
 
-def _seen(chain: Chain) -> Seen:
-    return Seen(chain.chunks[0].plan.start if chain.chunks else chain.start, chain.end)
+def _seen(chain: PlanLogReading) -> OffsetBitmap:
+    return OffsetBitmap(chain.chunks[0].plan.start if chain.chunks else chain.start, chain.end)
 
 
 def _hour_of(name: str) -> int | None:
@@ -260,7 +261,7 @@ def _hour_of(name: str) -> int | None:
         return None
 
 
-def _removed_days(listed: Sequence[Listed], there: set[str]) -> set[int]:
+def _removed_days(listed: Sequence[ListedObject], there: set[str]) -> set[int]:
     """Days, since 1970, of which nothing is left, older than all that is there by more than two days."""
     kept = {one.hour_ms // DAY_MS for one in listed if one.stored.name in there}
     return {day for one in listed if (day := one.hour_ms // DAY_MS) < min(kept, default=0) - 2}

@@ -29,10 +29,11 @@ from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.redis_position import (
     DAYS_OF_HOURS_MS,
     HOURS_OF_MINUTES_MS,
-    Snapshots,
-    Standing,
+    RedisPosition,
+    SnapshotReader,
 )
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS, Bool, Int64
+from stream_worker.core.records.batch import Bool, Int64
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unavailable, Unreadable
 
 BATCH: Final = 200
@@ -49,7 +50,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is read, and how much of how much."""
 
 
-class Part(NamedTuple):
+class SpilledCells(NamedTuple):
     """One kind of cells of one hour. `limits` (units, places); `held` says what is compared.
 
     Minutes: a unit is a minute, `held` (60, 1). History: a unit is a batch of brands, `held` (60, brands).
@@ -60,16 +61,16 @@ class Part(NamedTuple):
     held: Bool
 
 
-class Picture:
+class SpilledSnapshot:
     """What was read of Redis, by hour, until `close`."""
 
-    def __init__(self, snapshots: Snapshots, places: Sequence[Place], findings: Findings) -> None:
+    def __init__(self, snapshots: SnapshotReader, places: Sequence[Place], findings: Findings) -> None:
         self.networks, self.brands = Names(), Names()
         self.models: dict[int, str] = {}  # minute -> its models, comma-separated
         self.late_minutes: set[int] = set()  # minutes with late mentions
         self._snapshots, self._places, self._findings = snapshots, list(places), findings
         self._hours: set[int] = set()
-        self._day: tuple[int, Part | None] = (-1, None)  # the last day that was taken from the shelf
+        self._day: tuple[int, SpilledCells | None] = (-1, None)  # the last day that was taken from the shelf
         self._folder = tempfile.TemporaryDirectory(prefix="stream-worker-audit-")
         self._shelf = Path(self._folder.name)
         self.standing = self._begun = snapshots.look()
@@ -95,7 +96,7 @@ class Picture:
         """Starts of the hours of which there is any cell."""
         return self._hours
 
-    def part(self, kind: str, hour_ms: int) -> Part | None:
+    def part(self, kind: str, hour_ms: int) -> SpilledCells | None:
         """Take one kind (`m`, `hm`, `hd`) of an hour from the shelf; None when nothing of it was read."""
         if kind == "hd":
             return self._hour_of_day(hour_ms)
@@ -104,7 +105,7 @@ class Picture:
             return _load(path)
         return self._without_hash(hour_ms) if kind == "m" else None
 
-    def _hour_of_day(self, hour_ms: int) -> Part | None:
+    def _hour_of_day(self, hour_ms: int) -> SpilledCells | None:
         """Take one hour out of the history of its day."""
         day_ms = hour_ms - hour_ms % DAY_MS
         if self._day[0] != day_ms:
@@ -116,20 +117,20 @@ class Picture:
         keys = day.cells.keys
         at = np.flatnonzero(keys >> MINUTE_SHIFT == number)
         cells = Cells(keys[at] & ((1 << MINUTE_SHIFT) - 1), day.cells.sums[at], day.cells.on_time[at])
-        return Part(cells, day.limits, np.tile(day.held[number], (60, 1)))
+        return SpilledCells(cells, day.limits, np.tile(day.held[number], (60, 1)))
 
-    def _without_hash(self, hour_ms: int) -> Part:
+    def _without_hash(self, hour_ms: int) -> SpilledCells:
         """An hour of which no minute had a hash when the audit began: then there is nothing."""
         starts = hour_ms + np.arange(60) * MINUTE_MS
         held = np.array([[self._begun.has_minute(start)] for start in starts.tolist()])
-        return Part(EMPTY, np.tile(self._limits(self._begun), (60, 1)), held)
+        return SpilledCells(EMPTY, np.tile(self._limits(self._begun), (60, 1)), held)
 
     def batch_of(self, brands: Int64) -> Int64:
         """Return the unit of history of each brand; those that were not read are in none (-1)."""
         found: Int64 = np.where(brands < self._brands_read, brands // BATCH, -1)
         return found
 
-    def _put(self, kind: str, start_ms: int, part: Part) -> None:
+    def _put(self, kind: str, start_ms: int, part: SpilledCells) -> None:
         path, cells = self._shelf / f"{kind}-{start_ms}.npz", part.cells
         np.savez(
             path, limits=part.limits, held=part.held, keys=cells.keys, sums=cells.sums, on_time=cells.on_time
@@ -138,7 +139,7 @@ class Picture:
         slots = np.unique(cells.keys >> MINUTE_SHIFT).tolist()
         self._hours |= {start_ms + slot * unit_ms for slot in slots}
 
-    def _take(self, standing: Standing) -> Standing:
+    def _take(self, standing: RedisPosition) -> RedisPosition:
         """Note how far Redis is now."""
         for log, cursors in self.standing.cursors.items():
             now = standing.cursors.get(log, {})
@@ -151,13 +152,13 @@ class Picture:
         self.standing = standing
         return standing
 
-    def _limits(self, standing: Standing) -> Int64:
+    def _limits(self, standing: RedisPosition) -> Int64:
         cursors = [standing.cursors.get(log, {}).get(partition, 0) for log, partition in self._places]
         return np.array(cursors, np.int64)
 
     # ------------------------------------------------------------ minutes
 
-    def _read_minutes(self, begun: Standing, progress: Progress) -> None:
+    def _read_minutes(self, begun: RedisPosition, progress: Progress) -> None:
         listed = set(begun.minutes)
         hours = sorted({minute - minute % HOUR_MS for minute in listed})
         for done, hour_ms in enumerate(hours):
@@ -179,7 +180,7 @@ class Picture:
                 if held[number]:
                     parts.append(self._minute(start_ms, number, fields))
                     limits[number] = self._limits(standing)
-            self._put("m", hour_ms, Part(joined(parts), limits, held))
+            self._put("m", hour_ms, SpilledCells(joined(parts), limits, held))
 
     def _minute(self, start_ms: int, number: int, fields: dict[str, str]) -> Cells:
         try:
@@ -195,7 +196,7 @@ class Picture:
 
     # ------------------------------------------------------------ history
 
-    def _read_history(self, begun: Standing, progress: Progress) -> None:
+    def _read_history(self, begun: RedisPosition, progress: Progress) -> None:
         closed_ms = max(begun.closed_ms)
         if closed_ms < 0:
             return
@@ -217,7 +218,7 @@ class Picture:
             progress("history of hours in Redis", done, len(days))
             self._put("hd", day_ms, self._history("hd", day_ms))
 
-    def _history(self, kind: str, start_ms: int) -> Part:
+    def _history(self, kind: str, start_ms: int) -> SpilledCells:
         """Read an hour of minutes, or a day of hours, of all brands."""
         held = np.zeros((LENGTHS[kind] // UNITS[kind], self._brands_read), np.bool_)
         cells, limits = [], []
@@ -227,12 +228,12 @@ class Picture:
             limits.append(self._limits(self._take(standing)))
             held[:, first : first + BATCH] = _held(kind, start_ms, standing, names)
             cells.append(_cells(kind, start_ms, first, hashes))
-        return Part(_only(joined(cells), held), np.array(limits, np.int64), held)
+        return SpilledCells(_only(joined(cells), held), np.array(limits, np.int64), held)
 
 
-def _load(path: Path) -> Part:
+def _load(path: Path) -> SpilledCells:
     with np.load(path) as stored:
-        return Part(
+        return SpilledCells(
             Cells(stored["keys"], stored["sums"], stored["on_time"]), stored["limits"], stored["held"]
         )
 
@@ -257,7 +258,7 @@ def _cells(kind: str, start_ms: int, first: int, hashes: Sequence[dict[str, str]
         raise Unreadable(f"Redis: {kind}:{start_ms} of some brand: {error}; see docs/redis.md") from None
 
 
-def _held(kind: str, start_ms: int, standing: Standing, brands: Sequence[str]) -> Bool:
+def _held(kind: str, start_ms: int, standing: RedisPosition, brands: Sequence[str]) -> Bool:
     """Which slots are compared, by brand."""
     slots = LENGTHS[kind] // UNITS[kind]
     held = np.zeros((slots, len(brands)), np.bool_)

@@ -24,20 +24,20 @@ from stream_worker.adapters.object_store.archive_reader import StoredArchive, ot
 from stream_worker.adapters.object_store.parquet import SCHEMA
 from stream_worker.adapters.redis.snapshot import RedisSnapshots
 from stream_worker.audit.archive_pass import RowsPass
-from stream_worker.audit.redis_spill import Picture, Progress
+from stream_worker.audit.redis_spill import Progress, SpilledSnapshot
 from stream_worker.bootstrap import open_archive
-from stream_worker.core.archive.layout import Head, Log
+from stream_worker.core.archive.layout import Log, LogOrigin
 from stream_worker.core.partition.recovery import first_offset
 from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.plan_chain import (
-    Chain,
+    PlanLogReading,
     account_of,
     check_documents,
     check_letters,
     check_rows,
 )
-from stream_worker.core.reconcile.redis_position import Standing
-from stream_worker.core.reconcile.report import Report, Wanted
+from stream_worker.core.reconcile.redis_position import RedisPosition
+from stream_worker.core.reconcile.report import AuditOptions, AuditReport
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.process import return_freed_arrow_memory
 from stream_worker.settings.kafka import client_properties
@@ -50,21 +50,23 @@ Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class _Log:
+class _AuditedLog:
     """One log: its archive and its chains, by partition."""
 
     log: Log
-    head: Head
+    head: LogOrigin
     archive: ObjectArchive
     stored: StoredArchive
-    chains: dict[int, Chain]
+    chains: dict[int, PlanLogReading]
 
     def add(self, partition: int) -> None:
         """Have a chain for a partition, be it empty."""
-        self.chains.setdefault(partition, Chain(self.log, partition, first_offset(self.head, partition)))
+        self.chains.setdefault(
+            partition, PlanLogReading(self.log, partition, first_offset(self.head, partition))
+        )
 
 
-def audit(settings: Settings, wanted: Wanted, say: Say, progress: Progress) -> Report:
+def audit(settings: Settings, wanted: AuditOptions, say: Say, progress: Progress) -> AuditReport:
     """Audit the system that the settings name; `say` is told what is waited for.
 
     Raises Misconfigured when there is nothing to audit, Unavailable when a server is away or the archive does
@@ -94,13 +96,13 @@ def audit(settings: Settings, wanted: Wanted, say: Say, progress: Progress) -> R
     _letters(settings, now, rows, findings, older=len(list(other_logs(now.archive, now.log))) > 0)
     accounts = [account_of(chain, expired) for chain, expired in zip(chains, rows.expired, strict=True)]
     as_of_ms = None if picture is None else picture.standing.now_ms
-    return Report(now.log.name, accounts, findings, as_of_ms, waited_s, time.monotonic() - begun_s)
+    return AuditReport(now.log.name, accounts, findings, as_of_ms, waited_s, time.monotonic() - begun_s)
 
 
 # ---------------------------------------------------------------- what there is
 
 
-def _open(settings: Settings, topic: Topic, findings: Findings) -> _Log:
+def _open(settings: Settings, topic: Topic, findings: Findings) -> _AuditedLog:
     """Find the chains of a log. Raises Misconfigured when no worker ever started on it."""
     archive, log = open_archive(settings, topic), Log(topic.name, topic.incarnation)
     head = archive.head()
@@ -110,7 +112,7 @@ def _open(settings: Settings, topic: Topic, findings: Findings) -> _Log:
             f"{archive.objects.address}"
         )
     known = [int(name) for name in _folders(archive, log) if name.isdecimal()]
-    made = _Log(log, head, archive, StoredArchive(archive, log, findings), {})
+    made = _AuditedLog(log, head, archive, StoredArchive(archive, log, findings), {})
     for partition in range(max([topic.partitions, len(head.starts), *(number + 1 for number in known)])):
         made.add(partition)
     return made
@@ -120,7 +122,7 @@ def _folders(archive: ObjectArchive, log: Log) -> list[str]:
     return [folder.rpartition("/")[2] for folder in archive.objects.folders(f"_plans/{log.name}")]
 
 
-def _older(settings: Settings, now: _Log, topic: Topic, findings: Findings) -> list[_Log]:
+def _older(settings: Settings, now: _AuditedLog, topic: Topic, findings: Findings) -> list[_AuditedLog]:
     """The older logs of the same topic name."""
     found = [
         topic._replace(incarnation=log.incarnation, partitions=0) for log in other_logs(now.archive, now.log)
@@ -128,7 +130,7 @@ def _older(settings: Settings, now: _Log, topic: Topic, findings: Findings) -> l
     return [_open(settings, older, findings) for older in found if open_archive(settings, older).head()]
 
 
-def _narrow(now: _Log, wanted: Wanted, topic: Topic) -> None:
+def _narrow(now: _AuditedLog, wanted: AuditOptions, topic: Topic) -> None:
     """Keep the one partition that is wanted."""
     assert wanted.partition is not None
     if wanted.partition not in now.chains:
@@ -138,7 +140,7 @@ def _narrow(now: _Log, wanted: Wanted, topic: Topic) -> None:
     now.chains = {wanted.partition: now.chains[wanted.partition]}
 
 
-def _range(now: _Log, wanted: Wanted, findings: Findings) -> list[Chain]:
+def _range(now: _AuditedLog, wanted: AuditOptions, findings: Findings) -> list[PlanLogReading]:
     """Read the chain of one partition and keep the chunks of the wanted range."""
     (chain,) = now.chains.values()
     now.stored.extend(chain)
@@ -156,7 +158,7 @@ def _range(now: _Log, wanted: Wanted, findings: Findings) -> list[Chain]:
     return [chain]
 
 
-def _listing(log: _Log, findings: Findings, *, whole: bool) -> set[str]:
+def _listing(log: _AuditedLog, findings: Findings, *, whole: bool) -> set[str]:
     """Names of the objects in the store; one that no manifest names is a difference."""
     there = log.stored.rows_there()
     log.stored.check_listing(list(log.chains.values()), whole=whole)
@@ -172,8 +174,13 @@ def _listing(log: _Log, findings: Findings, *, whole: bool) -> set[str]:
 
 
 def _read_redis(
-    settings: Settings, logs: Sequence[_Log], wanted: Wanted, findings: Findings, say: Say, progress: Progress
-) -> tuple[Picture, float]:
+    settings: Settings,
+    logs: Sequence[_AuditedLog],
+    wanted: AuditOptions,
+    findings: Findings,
+    say: Say,
+    progress: Progress,
+) -> tuple[SpilledSnapshot, float]:
     """Read Redis, then wait for the chains; returns the picture and the seconds waited."""
     begun_s = time.monotonic()
     redis = settings.redis
@@ -191,7 +198,7 @@ def _read_redis(
         now = logs[0]
         _wait(wanted, begun_s, say, lambda: _without_cursor(now, snapshots.look()))
         places = [(log.log.name, partition) for log in logs for partition in log.chains]
-        picture = Picture(snapshots, places, findings)
+        picture = SpilledSnapshot(snapshots, places, findings)
         try:
             picture.read(progress)
             read_s = time.monotonic()
@@ -204,7 +211,7 @@ def _read_redis(
         snapshots.close()
 
 
-def _wait(wanted: Wanted, begun_s: float, say: Say, what: Callable[[], str]) -> None:
+def _wait(wanted: AuditOptions, begun_s: float, say: Say, what: Callable[[], str]) -> None:
     """Wait while `what` says something. Raises Unavailable with its last words."""
     said_s = 0.0
     while line := what():
@@ -216,7 +223,7 @@ def _wait(wanted: Wanted, begun_s: float, say: Say, what: Callable[[], str]) -> 
         time.sleep(LOOK_EACH_S)
 
 
-def _without_cursor(now: _Log, standing: Standing) -> str:
+def _without_cursor(now: _AuditedLog, standing: RedisPosition) -> str:
     """Name the partitions that have an archive and no cursor in Redis."""
     cursors = standing.cursors[now.log.name]
     without = [p for p, chain in now.chains.items() if p not in cursors and (chain.chunks or chain.planned)]
@@ -227,7 +234,7 @@ def _without_cursor(now: _Log, standing: Standing) -> str:
     )
 
 
-def _behind(now: _Log, standing: Standing) -> str:
+def _behind(now: _AuditedLog, standing: RedisPosition) -> str:
     """Name the chains that have not passed the cursors; those are read on."""
     behind = []
     for partition, cursor in standing.cursors[now.log.name].items():
@@ -245,7 +252,7 @@ def _partitions(numbers: Sequence[int]) -> str:
     return f"partition{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:8]))}"
 
 
-def _never_archived(older: Sequence[_Log], standing: Standing, findings: Findings) -> int:
+def _never_archived(older: Sequence[_AuditedLog], standing: RedisPosition, findings: Findings) -> int:
     """How much of deleted topics Redis has counted and the archive will never have."""
     lost = 0
     for log in older:
@@ -263,7 +270,9 @@ def _never_archived(older: Sequence[_Log], standing: Standing, findings: Finding
 # ---------------------------------------------------------------- dead letters
 
 
-def _letters(settings: Settings, now: _Log, rows: RowsPass, findings: Findings, *, older: bool) -> None:
+def _letters(
+    settings: Settings, now: _AuditedLog, rows: RowsPass, findings: Findings, *, older: bool
+) -> None:
     """Compare the rejected of each manifest with the letters that are there."""
     kafka = settings.kafka
     places = read_places(client_properties(kafka), kafka.dead_letter_topic, kafka.topic)

@@ -21,14 +21,15 @@ import pyarrow.parquet as pq
 
 from models.errors import ModelRefused
 from models.registry import load, named_and_pinned
-from models.scorers.scores import Scorer, Scores
+from models.scorers.scores import Scorer, TextScores
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.backtest import service
-from stream_worker.backtest.counts import ARCHIVE_COLUMNS, Counting
+from stream_worker.backtest.counts import ARCHIVE_COLUMNS, BrandMinuteCounts
 from stream_worker.bootstrap import open_archive_store
-from stream_worker.core.detection.replay import Told
-from stream_worker.core.records.batch import HOUR_MS, Int64
+from stream_worker.core.detection.replay import ReplayedEpisode
+from stream_worker.core.records.batch import Int64
 from stream_worker.core.sentiment.net import MICRO
+from stream_worker.core.time import HOUR_MS
 from stream_worker.errors import Misconfigured, Unreadable
 from stream_worker.settings.schema import Settings
 
@@ -43,7 +44,7 @@ _N = len(LABELS)
 Progress = Callable[[str, int, int], None]
 
 
-class Asked(NamedTuple):
+class ComparisonOptions(NamedTuple):
     """What is compared. `from_ms` and `to_ms` are whole hours, half-open."""
 
     a: str
@@ -54,7 +55,7 @@ class Asked(NamedTuple):
     examples: int = 3
 
 
-class Example(NamedTuple):
+class Disagreement(NamedTuple):
     """A text on which the models disagree."""
 
     difference_micro: int
@@ -64,14 +65,14 @@ class Example(NamedTuple):
 
 
 @dataclass(slots=True)
-class Comparison:
+class ModelComparison:
     """What was found. A row of `brands`: 25 counts by (label of A, label of B), both sums of sentiment."""
 
     versions: tuple[str, str]
     rows: int = 0
     brands: dict[str, Int64] = field(default_factory=dict)
-    examples: dict[tuple[int, int], list[Example]] = field(default_factory=dict)
-    told: tuple[list[Told], list[Told]] | None = None  # None: of a sample
+    examples: dict[tuple[int, int], list[Disagreement]] = field(default_factory=dict)
+    told: tuple[list[ReplayedEpisode], list[ReplayedEpisode]] | None = None  # None: of a sample
 
     @property
     def changes(self) -> Int64:
@@ -80,11 +81,11 @@ class Comparison:
         return np.asarray(total[:-2].reshape(_N, _N))
 
 
-def compare(settings: Settings, asked: Asked, progress: Progress) -> Comparison:
+def compare(settings: Settings, asked: ComparisonOptions, progress: Progress) -> ModelComparison:
     """Score the archive by both models. Raises Misconfigured, Unavailable, Unreadable."""
     scorers = _scorer(settings, asked.a), _scorer(settings, asked.b)
-    found = Comparison((scorers[0].version, scorers[1].version))
-    counting = Counting(), Counting()
+    found = ModelComparison((scorers[0].version, scorers[1].version))
+    counting = BrandMinuteCounts(), BrandMinuteCounts()
     for rows in _rows(Objects(open_archive_store(settings)), asked, progress):
         texts = rows["text"].to_pylist()
         a, b = (scorer.score(texts) for scorer in scorers)
@@ -122,7 +123,7 @@ def _scorer(settings: Settings, model: str) -> Scorer:
         raise Misconfigured(str(refused)) from None
 
 
-def _rows(objects: Objects, asked: Asked, progress: Progress) -> Iterator[pa.Table]:
+def _rows(objects: Objects, asked: ComparisonOptions, progress: Progress) -> Iterator[pa.Table]:
     """Yield rows that are no duplicates, a batch at a time."""
     days = [day for day in objects.folders("") if day.startswith("dt=") and _within(day, asked)]
     names = [name for day in days for name in objects.names(day) if _within(name, asked)]
@@ -142,7 +143,7 @@ def _rows(objects: Objects, asked: Asked, progress: Progress) -> Iterator[pa.Tab
             raise Unreadable(f"{name} of the archive is not readable as Parquet of ours ({error})") from None
 
 
-def _within(name: str, asked: Asked) -> bool:
+def _within(name: str, asked: ComparisonOptions) -> bool:
     """Whether an object, or the folder of a day, may hold rows of the span."""
     day, _, rest = name.removeprefix("dt=").partition("/")
     hour, is_hour = rest.partition("/")[0].removeprefix("hour="), rest.startswith("hour=")
@@ -163,7 +164,9 @@ def _wanted(rows: pa.Table, sample: float) -> pa.Array:
     return pa.array(wanted)
 
 
-def _take(found: Comparison, rows: pa.Table, texts: list[str], a: Scores, b: Scores, examples: int) -> None:
+def _take(
+    found: ModelComparison, rows: pa.Table, texts: list[str], a: TextScores, b: TextScores, examples: int
+) -> None:
     encoded = rows["brand"].combine_chunks().dictionary_encode()
     brands = encoded.dictionary.to_pylist()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -189,12 +192,12 @@ def _take(found: Comparison, rows: pa.Table, texts: list[str], a: Scores, b: Sco
             _keep(
                 found,
                 divmod(change, _N),
-                Example(int(apart[row_at]), brands[codes[row_at]], text, both),
+                Disagreement(int(apart[row_at]), brands[codes[row_at]], text, both),
                 examples,
             )
 
 
-def _keep(found: Comparison, change: tuple[int, int], example: Example, most: int) -> None:
+def _keep(found: ModelComparison, change: tuple[int, int], example: Disagreement, most: int) -> None:
     """Keep the texts that are furthest apart, each once."""
     kept = found.examples.setdefault(change, [])
     if not any(one.text == example.text for one in kept):
@@ -203,7 +206,7 @@ def _keep(found: Comparison, change: tuple[int, int], example: Example, most: in
         del kept[most:]
 
 
-def as_json(found: Comparison, asked: Asked) -> dict[str, Any]:
+def as_json(found: ModelComparison, asked: ComparisonOptions) -> dict[str, Any]:
     """Return a comparison as JSON can hold it; brands whose net sentiment moved most come first."""
     changes = found.changes
     examples = [
@@ -248,7 +251,7 @@ def _shift(row: Int64) -> dict[str, Any]:
     return shift | {"net_difference": None if a is None or b is None else round(b - a, 4)}
 
 
-def _alerts(a: list[Told], b: list[Told]) -> dict[str, Any]:
+def _alerts(a: list[ReplayedEpisode], b: list[ReplayedEpisode]) -> dict[str, Any]:
     only_a, only_b = service.apart(a, b), service.apart(b, a)
     return {
         "a": len(a),

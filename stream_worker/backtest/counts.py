@@ -23,8 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stream_worker.core.detection.evaluate import artefact_of
-from stream_worker.core.detection.replay import Series
-from stream_worker.core.records.batch import MINUTE_MS, Int64
+from stream_worker.core.detection.replay import CountSeries
+from stream_worker.core.records.batch import Int64
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured
 
 REQUIRED: Final = ("brand", "minute", "mentions", "negative")
@@ -38,7 +39,7 @@ ARCHIVE_COLUMNS: Final = ("brand", "event_time", "label", "voice", "duplicate", 
 MEASURES: Final = ("mentions", "negative", "voices", "neg_voices")
 
 
-def read_counts(path: Path) -> Iterator[tuple[str, Series]]:
+def read_counts(path: Path) -> Iterator[tuple[str, CountSeries]]:
     """Yield each brand of a file with its series, by name. Raises Misconfigured."""
     try:
         table = pq.read_table(path)
@@ -139,27 +140,27 @@ def _order(path: Path, brands: Int64, minutes: Int64, names: list[str]) -> Int64
 
 def _split(
     names: list[str], brands: Int64, columns: list[Int64], order: Int64 | None
-) -> Iterator[tuple[str, Series]]:
+) -> Iterator[tuple[str, CountSeries]]:
     codes = brands if order is None else brands[order]
     bounds = np.searchsorted(codes, np.arange(len(names) + 1))
     for code, name in enumerate(names):
         part = slice(bounds[code], bounds[code + 1])
-        yield name, Series(*(column[part] for column in columns))
+        yield name, CountSeries(*(column[part] for column in columns))
 
 
 def _first(wrong: Any) -> int:
     return int(np.flatnonzero(wrong)[0])
 
 
-def count_archive(tables: Iterable[pa.Table]) -> Iterator[tuple[str, Series]]:
+def count_archive(tables: Iterable[pa.Table]) -> Iterator[tuple[str, CountSeries]]:
     """Count rows of the archive (`ARCHIVE_COLUMNS`) by minute; yield each brand with its series, by name."""
-    counting = Counting()
+    counting = BrandMinuteCounts()
     for rows in tables:
         counting.add(rows)
     yield from counting.series()
 
 
-class Counting:
+class BrandMinuteCounts:
     """Rows of the archive, counted by brand and minute as they come."""
 
     def __init__(self) -> None:
@@ -189,7 +190,7 @@ class Counting:
         """Minute since 1970 -> the artefact that scored it; minutes of several models are not in it."""
         return {at: artefact_of(*models) for at, models in self._models.items() if len(models) == 1}
 
-    def series(self) -> Iterator[tuple[str, Series]]:
+    def series(self) -> Iterator[tuple[str, CountSeries]]:
         """Yield each brand with its series, by name."""
         if not self._parts:
             return
@@ -208,7 +209,7 @@ class Counting:
                 yield brands[start], _filled(grid[np.searchsorted(grid, minutes[0]) :], minutes, columns)
 
 
-def _filled(fed: Int64, minutes: Int64, columns: Sequence[Int64]) -> Series:
+def _filled(fed: Int64, minutes: Int64, columns: Sequence[Int64]) -> CountSeries:
     """Return a series over the minutes that were fed, with zeros where there is nothing."""
     at = np.searchsorted(fed, minutes)
     filled = []
@@ -216,7 +217,7 @@ def _filled(fed: Int64, minutes: Int64, columns: Sequence[Int64]) -> Series:
         zeros = np.zeros(len(fed), np.int64)
         zeros[at] = column
         filled.append(zeros)
-    return Series(fed, *filled)
+    return CountSeries(fed, *filled)
 
 
 def _summed(table: pa.Table) -> pa.Table:

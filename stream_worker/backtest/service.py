@@ -13,16 +13,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stream_worker.adapters.object_store.objects import Objects
-from stream_worker.backtest.counts import ARCHIVE_COLUMNS, Counting, read_counts
+from stream_worker.backtest.counts import ARCHIVE_COLUMNS, BrandMinuteCounts, read_counts
 from stream_worker.bootstrap import open_archive_store
-from stream_worker.core.detection.replay import MINUTES_PER_WEEK, Series, Told, replay
+from stream_worker.core.detection.replay import MINUTES_PER_WEEK, CountSeries, ReplayedEpisode, replay
 from stream_worker.core.detection.sensitivity import OPEN_SCORES, advice
-from stream_worker.core.detection.share_detector import Share
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured
 from stream_worker.settings.schema import Settings
 
-Source = Iterable[tuple[str, Series]]
+Source = Iterable[tuple[str, CountSeries]]
 Artefacts = Mapping[int, str]
 """Minute since 1970 -> the artefact that scored it."""
 
@@ -35,16 +35,16 @@ class Incident(NamedTuple):
     to_ms: int
 
 
-class Result(NamedTuple):
+class BacktestResult(NamedTuple):
     """What a backtest found."""
 
     sensitivities: dict[str, float]  # brand -> its own
-    told: dict[float, list[Told]]  # per sensitivity, all brands
+    told: dict[float, list[ReplayedEpisode]]  # per sensitivity, all brands
     weeks: float  # brand-weeks that were fed
     minutes: int
 
     @property
-    def episodes(self) -> list[Told]:
+    def episodes(self) -> list[ReplayedEpisode]:
         """The episodes of each brand at its own sensitivity, by brand and opening."""
         return [one for by, told in self.told.items() for one in told if self.sensitivities[one.brand] == by]
 
@@ -53,26 +53,26 @@ def open_source(settings: Settings, counts: Path | None) -> tuple[Source, Artefa
     """Open a file of counts, else the archive. Raises Misconfigured, Unavailable."""
     if counts is not None:
         return read_counts(counts), {}
-    counting = Counting()
+    counting = BrandMinuteCounts()
     for rows in _tables(Objects(open_archive_store(settings))):
         counting.add(rows)
     return counting.series(), counting.artefacts
 
 
-def backtest(source: Source, of: Callable[[str], float], artefacts: Mapping[int, str] = {}) -> Result:
+def backtest(source: Source, of: Callable[[str], float], artefacts: Mapping[int, str] = {}) -> BacktestResult:
     """Replay every brand at every sensitivity; `of` gives each brand its own."""
-    told: dict[float, list[Told]] = {one: [] for one in OPEN_SCORES}
-    sensitivities, minutes, detector = {}, 0, Share()
+    told: dict[float, list[ReplayedEpisode]] = {one: [] for one in OPEN_SCORES}
+    sensitivities, minutes, detector = {}, 0, ShareDetector()
     for brand, series in source:
         sensitivities[brand] = of(brand)
         past = replay(brand, series, detector, artefacts=artefacts)
         minutes += past.minutes
         for one, episodes in past.told.items():
             told[one] += episodes
-    return Result(sensitivities, told, minutes / MINUTES_PER_WEEK, minutes)
+    return BacktestResult(sensitivities, told, minutes / MINUTES_PER_WEEK, minutes)
 
 
-def as_rows(episodes: Sequence[Told]) -> list[dict[str, Any]]:
+def as_rows(episodes: Sequence[ReplayedEpisode]) -> list[dict[str, Any]]:
     """Return one JSON object per episode."""
     return [
         {
@@ -88,7 +88,7 @@ def as_rows(episodes: Sequence[Told]) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(result: Result, incidents: Sequence[Incident]) -> list[str]:
+def in_words(result: BacktestResult, incidents: Sequence[Incident]) -> list[str]:
     """Say how much people would have been told, and what another sensitivity would have done."""
     if not result.minutes:
         return ["no minutes to replay"]
@@ -128,7 +128,7 @@ def read_incidents(path: Path) -> list[Incident]:
     return incidents
 
 
-def plot(brand: str, series: Series, result: Result, path: Path) -> None:
+def plot(brand: str, series: CountSeries, result: BacktestResult, path: Path) -> None:
     """Draw a brand's hours with its episodes; the name's ending decides the format (.svg or .png)."""
     hours = series.minutes // 60
     first, size = int(hours[0]), int(hours[-1] - hours[0]) + 1
@@ -163,25 +163,25 @@ def _tables(objects: Objects) -> Iterator[pa.Table]:
             yield pq.read_table(pa.BufferReader(body), columns=list(ARCHIVE_COLUMNS))
 
 
-def apart(some: Sequence[Told], others: Sequence[Told]) -> list[Told]:
+def apart(some: Sequence[ReplayedEpisode], others: Sequence[ReplayedEpisode]) -> list[ReplayedEpisode]:
     """Return those of `some` that overlap none of `others`."""
-    of: dict[str, list[Told]] = {}
+    of: dict[str, list[ReplayedEpisode]] = {}
     for other in others:
         of.setdefault(other.brand, []).append(other)
     return [one for one in some if not any(_overlap(one, other) for other in of.get(one.brand, ()))]
 
 
-def _overlap(one: Told, other: Told) -> bool:
+def _overlap(one: ReplayedEpisode, other: ReplayedEpisode) -> bool:
     return (other.ended_ms is None or one.opened_ms <= other.ended_ms) and (
         one.ended_ms is None or other.opened_ms <= one.ended_ms
     )
 
 
-def _is_found(incident: Incident, episodes: Iterable[Told]) -> bool:
+def _is_found(incident: Incident, episodes: Iterable[ReplayedEpisode]) -> bool:
     return any(_is_in(one, incident) for one in episodes)
 
 
-def _is_in(one: Told, incident: Incident) -> bool:
+def _is_in(one: ReplayedEpisode, incident: Incident) -> bool:
     return one.brand == incident.brand and incident.from_ms <= one.opened_ms <= incident.to_ms
 
 

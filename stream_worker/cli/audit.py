@@ -17,7 +17,7 @@ from stream_worker.cli.output import (
 from stream_worker.settings.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
-    from stream_worker.core.reconcile.report import Report
+    from stream_worker.core.reconcile.report import AuditReport
 
 SHOWN_MAX = 10
 COLUMNS = (
@@ -57,10 +57,10 @@ def audit(
     wanted_wait_s = _seconds(wait)
     settings = load_settings(config).settings
     from stream_worker.audit.service import audit as run  # noqa: PLC0415
-    from stream_worker.core.reconcile.report import Wanted  # noqa: PLC0415
+    from stream_worker.core.reconcile.report import AuditOptions  # noqa: PLC0415
 
     with progress_bar() as progress:
-        report = run(settings, Wanted(partition, start, end, wanted_wait_s), say, progress)
+        report = run(settings, AuditOptions(partition, start, end, wanted_wait_s), say, progress)
     if as_json:
         print_json(report.as_object())
     else:
@@ -68,7 +68,7 @@ def audit(
     raise typer.Exit(0 if report.clean else 1)
 
 
-def _show(report: "Report") -> None:
+def _show(report: "AuditReport") -> None:
     """Print the account of each partition, what is explained, and the first differences."""
     rows = [account._asdict() for account in report.accounts]
     other = {account.log for account in report.accounts} - {report.log}

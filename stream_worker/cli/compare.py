@@ -58,7 +58,9 @@ def compare(
     settings = load_settings(config).settings
     from stream_worker.backtest import compare_models  # noqa: PLC0415
 
-    asked = compare_models.Asked(a, b, start or 0, end or compare_models.FOR_EVER_MS, sample, examples)
+    asked = compare_models.ComparisonOptions(
+        a, b, start or 0, end or compare_models.FOR_EVER_MS, sample, examples
+    )
     with progress_bar() as progress:
         found = compare_models.compare(compare_models.on_archive(settings, on), asked, progress)
     answer = compare_models.as_json(found, asked)

@@ -10,7 +10,7 @@ import typer
 from stream_worker.cli.output import Config, load_settings, print_json, printable, progress_bar, say
 
 if TYPE_CHECKING:
-    from stream_worker.daily.service import Report
+    from stream_worker.daily.service import DailyReport
 
 SHOWN_MAX = 10
 NAMED = ("today", "yesterday")
@@ -65,7 +65,7 @@ def daily(
     raise typer.Exit(0 if report.clean else 1)
 
 
-def _show(report: "Report") -> None:
+def _show(report: "DailyReport") -> None:
     """Print what was found in a few lines."""
     state = "complete" if report.complete else "NOT complete, numbers may still change"
     typer.echo(f"{report.day}: {state}")
@@ -86,7 +86,7 @@ def _show(report: "Report") -> None:
         typer.echo(str(path))
 
 
-def _show_parity(report: "Report") -> None:
+def _show_parity(report: "DailyReport") -> None:
     found = report.parity
     assert found is not None
     typer.echo(f"live: {found['agree']:,} of {found['minutes']:,} minutes agree")

@@ -56,12 +56,12 @@ def demo(
 
     Exit code 1 when a record is unexplained, 69 when the embedded servers are not installed.
     """
-    from stream_worker.demo.processes import Wanted  # noqa: PLC0415
+    from stream_worker.demo.processes import DemoOptions  # noqa: PLC0415
     from stream_worker.demo.run import play  # noqa: PLC0415
 
     opens = browser and sys.stderr.isatty()
     lasts_ms = None if duration is None else in_ms(duration)
-    account, story = play(Wanted(lasts_ms, rate, seed, opens), keep)
+    account, story = play(DemoOptions(lasts_ms, rate, seed, opens), keep)
     if as_json:
         print_json(account.as_object() | story.as_object())
     raise typer.Exit(0 if account.agrees else 1)

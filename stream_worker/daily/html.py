@@ -44,7 +44,7 @@ _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(slots=True)
-class Story:
+class ReportPage:
     """All that a report tells."""
 
     day: Day
@@ -65,7 +65,7 @@ class Story:
     incomplete: list[str]
 
 
-def page(story: Story) -> str:
+def page(story: ReportPage) -> str:
     """Return the report."""
     css = (files("stream_worker.daily") / "report.css").read_text(encoding="utf-8")
     body = "".join(
@@ -81,7 +81,7 @@ def page(story: Story) -> str:
     )
 
 
-def _head(story: Story) -> str:
+def _head(story: ReportPage) -> str:
     total = [int(value) for value in story.hours[_ALL].sum()]
     found = dict(zip(SHARES, shares([total], [story.scored_by.day], story.scored_by.known)[0], strict=True))
     share, low, high = (found[name] for name in ("negative_share", "negative_low", "negative_high"))
@@ -107,7 +107,7 @@ def _head(story: Story) -> str:
     )
 
 
-def _sentence(story: Story, total: Sequence[int]) -> str:
+def _sentence(story: ReportPage, total: Sequence[int]) -> str:
     if not total[0]:
         return "No mention of this day is archived."
     first = story.brands.iloc[0]
@@ -125,7 +125,7 @@ def _sentence(story: Story, total: Sequence[int]) -> str:
     return said
 
 
-def _charts(story: Story) -> str:
+def _charts(story: ReportPage) -> str:
     hours = story.hours
     unsure = (hours["uncertain"] + hours["unscored"]).tolist()
     stacked = day_chart(hours["neg"].tolist(), hours["neu"].tolist(), hours["pos"].tolist(), unsure)
@@ -159,7 +159,7 @@ def _uncertain(total: Sequence[int]) -> float | None:
     return total[MEASURES.index("uncertain")] / total[0] if total[0] else None
 
 
-def _brands(story: Story) -> str:
+def _brands(story: ReportPage) -> str:
     if not len(story.brands):
         return ""
     rows = "".join(_brand_row(story, brand) for _, brand in story.brands[:BRANDS_MAX].iterrows())
@@ -174,7 +174,7 @@ def _brands(story: Story) -> str:
     )
 
 
-def _brand_row(story: Story, brand: "pd.Series[Any]") -> str:
+def _brand_row(story: ReportPage, brand: "pd.Series[Any]") -> str:
     ours = story.table[story.table["brand"] == brand["brand"]]
     hourly = ours.groupby("hour")[["n", "neg"]].sum().reindex(story.hours.index, fill_value=0)
     scored = int(brand["n"] - brand["unscored"])
@@ -191,7 +191,7 @@ def _brand_row(story: Story, brand: "pd.Series[Any]") -> str:
     )
 
 
-def _against(story: Story, name: str) -> str:
+def _against(story: ReportPage, name: str) -> str:
     if story.before is None or story.same is None:
         return ""
     now, before = (int(one.loc[one["brand"] == name, "n"].sum()) for one in (story.same, story.before))
@@ -216,7 +216,7 @@ def _scale(brand: "pd.Series[Any]", scored: int) -> str:
     )
 
 
-def _movers(story: Story) -> str:
+def _movers(story: ReportPage) -> str:
     hours = f", in the {story.hours_in_common} hours that both have" if story.hours_in_common < 24 else ""
     head = f"<h2>Biggest movers against the day before{hours if story.before is not None else ''}</h2>"
     if story.movers is None:
@@ -236,7 +236,7 @@ def _movers(story: Story) -> str:
     )
 
 
-def _texts(story: Story) -> str:
+def _texts(story: ReportPage) -> str:
     head = "<h2>Most repeated texts</h2>"
     if not story.texts:
         return f'{head}<p class="quiet">Nothing was copied.</p>'
@@ -255,7 +255,7 @@ def _texts(story: Story) -> str:
     )
 
 
-def _parity(story: Story) -> str:
+def _parity(story: ReportPage) -> str:
     head = "<h2>Parity with live</h2>"
     found = story.parity
     if found is None:
@@ -269,13 +269,13 @@ def _parity(story: Story) -> str:
     return f"{head}<p>{verdict}</p>{_list(lines)}{_list(story.differences)}"
 
 
-def _incomplete(story: Story) -> str:
+def _incomplete(story: ReportPage) -> str:
     lines = story.why_open + story.incomplete
     said = _list(lines) if lines else '<p class="quiet">Nothing that is known of.</p>'
     return f"<h2>What is incomplete</h2>{said}"
 
 
-def _account(story: Story) -> str:
+def _account(story: ReportPage) -> str:
     rows = "".join(
         f"<tr><td>{shown(name)}</td><td>{count(value)}</td></tr>" for name, value in story.account.items()
     )

@@ -12,17 +12,17 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from stream_worker.core.aggregates.encoding import ZEROS, Sums
+from stream_worker.core.detection.detector import Detector
 from stream_worker.core.detection.evaluate import artefact_of, observe
 from stream_worker.core.detection.profiles import PREFIX
-from stream_worker.core.detection.share_detector import Detector
 from stream_worker.core.reconcile.cells import MINUTE_SHIFT, Cells, Names
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unreadable
 
 HOLE_MINUTES: Final = 30
 
 
-class Learner:
+class ProfileLearner:
     """The detector's numbers of each brand, fed hour by hour."""
 
     def __init__(self, detector: Detector[Any], before: Mapping[str, str]) -> None:

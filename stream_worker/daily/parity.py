@@ -20,7 +20,8 @@ import pandas as pd
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.days import Day
 from stream_worker.core.reconcile.cells import BRAND_BITS, NETWORK_BITS, Cells, Names, unpack
-from stream_worker.core.records.batch import DAY_MS, MINUTE_MS, Bool, Int64
+from stream_worker.core.records.batch import Bool, Int64
+from stream_worker.core.time import DAY_MS, MINUTE_MS
 from stream_worker.daily.redis_spill import MINUTES
 
 DIFFERENCES_MAX: Final = 50

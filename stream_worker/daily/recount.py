@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 
 from stream_worker.core.archive.days import Day, DayListing, DayObject
-from stream_worker.core.reconcile.cells import Cells, Names, Recount, Rows
-from stream_worker.core.reconcile.rows import Batch, read_batches
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS, Bool, Int64
-from stream_worker.daily.learning import Learner
+from stream_worker.core.reconcile.cells import Cells, Names, Recount, RecountRows
+from stream_worker.core.reconcile.rows import RowBatch, read_batches
+from stream_worker.core.records.batch import Bool, Int64
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
+from stream_worker.daily.learning import ProfileLearner
 from stream_worker.daily.parity import NOT_IN_REDIS, UNREADABLE, Parity
 from stream_worker.daily.redis_spill import HOURS, MINUTES, LiveDay, LivePart
 from stream_worker.daily.repeated_texts import RepeatedTexts
@@ -63,7 +64,7 @@ class DayCounts:
     duplicates: int = 0
     models: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
-    learner: Learner | None = None
+    learner: ProfileLearner | None = None
 
 
 def recount(
@@ -84,7 +85,7 @@ def recount(
     objects, bodies = deque(listing.objects), _bodies(listing.objects, read)
     total = sum(one.stored.rows for one in listing.objects)
     for hour_ms in range(day.start_ms, day.end_ms, HOUR_MS):
-        hour = _Hour(hour_ms, counts, live, spoilt=any(at == hour_ms for at, _ in listing.missing))
+        hour = _RecountedHour(hour_ms, counts, live, spoilt=any(at == hour_ms for at, _ in listing.missing))
         while objects and objects[0].hour_ms == hour_ms:
             hour.take(objects.popleft(), next(bodies), schema)
             progress(counts.rows, total)
@@ -106,7 +107,7 @@ def _bodies(objects: Sequence[DayObject], read: Read) -> Iterator[bytes | None]:
             yield waiting.popleft().result()
 
 
-class _Hour:
+class _RecountedHour:
     """The recounts of one hour."""
 
     def __init__(self, hour_ms: int, counts: DayCounts, live: LiveDay | None, *, spoilt: bool) -> None:
@@ -139,7 +140,7 @@ class _Hour:
             self._spoilt = True
             self._counts.faults.append(f"{one.stored.name}: {fault}")
 
-    def _take_batch(self, one: DayObject, batch: Batch) -> None:
+    def _take_batch(self, one: DayObject, batch: RowBatch) -> None:
         rows, counts = batch.rows, self._counts
         if (batch.event_times_ms // HOUR_MS != self._hour_ms // HOUR_MS).any():
             raise ValueError("it holds rows of another hour")
@@ -157,7 +158,7 @@ class _Hour:
         if self._live is not None:
             self._take_live(self._live, one, batch, counted)
 
-    def _take_live(self, live: LiveDay, one: DayObject, batch: Batch, counted: Bool) -> None:
+    def _take_live(self, live: LiveDay, one: DayObject, batch: RowBatch, counted: Bool) -> None:
         """Count the rows as Redis does: by its names, and only below its cursors."""
         rows, place = batch.rows, live.place(one.log.name, one.partition)
         for code, model in enumerate(batch.models):
@@ -227,7 +228,7 @@ def _recoded(codes: Int64, names: Names, admitted: Names) -> Int64:
     return found
 
 
-def _wanted(live: LiveDay, part: LivePart, rows: Rows, place: int) -> tuple[Bool, Bool]:
+def _wanted(live: LiveDay, part: LivePart, rows: RecountRows, place: int) -> tuple[Bool, Bool]:
     """Which rows Redis holds, and which lie below the cursor of their part."""
     if part.kind == MINUTES:
         return part.held[rows.minutes, 0], rows.offsets < part.limits[rows.minutes, place]

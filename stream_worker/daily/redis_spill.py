@@ -26,8 +26,9 @@ from stream_worker.core.reconcile.cells import (
     joined,
     minute_cells,
 )
-from stream_worker.core.reconcile.redis_position import Snapshots, Standing
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS, Bool, Int64
+from stream_worker.core.reconcile.redis_position import RedisPosition, SnapshotReader
+from stream_worker.core.records.batch import Bool, Int64
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unavailable, Unreadable
 
 BATCH: Final = 200
@@ -51,7 +52,7 @@ class LivePart(NamedTuple):
 class LiveDay:
     """What was read of Redis for a day, until `close`."""
 
-    def __init__(self, snapshots: Snapshots, day: Day) -> None:
+    def __init__(self, snapshots: SnapshotReader, day: Day) -> None:
         self.day = day
         self.networks, self.brands = Names(), Names()
         self.models: dict[int, str] = {}
@@ -128,11 +129,11 @@ class LiveDay:
             limits=part.limits, held=part.held, keys=keys, sums=sums, on_time=on_time,
         )  # fmt: skip
 
-    def _limits(self, standing: Standing) -> Int64:
+    def _limits(self, standing: RedisPosition) -> Int64:
         cursors = [standing.cursors.get(log, {}).get(at, 0) for log, at in self._places]
         return np.array([*cursors, 0], np.int64)
 
-    def _not_back(self, standing: Standing) -> Standing:
+    def _not_back(self, standing: RedisPosition) -> RedisPosition:
         for (log, partition), at in self.cursors.items():
             if standing.cursors.get(log, {}).get(partition, -1) < at:
                 raise Unavailable("Redis went back in time, or was emptied, while it was read: run it again")
@@ -177,11 +178,11 @@ class LiveDay:
         return LivePart(kind, _only(joined(cells), held), np.array(limits, np.int64), held)
 
 
-def _cursors(standing: Standing) -> dict[tuple[str, int], int]:
+def _cursors(standing: RedisPosition) -> dict[tuple[str, int], int]:
     return {(log, at): next_ for log, found in standing.cursors.items() for at, next_ in found.items()}
 
 
-def _held(kind: str, hour_ms: int, standing: Standing, shards: Sequence[int]) -> Bool:
+def _held(kind: str, hour_ms: int, standing: RedisPosition, shards: Sequence[int]) -> Bool:
     """Which minutes of an hour Redis holds, by brand; of hours the first one stands for all."""
     held = np.zeros((60, len(shards)), np.bool_)
     starts = hour_ms + np.arange(60) * MINUTE_MS

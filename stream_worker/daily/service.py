@@ -31,11 +31,11 @@ from stream_worker.core.archive.days import (
 )
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.detection import profiles
-from stream_worker.core.detection.share_detector import Share
-from stream_worker.core.sentiment.estimate import KnownModel, is_by
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.sentiment.estimate import MeasuredModel, is_by
 from stream_worker.daily import tables
-from stream_worker.daily.html import Story, page
-from stream_worker.daily.learning import Learner
+from stream_worker.daily.html import ReportPage, page
+from stream_worker.daily.learning import ProfileLearner
 from stream_worker.daily.parity import LOST, NOT_ARCHIVED, Parity
 from stream_worker.daily.recount import DayCounts, Progress, recount
 from stream_worker.daily.redis_spill import LiveDay
@@ -51,7 +51,7 @@ PARQUET, CSV, HTML = "hours.parquet", "hours.csv", "report.html"
 Say = Callable[[str], None]
 
 
-class Report(NamedTuple):
+class DailyReport(NamedTuple):
     """What was found and written."""
 
     day: Day
@@ -87,7 +87,7 @@ class Report(NamedTuple):
 
 def daily(
     settings: Settings, date: dt.date, out: Path, say: Say, progress: Progress, *, compare_live: bool = True
-) -> Report:
+) -> DailyReport:
     """Report a day into `out`/<date>. Raises Misconfigured, Unavailable, Unreadable."""
     day = day_of(date)
     days = StoredDays(open_archive_store(settings), settings.kafka.topic)
@@ -109,12 +109,14 @@ def daily(
 
 
 def _report(
-    days: StoredDays, logs: list[Log], day: Day, live: LiveDay | None, known: KnownModel | None,
+    days: StoredDays, logs: list[Log], day: Day, live: LiveDay | None, known: MeasuredModel | None,
     out: Path, say: Say, progress: Progress,
-) -> Report:  # fmt: skip
+) -> DailyReport:  # fmt: skip
     ends = days.ends(logs, day)
     listing = days.listing(day, ends)
-    counts = DayCounts(day, learner=Learner(Share(), days.profiles_before(day, Share())))
+    counts = DayCounts(
+        day, learner=ProfileLearner(ShareDetector(), days.profiles_before(day, ShareDetector()))
+    )
     parity = Parity(day, live.networks, live.brands, _spare(ends, listing, live)) if live else None
     recount(counts, listing, days.read, SCHEMA, live, parity, progress)
     why_open = open_partitions(day, ends, *_sealed(live)) + [
@@ -124,12 +126,12 @@ def _report(
         why_open.append("no row of this day is archived")
     marker = _mark(days, day, ends, counts, listing) if not why_open else days.marker(day)
     if not why_open and counts.learner is not None:
-        days.write_profiles(day, profiles.encode(str(day), Share(), counts.learner.result()))
+        days.write_profiles(day, profiles.encode(str(day), ShareDetector(), counts.learner.result()))
     table = tables.hours_table(counts)
     scored_by = _scored_by(listing, known)
     same, before, hours_in_common = _against(table, _before(days, logs, day, out, say))
     account = _account(table, counts, listing)
-    story = Story(
+    story = ReportPage(
         day=day,
         state="complete" if not why_open else OPEN,
         why_open=why_open,
@@ -148,13 +150,13 @@ def _report(
         incomplete=_incomplete(listing, live, parity, marker, counts),
     )
     files = _write(out / str(day), tables.with_shares(table, scored_by), page(story))
-    return Report(
+    return DailyReport(
         day, not why_open, why_open, account, story.parity, story.differences, story.incomplete,
         counts.faults, files,
     )  # fmt: skip
 
 
-def _scored_by(listing: DayListing, known: KnownModel | None) -> tables.ScoredBy:
+def _scored_by(listing: DayListing, known: MeasuredModel | None) -> tables.ScoredBy:
     """Say in which hours, and whether all day, the known model alone scored."""
     models: dict[int, set[str]] = {}
     for one in listing.objects:

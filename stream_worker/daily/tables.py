@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.reconcile.cells import BRAND_BITS, NETWORK_BITS, Cells
-from stream_worker.core.records.batch import HOUR_MS
-from stream_worker.core.sentiment.estimate import KnownModel, estimates
+from stream_worker.core.sentiment.estimate import MeasuredModel, estimates
 from stream_worker.core.sentiment.net import Z, coverage, negative_share
+from stream_worker.core.time import HOUR_MS
 from stream_worker.daily.recount import DayCounts
 
 MOVE_MENTIONS_MIN: Final = 30
@@ -72,7 +72,7 @@ def _named(codes: pd.Series, names: list[str]) -> pd.Series:
 class ScoredBy(NamedTuple):
     """Whose labels a day has: what is known of the model, and where it alone scored."""
 
-    known: KnownModel | None
+    known: MeasuredModel | None
     hours_ms: frozenset[int]
     """Starts of hours."""
     day: bool
@@ -99,7 +99,7 @@ SHARES: Final = (
 
 
 def shares(
-    tallies: Sequence[Sequence[int]], by_known: Sequence[bool], known: KnownModel | None
+    tallies: Sequence[Sequence[int]], by_known: Sequence[bool], known: MeasuredModel | None
 ) -> list[list[Any]]:
     """Return the values of `SHARES` for each tally of ten sums; `by_known`: the known model scored it."""
     found = []

@@ -28,7 +28,7 @@ _COMMAND_S: Final = 120.0
 _CODE = Path(__file__).parents[2]
 
 
-class Account(NamedTuple):
+class RecordAccount(NamedTuple):
     """Records by where they ended."""
 
     published: int  # confirmed by the broker
@@ -104,13 +104,15 @@ def ask(settings: Mapping[str, str], command: str, *options: str) -> dict[str, A
         raise Unavailable(f"the demo's {command} failed: {line}") from None
 
 
-def account_of(found: Mapping[str, Any], published: int, not_delivered: int, dead_letters: int) -> Account:
+def account_of(
+    found: Mapping[str, Any], published: int, not_delivered: int, dead_letters: int
+) -> RecordAccount:
     """Put the account together; `found` is the report of the audit."""
     differences = [
         f"{it['check']}: {it['where']}: expected {it['expected']}, found {it['found']}"
         for it in found["differences"]
     ]
-    return Account(
+    return RecordAccount(
         published=published, not_delivered=not_delivered, counted=found["counted"], late=found["late"],
         duplicates=found["duplicates"], rejected=found["rejected"], archived=found["rows"],
         dead_letters=dead_letters, differences=differences,

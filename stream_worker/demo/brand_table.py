@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.sentiment.estimate import Estimate, KnownModel, estimates, is_by
+from stream_worker.core.sentiment.estimate import Estimate, MeasuredModel, estimates, is_by
 from stream_worker.core.sentiment.net import negative_share
 
 PREFIX: Final = "{sw}"
@@ -17,7 +17,7 @@ SHARE_WINDOW: Final = "5m"
 """The window of share and net: the one that the detector looks at."""
 
 
-class Row(NamedTuple):
+class BrandRow(NamedTuple):
     """One brand. Share is 0 … 1 and net, as it is estimated, -1 … 1; None without a scored mention."""
 
     brand: str
@@ -28,7 +28,7 @@ class Row(NamedTuple):
     as_of_ms: int
 
 
-def read_rows(client: Any, known: KnownModel | None) -> list[Row]:
+def read_rows(client: Any, known: MeasuredModel | None) -> list[BrandRow]:
     """Read every brand's rolling hash, the loudest first."""
     brands = client.hkeys(f"{PREFIX}:brands")
     pipe = client.pipeline(transaction=False)
@@ -39,13 +39,13 @@ def read_rows(client: Any, known: KnownModel | None) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.mentions_15m, row.brand))
 
 
-def _row(brand: str, fields: dict[str, str], known: KnownModel | None) -> Row:
+def _row(brand: str, fields: dict[str, str], known: MeasuredModel | None) -> BrandRow:
     def number(measure: str, window: str = SHARE_WINDOW) -> int:
         return int(fields[f"{window}:{measure}"])
 
     sums = tuple(number(measure) for measure in MEASURES)
     by_known = is_by(known, fields.get("models"))
-    return Row(
+    return BrandRow(
         brand=brand,
         mentions_1m=number("n", "1m"),
         mentions_15m=number("n", "15m"),
@@ -64,7 +64,7 @@ def told(alert: dict[str, Any]) -> str:
     return f"{word}  {alert['brand']} {alert['kind']} at {alert['minute'][11:16]} UTC: {alert['reason']}"
 
 
-def table(rows: Sequence[Row]) -> Table:
+def table(rows: Sequence[BrandRow]) -> Table:
     """Draw the rows as a table."""
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     drawn.add_column("BRAND", min_width=18)

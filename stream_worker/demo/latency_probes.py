@@ -25,7 +25,7 @@ LOOK_EACH_S: Final = 0.02
 FOLLOWED_MAX: Final = 10_000
 
 
-class Visible(NamedTuple):
+class VisibleLatency(NamedTuple):
     """Milliseconds from due to visible, over the probes that were seen."""
 
     seen: int
@@ -68,12 +68,12 @@ class Probes:
             self.unknown += self._producer.flush(5.0)
 
     @property
-    def visible(self) -> Visible:
+    def visible(self) -> VisibleLatency:
         """How long it took so far."""
         took_ms = sorted(self._took_ms)
         if not took_ms:
-            return Visible(0, 0.0, 0.0)
-        return Visible(len(took_ms), _percentile(took_ms, 0.50), _percentile(took_ms, 0.99))
+            return VisibleLatency(0, 0.0, 0.0)
+        return VisibleLatency(len(took_ms), _percentile(took_ms, 0.50), _percentile(took_ms, 0.99))
 
     def _run(self) -> None:
         due_s = time.time()

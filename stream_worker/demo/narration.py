@@ -5,20 +5,20 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from stream_worker.core.aggregates.encoding import SHARDS
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.demo.brand_table import PREFIX
-from stream_worker.demo.latency_probes import Visible
-from stream_worker.demo.webhook_receiver import Receipt
+from stream_worker.demo.latency_probes import VisibleLatency
+from stream_worker.demo.webhook_receiver import ReceivedMessage
 
 
-class Story(NamedTuple):
+class Ending(NamedTuple):
     """The numbers at the end."""
 
     windows_final: int  # minutes that are judged and never change again
     alerts_opened: int
     webhooks_delivered: int  # different messages with a good signature
     crisis_to_webhook_s: float | None  # from its first post to the signed message; None: it did not come
-    visible: Visible
+    visible: VisibleLatency
 
     def as_object(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -50,13 +50,15 @@ def read_alerts(client: Any) -> list[dict[str, Any]]:
     return [json.loads(fields["body"]) for _, fields in client.xrange(f"{PREFIX}:alerts")]
 
 
-def tell(client: Any, receipts: Iterable[Receipt], crisis: tuple[str, float], visible: Visible) -> Story:
+def tell(
+    client: Any, receipts: Iterable[ReceivedMessage], crisis: tuple[str, float], visible: VisibleLatency
+) -> Ending:
     """Put the story together. `crisis` is its brand and when it began, in seconds since 1970."""
     brand, began_s = crisis
     arrived = list(receipts)
     opened = {alert["id"] for alert in read_alerts(client) if alert["kind"] == "opened"}
     told = [r.received_s for r in arrived if r.body["kind"] == "opened" and r.body["brand"] == brand]
-    return Story(
+    return Ending(
         windows_final=_final_minutes(client),
         alerts_opened=len(opened),
         webhooks_delivered=len(arrived),

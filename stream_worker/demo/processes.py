@@ -48,7 +48,7 @@ _ANSWER_S = 10.0
 _LEAVE_S = 15.0
 
 
-class Wanted(NamedTuple):
+class DemoOptions(NamedTuple):
     """What the demo was asked for; without a duration it lasts until it is stopped."""
 
     duration_ms: int | None
@@ -87,7 +87,7 @@ def require_servers() -> None:
 
 
 @contextmanager
-def start_all(folder: Path, wanted: Wanted, webhook: Mapping[str, str]) -> Iterator[Processes]:
+def start_all(folder: Path, wanted: DemoOptions, webhook: Mapping[str, str]) -> Iterator[Processes]:
     """Start all; stop them at the end, the producer first. KeyboardInterrupt kills them instead.
 
     `webhook` has the settings of the receiver. Unavailable when something does not come up.
@@ -210,7 +210,7 @@ def _settings(kafka: Child, redis: Child, archive: Path, api_port: int) -> dict[
     return {f"STREAM_WORKER_{name.upper()}": value for name, value in settings.items()}
 
 
-def _publish(bootstrap: str, wanted: Wanted) -> tuple[str, ...]:
+def _publish(bootstrap: str, wanted: DemoOptions) -> tuple[str, ...]:
     lasts = () if wanted.duration_ms is None else ("--duration", f"{wanted.duration_ms}ms")
     crisis = f"+{CALM_S}s/{CRISIS_MINUTES}m"
     return (

@@ -26,11 +26,11 @@ import redis
 from rich.console import Console
 
 from stream_worker.adapters.kafka.dead_letters import read_letters
-from stream_worker.demo.account import WAIT_S, Account, account_of, ask, caught_up, passed
+from stream_worker.demo.account import WAIT_S, RecordAccount, account_of, ask, caught_up, passed
 from stream_worker.demo.brand_table import PREFIX, read_rows, told
 from stream_worker.demo.dump import dump
 from stream_worker.demo.latency_probes import Probes
-from stream_worker.demo.narration import Story, read_alerts, tell
+from stream_worker.demo.narration import Ending, read_alerts, tell
 from stream_worker.demo.processes import (
     BACKFILL,
     CRISIS_BRAND,
@@ -39,8 +39,8 @@ from stream_worker.demo.processes import (
     PROBE_BRAND,
     RUMOUR_BRAND,
     TOPIC,
+    DemoOptions,
     Processes,
-    Wanted,
     client_properties,
     published,
     require_servers,
@@ -53,7 +53,7 @@ from stream_worker.demo.webhook_receiver import Receiver
 from stream_worker.devservers.child_process import LOOPBACK
 from stream_worker.errors import StreamWorkerError, Unavailable
 from stream_worker.inference.confusion import known_model
-from stream_worker.settings.schema import Model
+from stream_worker.settings.schema import ModelSettings
 
 LETTERS_MAX: Final = 100_000
 """Dead letters that are counted at most."""
@@ -61,7 +61,7 @@ EACH_S: Final = 0.5
 SETTLE_S: Final = 30.0
 
 
-def play(wanted: Wanted, keep: Path | None) -> tuple[Account, Story]:
+def play(wanted: DemoOptions, keep: Path | None) -> tuple[RecordAccount, Ending]:
     """Play it; what it writes is in `keep`, else in a folder that goes with it, all but the report.
 
     Raises Unavailable: at once when a server is not installed or no folder can be made, later when a part
@@ -116,8 +116,8 @@ def _make_folder(keep: Path | None) -> Path:
 
 
 def _perform(
-    processes: Processes, wanted: Wanted, screen: Screen, receiver: Receiver, stop: threading.Event
-) -> tuple[Account, Story]:
+    processes: Processes, wanted: DemoOptions, screen: Screen, receiver: Receiver, stop: threading.Event
+) -> tuple[RecordAccount, Ending]:
     """Show what happens until the end; take the account once the producer has stopped."""
     _tell_what_is_open(processes, wanted, screen)
     watch = _Watch(processes, screen, receiver, browser=wanted.browser)
@@ -168,7 +168,7 @@ class _Watch:
         self.screen = screen
         self._browser = browser
         self._told: set[str] = set()
-        self._known, _ = known_model(Model())  # the demo runs on the defaults
+        self._known, _ = known_model(ModelSettings())  # the demo runs on the defaults
 
     @property
     def is_live(self) -> bool:
@@ -227,7 +227,7 @@ def _settle(watch: _Watch, delivered: int) -> None:
         time.sleep(EACH_S)
 
 
-def _tell_what_is_open(processes: Processes, wanted: Wanted, screen: Screen) -> None:
+def _tell_what_is_open(processes: Processes, wanted: DemoOptions, screen: Screen) -> None:
     lasts = f"for {wanted.duration_ms / 1000:g} s" if wanted.duration_ms else "until Ctrl-C"
     kafka, store, worker = processes.kafka, processes.redis, processes.worker
     producer, notifier, api = processes.producer, processes.notifier, processes.api

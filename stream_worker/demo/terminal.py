@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stream_worker.demo.brand_table import Row, table
+from stream_worker.demo.brand_table import BrandRow, table
 
 PLAIN_EVERY_S = 5.0
 
@@ -46,7 +46,7 @@ class Screen:
         wrapped.add_row(Text(at, no_wrap=True), Text(line, overflow="fold"))
         self._console.print(wrapped)
 
-    def show(self, rows: Sequence[Row], status: str) -> None:
+    def show(self, rows: Sequence[BrandRow], status: str) -> None:
         """Show the table, if it is time to."""
         if self._live is not None:
             drawn = table(rows) if rows else Text("")

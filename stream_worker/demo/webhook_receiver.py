@@ -18,7 +18,7 @@ BODY_BYTES_MAX: Final = 20_000  # docs/alerts.md
 SIGNED: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
-class Receipt(NamedTuple):
+class ReceivedMessage(NamedTuple):
     """One message with a good signature; `received_s` is since 1970, of its first arrival."""
 
     id: str
@@ -30,7 +30,7 @@ class Receiver:
     """An HTTP server at a free port of 127.0.0.1; a context manager."""
 
     def __init__(self, secret: str, folder: Path) -> None:
-        self.receipts: dict[str, Receipt] = {}
+        self.receipts: dict[str, ReceivedMessage] = {}
         self.refused = 0  # requests without a good signature
         folder.mkdir(parents=True, exist_ok=True)
         receiver, webhook = self, Webhook(secret)
@@ -46,7 +46,7 @@ class Receiver:
                     receiver.refused += 1
                     self.send_error(401)
                     return
-                receipt = Receipt(headers["webhook-id"], time.time(), told)
+                receipt = ReceivedMessage(headers["webhook-id"], time.time(), told)
                 if receiver.receipts.setdefault(receipt.id, receipt) is receipt:
                     kept = {"headers": headers, "body": body.decode()}
                     (folder / f"{receipt.id}.json").write_text(json.dumps(kept, indent=2))

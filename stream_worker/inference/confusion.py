@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 import models
-from stream_worker.core.sentiment.correction import Errors
-from stream_worker.core.sentiment.estimate import KnownModel
-from stream_worker.settings.schema import Model
+from stream_worker.core.sentiment.correction import ConfusionMatrix
+from stream_worker.core.sentiment.estimate import MeasuredModel
+from stream_worker.settings.schema import ModelSettings
 
 SHIPPED: Final = Path(models.__file__).parent / "artefacts" / "sentiment-en.joblib"
 ARTEFACT_DIGITS: Final = 12
@@ -28,7 +28,7 @@ class _Manifest(msgspec.Struct):
     labels_by_truth: list[list[int]] = []
 
 
-def known_model(model: Model) -> tuple[KnownModel | None, str]:
+def known_model(model: ModelSettings) -> tuple[MeasuredModel | None, str]:
     """Return what is known of the model that these settings name; or None, and why nothing is."""
     if model.scorer == "none":
         return None, "no model scores (setting model.scorer)"
@@ -38,7 +38,7 @@ def known_model(model: Model) -> tuple[KnownModel | None, str]:
             manifest = msgspec.json.decode(file.read(BYTES_MAX), type=_Manifest)
         if not manifest.labels_by_truth:
             return None, f"{path} has no labels_by_truth: it is older than version 2 of manifests"
-        return KnownModel(manifest.sha256[:ARTEFACT_DIGITS], Errors(manifest.labels_by_truth)), ""
+        return MeasuredModel(manifest.sha256[:ARTEFACT_DIGITS], ConfusionMatrix(manifest.labels_by_truth)), ""
     except OSError as error:
         return None, f"{path} cannot be read: {error.strerror or error}"
     except ValueError as error:  # what msgspec raises is one, too

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from models.errors import ModelRefused
 from models.scorers.unscored import unscored_scorer
 from stream_worker.core.partition.machine import Score
-from stream_worker.core.records.batch import Scores
+from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.errors import Misconfigured
 from stream_worker.settings.schema import Settings
 
@@ -22,9 +22,9 @@ def load_model(settings: Settings) -> tuple[Score, str, str | None]:
         except ModelRefused as refused:
             raise Misconfigured(str(refused)) from None
 
-    def score(texts: Sequence[str]) -> Scores:
+    def score(texts: Sequence[str]) -> ScoreColumns:
         made = scorer.score(texts)
-        return Scores(made.label, made.probability, made.sentiment_micro)
+        return ScoreColumns(made.label, made.probability, made.sentiment_micro)
 
     score(["A first text, so that nothing is cold when the group is joined."])
     return score, scorer.version, scorer.reason

@@ -13,20 +13,20 @@ from typing import Final, Protocol
 
 import structlog
 
-from stream_worker.core.alerting.delivery import Delivery
+from stream_worker.core.alerting.delivery import DeliveryMachine
 from stream_worker.core.alerting.effects import (
-    CreateLink,
-    Fix,
+    CreateNotification,
+    FreezeMessage,
     Operation,
-    ReadChain,
-    Record,
-    Remove,
-    Send,
+    PublishAlert,
+    ReadNotificationLog,
+    RemoveOutboxEntry,
+    SendMessage,
     WriteReceipt,
 )
 from stream_worker.errors import Unavailable, Unreadable
 from stream_worker.observability.logs import Repeats
-from stream_worker.ports import Chains, Channel, Outbox
+from stream_worker.ports import Channel, NotificationLogs, Outbox
 
 EACH_S: Final = 1.0
 TURN_MAX_S: Final = 5.0
@@ -36,7 +36,7 @@ LEASE_MS: Final = 15_000
 log = structlog.get_logger()
 
 
-class Recorder(Protocol):
+class NotifierRecorder(Protocol):
     """Facts of the loop, as they happen."""
 
     def turned(self, *, leads: bool, pending: int) -> None:
@@ -59,16 +59,16 @@ class Notifier:
         self,
         *,
         outbox: Outbox,
-        chains: Chains,
+        chains: NotificationLogs,
         channels: Sequence[Channel],
         give_up_s: float,
         owner: str,
-        recorder: Recorder,
+        recorder: NotifierRecorder,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox, self._chains, self._recorder = outbox, chains, recorder
         self._channels = {channel.name: channel for channel in channels}
-        self._delivery = Delivery(list(self._channels), give_up_s=give_up_s)
+        self._delivery = DeliveryMachine(list(self._channels), give_up_s=give_up_s)
         self._owner, self._now_s = owner, now_s
         self._leads, self._list_again_s = False, 0.0
         self._repeats = Repeats(now_s=now_s)
@@ -123,9 +123,9 @@ class Notifier:
     def _perform(self, operation: Operation) -> bool:
         """Perform one operation; False: Redis is away, and this turn is over."""
         match operation:
-            case Send():
+            case SendMessage():
                 self._send(operation)
-            case Fix() | Remove() | Record():
+            case FreezeMessage() | RemoveOutboxEntry() | PublishAlert():
                 try:
                     self._ask_redis(operation)
                 except Unavailable as error:
@@ -141,24 +141,24 @@ class Notifier:
                     self._recorder.dependency("archive", up=True)
         return True
 
-    def _ask_redis(self, operation: Fix | Remove | Record) -> None:
+    def _ask_redis(self, operation: FreezeMessage | RemoveOutboxEntry | PublishAlert) -> None:
         match operation:
-            case Fix(key, event, message):
+            case FreezeMessage(key, event, message):
                 fixed = self._outbox.fix(event, message)
                 self._delivery.fixed_is(key, event, fixed)
                 log.warning("message fixed", message=message.id)
-            case Remove(key, event, record):
+            case RemoveOutboxEntry(key, event, record):
                 self._outbox.remove(event, record)
                 self._delivery.removed(key, event)
-            case Record(key, message):
+            case PublishAlert(key, message):
                 self._outbox.record(message)
                 self._delivery.recorded(key)
 
-    def _ask_store(self, operation: ReadChain | CreateLink | WriteReceipt) -> None:
+    def _ask_store(self, operation: ReadNotificationLog | CreateNotification | WriteReceipt) -> None:
         match operation:
-            case ReadChain(key, after):
+            case ReadNotificationLog(key, after):
                 self._delivery.chain_is(key, *self._chains.read(key, after))
-            case CreateLink(key, link):
+            case CreateNotification(key, link):
                 if self._chains.create(key, link):
                     log.info("message linked", message=link.id, n=link.n)
                     self._recorder.linked(link.kind)
@@ -169,7 +169,7 @@ class Notifier:
                 self._chains.write_receipt(key, n, receipt)
                 self._delivery.receipt_written(key, n)
 
-    def _send(self, send: Send) -> None:
+    def _send(self, send: SendMessage) -> None:
         begun_s = self._now_s()
         outcome = self._channels[send.channel].send(send.message)
         now_s = self._now_s()

@@ -13,7 +13,7 @@ import structlog
 from stream_worker.adapters.channels.console import Console
 from stream_worker.adapters.channels.webhook import Webhook
 from stream_worker.adapters.object_store.archive import ObjectArchive
-from stream_worker.adapters.object_store.notification_log import ObjectChains
+from stream_worker.adapters.object_store.notification_log import StoredNotificationLogs
 from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.bootstrap import open_archive_store
 from stream_worker.core.archive.layout import Log
@@ -22,7 +22,7 @@ from stream_worker.notifier.loop import Notifier
 from stream_worker.observability.health import Health, HealthServer
 from stream_worker.observability.logs import configure
 from stream_worker.observability.metrics import Metrics
-from stream_worker.observability.notifier_recorder import NoticeRecorder
+from stream_worker.observability.notifier_recorder import NotifierMetrics
 from stream_worker.process import owner, stop_at_signals
 from stream_worker.settings.schema import Settings
 from stream_worker.version import VERSION
@@ -44,7 +44,7 @@ def run_notifier(settings: Settings) -> int:
         notifier = Notifier(
             outbox=open_outbox(settings), chains=open_chains(settings), channels=channels,
             give_up_s=settings.notify.give_up_after.total_seconds(),
-            owner=owner(), recorder=NoticeRecorder(metrics, health),
+            owner=owner(), recorder=NotifierMetrics(metrics, health),
         )  # fmt: skip
         server = open_until_the_end.enter_context(
             HealthServer(settings.http.host, settings.http.port, health, metrics.registry)
@@ -79,14 +79,14 @@ def open_outbox(settings: Settings) -> RedisOutbox:
     )
 
 
-def open_chains(settings: Settings) -> ObjectChains:
+def open_chains(settings: Settings) -> StoredNotificationLogs:
     """Open the chains of alerts. Raises Misconfigured for a store that overwrites, if it answers."""
     store = open_archive_store(settings)
     try:
         ObjectArchive(store, Log("", "")).probe()
     except Unavailable as error:  # the notifier can begin without: it pages, and writes the links later
         log.warning("notifier troubled", what="archive", error=str(error), repeated=0)
-    return ObjectChains(store)
+    return StoredNotificationLogs(store)
 
 
 def told(settings: Settings, limit: int) -> list[Mapping[str, Any]]:

@@ -27,7 +27,7 @@ _CLIENTS_MAX = 16
 _CLIENT_TIMEOUT_S = 5.0
 
 
-class Part(NamedTuple):
+class Component(NamedTuple):
     """One part of the worker, as it was last seen."""
 
     ok: bool
@@ -47,7 +47,7 @@ class Health:
         self._alive_s, self._now_s = alive_s, now_s
         self._turned_s = now_s()
         self._required = required
-        self._parts = dict.fromkeys(required, Part(ok=False, detail="not yet"))
+        self._parts = dict.fromkeys(required, Component(ok=False, detail="not yet"))
 
     def turned(self) -> None:
         """The loop turned."""
@@ -55,7 +55,7 @@ class Health:
 
     def report(self, name: str, *, ok: bool, detail: str = "") -> None:
         """Say how a part is: a required one, or a dependency that may be away."""
-        self._parts[name] = Part(ok, detail)
+        self._parts[name] = Component(ok, detail)
 
     def live(self) -> tuple[bool, dict[str, Any]]:
         """Return whether the loop turned lately, and what to show."""
@@ -81,7 +81,7 @@ class HealthServer:
 
     def __init__(self, host: str, port: int, health: Health, registry: CollectorRegistry) -> None:
         try:
-            self._server = _Server((host, port), health, registry)
+            self._server = _ProbeServer((host, port), health, registry)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise Unavailable(
@@ -105,7 +105,7 @@ class HealthServer:
         self.close()
 
 
-class _Server(ThreadingHTTPServer):
+class _ProbeServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     # On Linux this only skips the wait after an earlier process ended; a port that is listened on is refused.
@@ -133,7 +133,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Server
+    server: _ProbeServer
     timeout = _CLIENT_TIMEOUT_S
     server_version = "stream_worker"
     sys_version = ""

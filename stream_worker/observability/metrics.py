@@ -22,7 +22,7 @@ STAGE_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
 
-class Description(NamedTuple):
+class MetricDescription(NamedTuple):
     """What the reference says of a metric."""
 
     name: str
@@ -37,7 +37,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.catalogue: list[Description] = []
+        self.catalogue: list[MetricDescription] = []
         self._of_partitions: list[Gauge] = []
         self._about_records()
         self._about_time()
@@ -232,6 +232,6 @@ class Metrics:
         *labels: str,
         buckets: Sequence[float] | None = None,
     ) -> Instrument:
-        self.catalogue.append(Description(PREFIX + name, kind.__name__.lower(), unit, labels, meaning))
+        self.catalogue.append(MetricDescription(PREFIX + name, kind.__name__.lower(), unit, labels, meaning))
         more = {} if buckets is None else {"buckets": buckets}
         return kind(PREFIX + name, meaning, labels, registry=self.registry, **more)  # type: ignore[arg-type]

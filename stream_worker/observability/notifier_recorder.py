@@ -4,7 +4,7 @@ from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
 
 
-class NoticeRecorder:
+class NotifierMetrics:
     """Records what the notifier does as metrics and health."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:

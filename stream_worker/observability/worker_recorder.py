@@ -6,20 +6,21 @@ from contextlib import contextmanager
 from typing import Final
 
 from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close
 from stream_worker.core.archive.layout import Manifest
 from stream_worker.core.partition.effects import Applied, Apply
-from stream_worker.core.partition.machine import Partition
-from stream_worker.core.records.batch import MINUTE_MS, Rejected
+from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.core.records.batch import Rejected
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
-from stream_worker.ports import Sealed
 
 LABELS: Final = {"neg": "negative", "neu": "neutral", "pos": "positive"}
 SEALED_AT_ONCE_MAX: Final = 1_440  # a longer step is a hole, not minutes
 
 
-class Recorder:
+class WorkerRecorder:
     """Facts of the loop, as they happen."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
@@ -95,7 +96,7 @@ class Recorder:
         metrics.archive_rows_total.inc(sum(stored.rows for stored in manifest.objects))
         metrics.archive_bytes_total.inc(sum(stored.bytes for stored in manifest.objects))
 
-    def sealed(self, sealed: Sealed) -> None:
+    def sealed(self, sealed: SealResult) -> None:
         """The seal script answered."""
         metrics = self._metrics
         metrics.sealed_until_seconds.set(sealed.sealed_ms / 1000)
@@ -117,7 +118,7 @@ class Recorder:
         self._metrics.partitions_assigned.set(partitions)
         self._health.report("group", ok=joined, detail=f"{partitions} partitions")
 
-    def partition(self, machine: Partition, log_end: int, now_ms: int) -> None:
+    def partition(self, machine: PartitionMachine, log_end: int, now_ms: int) -> None:
         """Describe one partition; `now_ms` is Redis TIME."""
         metrics, name = self._metrics, str(machine.number)
         metrics.cursor_offset.labels(name).set(machine.counting.counted)

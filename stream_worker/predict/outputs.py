@@ -49,7 +49,7 @@ class StoreAt(NamedTuple):
         return open_store(**self._asdict())
 
 
-class Result(NamedTuple):
+class InputResult(NamedTuple):
     """What becomes of one input."""
 
     number: int
@@ -86,7 +86,7 @@ class Output(NamedTuple):
     address: str
     desk: StoreAt
     folder: Path | None  # of the desk; None: S3
-    results: list[Result]
+    results: list[InputResult]
 
     @property
     def local(self) -> bool:
@@ -105,7 +105,7 @@ def plan(out: str, inputs: list[Input], bucket: StoreAt) -> Output:
     if out.startswith("s3://"):
         shapes = [said or item.shape for item in inputs]
         results = [
-            Result(i, shape, None, "" if one else f"{item.name}/")
+            InputResult(i, shape, None, "" if one else f"{item.name}/")
             for i, (item, shape) in enumerate(zip(inputs, shapes, strict=True))
         ]
         return Output(out.rstrip("/"), bucket._replace(url=out.rstrip("/")), None, results)
@@ -125,7 +125,7 @@ def plan(out: str, inputs: list[Input], bucket: StoreAt) -> Output:
     for item, (target, _) in zip(inputs, paths, strict=True):
         if target.exists() and not item.address.startswith("s3://") and target.samefile(item.address):
             raise WrongUsage(f"{target} is read and cannot be written as well; name another place")
-    results = [Result(i, shape, target, f"{i:06}/") for i, (target, shape) in enumerate(paths)]
+    results = [InputResult(i, shape, target, f"{i:06}/") for i, (target, shape) in enumerate(paths)]
     return Output(out, StoreAt(desk.absolute().as_uri()), desk, results)
 
 
@@ -177,7 +177,7 @@ def refuse_foreign(output: Output, objects: Objects) -> None:
         raise WrongUsage(f"{output.address} holds something else already; name another OUT")
 
 
-def put_together(result: Result, output: Output, chunks: int, heading: bytes, to_parquet: bool) -> bool:
+def put_together(result: InputResult, output: Output, chunks: int, heading: bytes, to_parquet: bool) -> bool:
     """Make the local files of a result out of its parts; whether rows were rejected. Raises Unavailable."""
     path, rejected_path, folder = result.path, result.rejected_path, output.folder
     assert path is not None

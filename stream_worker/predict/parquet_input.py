@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stream_worker.predict.formats.arrow import to_stream
-from stream_worker.predict.formats.job import CHUNK_BYTES, Chunk, Position
+from stream_worker.predict.formats.job import CHUNK_BYTES, InputChunk, Position
 from stream_worker.process import return_freed_arrow_memory
 
 BUFFER_BYTES: Final = 1024**2
@@ -29,7 +29,7 @@ def rows_at_once(file: Any, rows_max: int) -> int:
     return max(1, min(rows_max, fitting))
 
 
-def cut(file: Any, start: Position, rows: int, file_bytes: int) -> Iterator[Chunk]:
+def cut(file: Any, start: Position, rows: int, file_bytes: int) -> Iterator[InputChunk]:
     """Yield chunks of so many rows from `start` on; numbers begin at 0. Raises ArrowException, OSError."""
     total, begin = max(file.metadata.num_rows, 1), start.offset
     first, at = 0, 0
@@ -52,9 +52,9 @@ def cut(file: Any, start: Position, rows: int, file_bytes: int) -> Iterator[Chun
         yield _chunk(held, number, start, total, file_bytes)
 
 
-def _chunk(table: pa.Table, number: int, start: Position, total: int, file_bytes: int) -> Chunk:
+def _chunk(table: pa.Table, number: int, start: Position, total: int, file_bytes: int) -> InputChunk:
     end = Position(start.offset + table.num_rows, start.row + table.num_rows, 0)
-    return Chunk(number, start, end, to_stream(table), file_bytes * end.offset // total)
+    return InputChunk(number, start, end, to_stream(table), file_bytes * end.offset // total)
 
 
 def join(parts: list[Path], path: Path) -> None:

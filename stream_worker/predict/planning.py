@@ -10,17 +10,17 @@ from msgspec.structs import replace
 from stream_worker.errors import Unreadable
 from stream_worker.predict.formats import csv
 from stream_worker.predict.formats.chunking import JSON_LINE, csv_row, cut
-from stream_worker.predict.formats.job import COLUMNS_MAX, Chunk, Job, Position
-from stream_worker.predict.formats.json_lines import Kinds
+from stream_worker.predict.formats.job import COLUMNS_MAX, InputChunk, Job, Position
+from stream_worker.predict.formats.json_lines import JsonColumns
 from stream_worker.predict.inputs import Input, WrongUsage
-from stream_worker.predict.outputs import Result
+from stream_worker.predict.outputs import InputResult
 
 SAMPLE_ROWS: Final = 1_000
 NAMED_MAX: Final = 30
 _START: Final = Position(0, 0, 0)
 
 
-class Plan(NamedTuple):
+class InputPlan(NamedTuple):
     """How an input is done: its job, where its rows begin, and its heading where that is kept."""
 
     job: Job
@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     raw_heading: bytes = b""
 
 
-def look(item: Input, result: Result, text: str, delimiter: str | None, prefix: str) -> Plan:
+def look(item: Input, result: InputResult, text: str, delimiter: str | None, prefix: str) -> InputPlan:
     """Look at an input and decide. Raises WrongUsage, Unavailable, Unreadable."""
     shape = item.shape._replace(delimiter=delimiter or item.shape.delimiter)
     out = result.shape
@@ -49,7 +49,7 @@ def look(item: Input, result: Result, text: str, delimiter: str | None, prefix: 
             raise damaged(item, error) from None
 
 
-def chunks(item: Input, plan: Plan, start: Position, rows_max: int) -> Iterator[Chunk]:
+def chunks(item: Input, plan: InputPlan, start: Position, rows_max: int) -> Iterator[InputChunk]:
     """Yield the chunks of an input from a position on; numbers begin at 0. Raises Unavailable, Unreadable."""
     stream, raw = item.open()
     with raw:
@@ -79,7 +79,7 @@ def _pattern(job: Job) -> re.Pattern[bytes]:
     return csv_row(job.delimiter) if job.form == "csv" else JSON_LINE
 
 
-def _look_at_csv(stream: BinaryIO, job: Job) -> Plan:
+def _look_at_csv(stream: BinaryIO, job: Job) -> InputPlan:
     beginning = stream.read(csv.HEADING_BYTES_MAX)
     heading = csv.read_heading(beginning, job.delimiter)
     one = heading.names[0] if len(heading.names) == 1 else ""
@@ -89,11 +89,11 @@ def _look_at_csv(stream: BinaryIO, job: Job) -> Plan:
         _refuse_twice(heading.names)
     job = replace(job, names=heading.names, newline=heading.newline)
     raw = beginning[: heading.size].rstrip(b"\r\n") if job.delimiter == job.out_delimiter else b""
-    return Plan(job, Position(heading.size, 0, heading.lines), raw if job.out == "csv" else b"")
+    return InputPlan(job, Position(heading.size, 0, heading.lines), raw if job.out == "csv" else b"")
 
 
-def _look_at_json(stream: BinaryIO, job: Job) -> Plan:
-    kinds, rows = Kinds(), 0
+def _look_at_json(stream: BinaryIO, job: Job) -> InputPlan:
+    kinds, rows = JsonColumns(), 0
     for chunk in cut(stream, JSON_LINE, _START, SAMPLE_ROWS):
         if not chunk.cut_bytes:
             kinds.add(chunk.body)
@@ -105,10 +105,10 @@ def _look_at_json(stream: BinaryIO, job: Job) -> Plan:
     if job.out != "jsonl":  # a table has the same columns from its first row on: all rows were looked at
         _refuse_columns(list(kinds.kinds) or [job.text], job)
         job = replace(job, names=list(kinds.kinds), kinds=list(kinds.kinds.values()))
-    return Plan(job)
+    return InputPlan(job)
 
 
-def _look_at_parquet(stream: BinaryIO, job: Job) -> Plan:
+def _look_at_parquet(stream: BinaryIO, job: Job) -> InputPlan:
     from stream_worker.predict.formats.arrow import is_text  # noqa: PLC0415  Arrow is large: only where it is read
     from stream_worker.predict.parquet_input import open_parquet  # noqa: PLC0415
 
@@ -117,7 +117,7 @@ def _look_at_parquet(stream: BinaryIO, job: Job) -> Plan:
     _refuse_twice(schema.names)
     if not is_text(schema.field(job.text).type):
         raise ValueError(f"column {job.text!r} is {schema.field(job.text).type}, not text")
-    return Plan(replace(job, names=schema.names))
+    return InputPlan(replace(job, names=schema.names))
 
 
 def _refuse_columns(names: list[str], job: Job, behind: str = "") -> None:

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, Self
 import msgspec
 
 from stream_worker.errors import Misconfigured, StreamWorkerError
-from stream_worker.predict.formats.job import Chunk, Job, Mark
+from stream_worker.predict.formats.job import ChunkMark, InputChunk, Job
 from stream_worker.predict.inputs import again
 from stream_worker.predict.malloc import return_what_is_freed
-from stream_worker.predict.outputs import Result, StoreAt
+from stream_worker.predict.outputs import InputResult, StoreAt
 from stream_worker.process import leave_out, return_freed_arrow_memory
 
 
@@ -28,8 +28,8 @@ class Task(NamedTuple):
     """A chunk of one input, and how it is done."""
 
     job: Job
-    result: Result
-    chunk: Chunk
+    result: InputResult
+    chunk: InputChunk
 
 
 class ModelAt(NamedTuple):
@@ -63,7 +63,7 @@ class Pool:
             raise Misconfigured(f"the processes score in different ways: {', '.join(sorted(versions))}")
         return str(versions.pop())
 
-    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, Mark]]:
+    def run(self, tasks: Iterable[Task]) -> Iterator[tuple[Task, ChunkMark]]:
         """Yield what is done, in whatever order. Raises what a process met."""
         for task in tasks:  # the next chunk is cut while the processes score
             yield from self._collect(0.0 if self._free else None)
@@ -74,7 +74,7 @@ class Pool:
         while self._busy:
             yield from self._collect(None)
 
-    def _collect(self, timeout_s: float | None) -> Iterator[tuple[Task, Mark]]:
+    def _collect(self, timeout_s: float | None) -> Iterator[tuple[Task, ChunkMark]]:
         for one in wait(list(self._busy), timeout_s) if self._busy else ():
             assert isinstance(one, Connection)
             mark = _answer(one)

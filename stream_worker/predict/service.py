@@ -20,15 +20,15 @@ from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.errors import Unreadable
 from stream_worker.predict import inputs, journal, outputs, planning
 from stream_worker.predict.formats.header import heading, pack
-from stream_worker.predict.formats.job import CHUNK_ROWS, LABELS, Mark
+from stream_worker.predict.formats.job import CHUNK_ROWS, LABELS, ChunkMark
 from stream_worker.predict.inputs import Input, WrongUsage, again
 from stream_worker.predict.malloc import return_what_is_freed
-from stream_worker.predict.outputs import DONE, Output, Result, StoreAt
+from stream_worker.predict.outputs import DONE, InputResult, Output, StoreAt
 from stream_worker.predict.pool import ModelAt, Pool, Task
 from stream_worker.process import leave_out
 from stream_worker.settings.schema import Settings
 
-Marks = list[dict[int, Mark]]  # by input and chunk
+Marks = list[dict[int, ChunkMark]]  # by input and chunk
 Progress = Callable[[str, int, int], None]
 
 
@@ -117,7 +117,9 @@ def _refuse_finished(output: Output, options: Options) -> None:
         raise WrongUsage(f"{there[0]} is there already; name another place, or write it anew with --restart")
 
 
-def _begun(objects: Objects, head: journal.Head, output: Output, options: Options) -> journal.Head | None:
+def _begun(
+    objects: Objects, head: journal.RunHeader, output: Output, options: Options
+) -> journal.RunHeader | None:
     """Return the run that was begun here. Refuses what can be refused before the model is known."""
     begun = journal.read_head(objects)
     if begun is None:
@@ -128,7 +130,11 @@ def _begun(objects: Objects, head: journal.Head, output: Output, options: Option
 
 
 def _begin(
-    objects: Objects, begun: journal.Head | None, head: journal.Head, output: Output, options: Options
+    objects: Objects,
+    begun: journal.RunHeader | None,
+    head: journal.RunHeader,
+    output: Output,
+    options: Options,
 ) -> None:
     if begun is not None and not options.restart:
         journal.refuse_other(begun, head, output)
@@ -144,8 +150,8 @@ class _Todo:
     def __init__(
         self,
         found: list[Input],
-        plans: list[planning.Plan],
-        results: list[Result],
+        plans: list[planning.InputPlan],
+        results: list[InputResult],
         marks: Marks,
         chunk_rows: int,
     ) -> None:
@@ -198,7 +204,7 @@ def _refuse_changed(found: list[Input], bucket: StoreAt) -> None:
 
 
 def _finish(
-    item: Input, plan: planning.Plan, result: Result, marks: dict[int, Mark], output: Output
+    item: Input, plan: planning.InputPlan, result: InputResult, marks: dict[int, ChunkMark], output: Output
 ) -> dict[str, Any]:
     """Make the result of an input visible; returns what the summary says of it."""
     counts = _count(marks.values())
@@ -224,7 +230,7 @@ def _end(objects: Objects, output: Output, summary: Summary) -> None:
         shutil.rmtree(output.folder, ignore_errors=True)
 
 
-def _count(marks: Iterable[Mark]) -> dict[str, Any]:
+def _count(marks: Iterable[ChunkMark]) -> dict[str, Any]:
     labels, reasons = [0] * len(LABELS), Counter[str]()
     for mark in marks:
         labels = [one + more for one, more in zip(labels, mark.labels, strict=True)]

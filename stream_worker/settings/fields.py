@@ -28,7 +28,7 @@ def setting(default: Any, meaning: str, **limits: Any) -> Any:
     return Field(default=default, description=meaning, validate_default=True, **parsed)
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """A group of settings: frozen, and no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, SecretStr, model_validator
 
-from stream_worker.settings.fields import Duration, Group, setting
+from stream_worker.settings.fields import Duration, SettingsGroup, setting
 
 PROTOCOL_PROPERTIES: Final = frozenset(
     {
@@ -17,7 +17,7 @@ PROTOCOL_PROPERTIES: Final = frozenset(
 
 
 def _no_protocol_property(extra: dict[str, str]) -> dict[str, str]:
-    typed = {key.replace("_", ".") for key in Kafka.model_fields}
+    typed = {key.replace("_", ".") for key in KafkaSettings.model_fields}
     for key in extra:
         if key in PROTOCOL_PROPERTIES:
             raise ValueError(f"must not have {key}: the guarantee rests on it; take it out")
@@ -26,7 +26,7 @@ def _no_protocol_property(extra: dict[str, str]) -> dict[str, str]:
     return extra
 
 
-class Kafka(Group):
+class KafkaSettings(SettingsGroup):
     """Where the mentions come from."""
 
     bootstrap_servers: str = setting("localhost:9092", "Brokers, host:port, comma-separated.", min_length=1)
@@ -76,7 +76,7 @@ class Kafka(Group):
         return self
 
 
-def client_properties(kafka: Kafka) -> dict[str, str]:
+def client_properties(kafka: KafkaSettings) -> dict[str, str]:
     """Return the librdkafka properties of any client: brokers, security and the extra ones.
 
     The library is told to be quiet: it would write to stderr by itself, many lines a second while a broker

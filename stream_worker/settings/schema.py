@@ -20,8 +20,8 @@ from pydantic_settings import (
 )
 
 from stream_worker.core.detection.sensitivity import DEFAULT, OPEN_SCORES
-from stream_worker.settings.fields import Duration, Group, Size, setting
-from stream_worker.settings.kafka import Kafka
+from stream_worker.settings.fields import Duration, SettingsGroup, Size, setting
+from stream_worker.settings.kafka import KafkaSettings
 
 ENV_PREFIX: Final = "STREAM_WORKER_"
 
@@ -44,7 +44,7 @@ def _absolute(url: str) -> str:
     return Path(rest).absolute().resolve().as_uri()
 
 
-class Redis(Group):
+class RedisSettings(SettingsGroup):
     """The rolling picture and its cursors."""
 
     url: SecretStr = setting("redis://localhost:6379/0", "redis://, rediss:// or unix:// address.")
@@ -57,7 +57,7 @@ class Redis(Group):
     )
 
 
-class Archive(Group):
+class ArchiveSettings(SettingsGroup):
     """Every scored mention, as Parquet, in a folder or a bucket."""
 
     url: Annotated[str, AfterValidator(_absolute)] = setting(
@@ -83,7 +83,7 @@ class Archive(Group):
         return self
 
 
-class Windows(Group):
+class WindowSettings(SettingsGroup):
     """Time: what is late, what is a duplicate, and how long a slow partition is waited for.
 
     The first five stand in every plan of the archive, since verdicts depend on them.
@@ -106,7 +106,7 @@ class Windows(Group):
     )
 
 
-class Alerts(Group):
+class AlertSettings(SettingsGroup):
     """How easily people are disturbed: as false alerts per brand and week, 1, 0.5, 0.25 or 0.1."""
 
     sensitivity: Sensitivity = setting(
@@ -119,7 +119,7 @@ class Alerts(Group):
         return self.brands.get(brand, self.sensitivity)
 
 
-class Model(Group):
+class ModelSettings(SettingsGroup):
     """Which model scores."""
 
     scorer: Literal["model", "none"] = setting("model", "`none` leaves every mention unscored.")
@@ -129,7 +129,7 @@ class Model(Group):
     )
 
 
-class Notify(Group):
+class NotifySettings(SettingsGroup):
     """Where alerts are told, and how persistently."""
 
     webhook_url: SecretStr | None = setting(None, "Where messages are posted, http:// or https://.")
@@ -152,14 +152,14 @@ class Notify(Group):
         return self
 
 
-class Http(Group):
+class HttpSettings(SettingsGroup):
     """Probes and metrics."""
 
     host: str = setting("127.0.0.1", "Address to listen at; 0.0.0.0 for all, in a container.", min_length=1)
     port: int = setting(8081, "Port of /livez, /readyz and /metrics; 0 takes any free one.", ge=0, le=65_535)
 
 
-class Api(Group):
+class ApiSettings(SettingsGroup):
     """REST, live feed and page: `stream-worker serve`."""
 
     host: str = setting("127.0.0.1", "Address to listen at; it has no log-in of its own.", min_length=1)
@@ -170,7 +170,7 @@ class Api(Group):
     clients_max: int = setting(100, "Live feeds at once; further ones must wait.", ge=1, le=10_000)
 
 
-class Log(Group):
+class LogSettings(SettingsGroup):
     """What the worker says, on stderr."""
 
     format: Literal["auto", "json", "console"] = setting(
@@ -187,16 +187,16 @@ class Settings(BaseSettings):
         hide_input_in_errors=True, title="Settings of stream_worker",
     )  # fmt: skip
 
-    kafka: Kafka = Field(default_factory=Kafka)
-    redis: Redis = Field(default_factory=Redis)
-    archive: Archive = Field(default_factory=Archive)
-    windows: Windows = Field(default_factory=Windows)
-    alerts: Alerts = Field(default_factory=Alerts)
-    model: Model = Field(default_factory=Model)
-    notify: Notify = Field(default_factory=Notify)
-    http: Http = Field(default_factory=Http)
-    api: Api = Field(default_factory=Api)
-    log: Log = Field(default_factory=Log)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    redis: RedisSettings = Field(default_factory=RedisSettings)
+    archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
+    windows: WindowSettings = Field(default_factory=WindowSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    notify: NotifySettings = Field(default_factory=NotifySettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod
     def settings_customise_sources(

@@ -56,7 +56,7 @@ class _Trouble:
     jobs: set[_Job] = field(default_factory=set)
 
 
-class Background:
+class BackgroundThread:
     """Runs jobs and hands their completions back to the loop.
 
     `on_trouble(name, error)` is called at the first failure of jobs of that name and every 30 s while one of

@@ -15,32 +15,32 @@ from typing import Literal
 
 import structlog
 
-from stream_worker.core.archive.layout import Head
+from stream_worker.core.archive.layout import LogOrigin
 from stream_worker.core.partition.effects import (
     Applied,
     Apply,
     Commit,
     CreateCursor,
+    CreateLogOrigin,
     CreateManifest,
     CreatePlan,
+    Effect,
+    FindPlanLog,
     JumpCursor,
     ListPlans,
-    LookUp,
-    Operation,
     Phase,
     ReadCursor,
     Seek,
-    SendLetters,
-    StartLog,
+    SendDeadLetters,
     TopicFacts,
     WriteRows,
 )
-from stream_worker.core.partition.machine import Partition
+from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.errors import StreamWorkerError, Unavailable
 from stream_worker.observability.logs import Repeats
-from stream_worker.observability.worker_recorder import Recorder
-from stream_worker.ports import Archive, Background, DeadLetters, Rolling, Source
-from stream_worker.worker.owned_partition import Held, tell
+from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.ports import Aggregates, Archive, Background, DeadLetters, Source
+from stream_worker.worker.owned_partition import OwnedPartition, tell
 
 TOPIC = -1  # stands for a partition where the whole topic is meant
 REDIS_PAUSE_FIRST_S = 0.2
@@ -49,22 +49,22 @@ REDIS_PAUSE_MAX_S = 5.0
 log = structlog.get_logger()
 
 
-class Performer:
+class EffectRunner:
     """All partitions of this worker, between their machines and the outside world."""
 
     def __init__(
         self,
         *,
         source: Source,
-        rolling: Rolling,
+        rolling: Aggregates,
         archive: Archive,
         letters: DeadLetters,
         background: Background,
-        make: Callable[[int], Partition],
+        make: Callable[[int], PartitionMachine],
         start: Literal["earliest", "latest"],
-        recorder: Recorder,
+        recorder: WorkerRecorder,
     ) -> None:
-        self.held: dict[int, Held] = {}
+        self.held: dict[int, OwnedPartition] = {}
         self.now_ms = 0  # Redis TIME of the last answer; 0 before the first
         self.redis_away = False
         self.topic: TopicFacts | None = None
@@ -84,7 +84,7 @@ class Performer:
         """Take a partition, or take it anew: everything is looked up."""
         self.lose(partition)
         self._epoch += 1
-        held = self.held[partition] = Held(self._make(partition), self._epoch)
+        held = self.held[partition] = OwnedPartition(self._make(partition), self._epoch)
         self._ask(held, "position", lambda: self._source.position(partition), lookup=True)
 
     def lose(self, partition: int) -> None:
@@ -94,7 +94,7 @@ class Performer:
         if held is not None:
             self._background.cancel(partition, held.epoch)
 
-    def perform(self, held: Held, operations: Sequence[Operation]) -> None:
+    def perform(self, held: OwnedPartition, operations: Sequence[Effect]) -> None:
         """Perform operations, or queue them where they have to wait."""
         partition = held.machine.number
         for operation in operations:
@@ -108,7 +108,7 @@ class Performer:
                 case _:
                     self._ask_background(held, operation)
 
-    def step(self, held: Held, take: Callable[[], list[Operation]]) -> None:
+    def step(self, held: OwnedPartition, take: Callable[[], list[Effect]]) -> None:
         """Let the machine take something, and perform what it asks for; an unreadable state stops it."""
         try:
             self.perform(held, take())
@@ -120,7 +120,7 @@ class Performer:
         for held in self.held.values():
             held.sought = False
 
-    def taker(self, partition: int) -> Held | None:
+    def taker(self, partition: int) -> OwnedPartition | None:
         """Return the partition if it takes what was polled; what has to wait for Redis is read again."""
         held = self.held.get(partition)
         if held is None or held.takes_records:
@@ -169,8 +169,8 @@ class Performer:
                 return
         self._redis_is_back()
 
-    def _ask_applies(self, waiting: list[Held]) -> None:
-        asked: list[Held] = []
+    def _ask_applies(self, waiting: list[OwnedPartition]) -> None:
+        asked: list[OwnedPartition] = []
         calls: list[Apply] = []
         for held in waiting:
             for operation in held.on_redis:
@@ -197,7 +197,7 @@ class Performer:
             if cells and (quiet := self._repeats.kept_quiet(what)) is not None:
                 log.warning("limit reached", what=what, cells=cells, repeated=quiet)
 
-    def _ask_one_by_one(self, waiting: list[Held]) -> None:
+    def _ask_one_by_one(self, waiting: list[OwnedPartition]) -> None:
         for held in waiting:
             while held.on_redis and not isinstance(held.on_redis[0], Apply):
                 operation, partition = held.on_redis[0], held.machine.number
@@ -213,7 +213,7 @@ class Performer:
                 held.on_redis.popleft()
                 self.step(held, partial(held.machine.cursor_is, cursor))
 
-    def _redis_is_away(self, waiting: list[Held], error: Unavailable, now_s: float) -> None:
+    def _redis_is_away(self, waiting: list[OwnedPartition], error: Unavailable, now_s: float) -> None:
         if not self.redis_away:
             log.warning("redis lost", error=str(error), again_in_s=self._redis_pause_s)
         self.redis_away = True
@@ -233,28 +233,28 @@ class Performer:
                 held.machine.at_end = False  # to be seen again
                 self._seek(held, held.machine.position)
 
-    def _interrupt(self, held: Held) -> None:
+    def _interrupt(self, held: OwnedPartition) -> None:
         """Pause a partition until Redis is back; what was read of it meanwhile is read again."""
         if not held.interrupted:
             self._source.pause(held.machine.number)
             held.interrupted = True
 
-    def _seek(self, held: Held, offset: int) -> None:
+    def _seek(self, held: OwnedPartition, offset: int) -> None:
         self._source.seek(held.machine.number, offset)
         held.ahead, held.interrupted, held.sought = False, False, True
 
-    def _ask_background(self, held: Held, operation: Operation) -> None:
+    def _ask_background(self, held: OwnedPartition, operation: Effect) -> None:
         partition, archive = held.machine.number, self._archive
         match operation:
-            case LookUp(committed):
+            case FindPlanLog(committed):
                 self._ask(held, "chain", lambda: archive.find_chain(partition, committed), lookup=True)
-            case StartLog():
+            case CreateLogOrigin():
                 self._ask(held, "head", self._start_log, lookup=True)
             case ListPlans():
                 self._ask(held, "plans", lambda: archive.plans(partition), lookup=True)
             case CreatePlan(plan):
                 self._ask(held, "plan", lambda: archive.create_plan(partition, plan))
-            case SendLetters(rejected):
+            case SendDeadLetters(rejected):
                 self._recorder.letters(rejected)
                 self._ask(held, "letters", lambda: self._letters.send(partition, rejected))
             case WriteRows(plan, parts):
@@ -263,17 +263,21 @@ class Performer:
                 self._recorder.chunk(manifest)
                 self._ask(held, "manifest", lambda: archive.create_manifest(partition, plan, manifest))
 
-    def _start_log(self) -> Head:
-        return self._archive.create_head(Head(policy=self._start, starts=self._source.starts(self._start)))
+    def _start_log(self) -> LogOrigin:
+        return self._archive.create_head(
+            LogOrigin(policy=self._start, starts=self._source.starts(self._start))
+        )
 
-    def _ask(self, held: Held, name: str, call: Callable[[], object], *, lookup: bool = False) -> None:
+    def _ask(
+        self, held: OwnedPartition, name: str, call: Callable[[], object], *, lookup: bool = False
+    ) -> None:
         def timed() -> object:
             with self._recorder.stage("archive"):
                 return call()
 
         self._background.submit(held.machine.number, held.epoch, name, timed, lookup=lookup)
 
-    def _stop(self, held: Held, error: BaseException) -> None:
+    def _stop(self, held: OwnedPartition, error: BaseException) -> None:
         if not isinstance(error, StreamWorkerError):
             raise error  # a bug: crash, nothing is lost
         log.error("partition stopped", partition=held.machine.number, error=str(error))

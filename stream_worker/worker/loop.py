@@ -14,13 +14,14 @@ from functools import partial
 import structlog
 
 from stream_worker.core.partition.effects import Phase, TopicFacts
+from stream_worker.core.records.poll import Poll
 from stream_worker.errors import Unavailable
 from stream_worker.observability.logs import Repeats
-from stream_worker.observability.worker_recorder import Recorder
-from stream_worker.ports import Background, Poll, Source
-from stream_worker.worker.effect_runner import Performer
-from stream_worker.worker.owned_partition import Held
-from stream_worker.worker.window_lifecycle import Minutes
+from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.ports import Background, Source
+from stream_worker.worker.effect_runner import EffectRunner
+from stream_worker.worker.owned_partition import OwnedPartition
+from stream_worker.worker.window_lifecycle import WindowLifecycle
 
 POLL_S = 0.2
 EACH_S = 1.0
@@ -39,13 +40,13 @@ class Worker:
         self,
         *,
         source: Source,
-        performer: Performer,
-        minutes: Minutes,
+        performer: EffectRunner,
+        minutes: WindowLifecycle,
         background: Background,
         topic: TopicFacts,
         alignment_ms: int,
         memory_max_bytes: int,
-        recorder: Recorder,
+        recorder: WorkerRecorder,
     ) -> None:
         self._source, self._performer, self._minutes = source, performer, minutes
         self._background, self._recorder = background, recorder
@@ -231,7 +232,7 @@ class Worker:
         if (quiet := self._repeats.kept_quiet(str(error))) is not None:
             log.warning("minutes postponed", error=str(error), repeated=quiet)
 
-    def _running(self) -> list[Held]:
+    def _running(self) -> list[OwnedPartition]:
         held = self._performer.held.values()
         return [one for one in held if one.machine.phase is Phase.READING and not one.stopped]
 

@@ -4,17 +4,17 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_worker.core.partition.effects import Apply, CreateCursor, JumpCursor, Operation, Phase, ReadCursor
-from stream_worker.core.partition.machine import Partition
+from stream_worker.core.partition.effects import Apply, CreateCursor, Effect, JumpCursor, Phase, ReadCursor
+from stream_worker.core.partition.machine import PartitionMachine
 
 OnRedis = Apply | ReadCursor | CreateCursor | JumpCursor
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class OwnedPartition:
     """A partition that is ours, and what it waits for."""
 
-    machine: Partition
+    machine: PartitionMachine
     epoch: int
     on_redis: deque[OnRedis] = field(default_factory=deque)
     ahead: bool = False  # paused: too far ahead of the slowest partition
@@ -29,7 +29,7 @@ class Held:
         return reading and not (self.stopped or self.interrupted or self.sought)
 
 
-def tell(machine: Partition, name: str, result: Any, now_s: float) -> list[Operation]:  # noqa: PLR0911 - a table
+def tell(machine: PartitionMachine, name: str, result: Any, now_s: float) -> list[Effect]:  # noqa: PLR0911 - a table
     """Give an answer to the method that takes it (core/partition/effects.py)."""
     match name:
         case "position":

@@ -13,26 +13,26 @@ from stream_worker.adapters.kafka.dead_letters import KafkaDeadLetters, ensure_t
 from stream_worker.bootstrap import find_topic, limits_of, open_archive, open_profiles, open_rolling
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
-from stream_worker.core.detection.share_detector import Share
-from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import TopicFacts
-from stream_worker.core.partition.machine import Partition, Score
+from stream_worker.core.partition.machine import PartitionMachine, Score
 from stream_worker.core.records.dedup import plain_keys
 from stream_worker.errors import Unavailable
 from stream_worker.inference.loader import load_model
 from stream_worker.observability.health import Health, HealthServer
 from stream_worker.observability.logs import Repeats, configure
 from stream_worker.observability.metrics import Metrics
-from stream_worker.observability.worker_recorder import Recorder
+from stream_worker.observability.worker_recorder import WorkerRecorder
 from stream_worker.process import freeze_loaded_objects, owner, return_freed_arrow_memory, stop_at_signals
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 from stream_worker.settings.units import in_ms
 from stream_worker.version import VERSION
-from stream_worker.worker.background import Background
-from stream_worker.worker.effect_runner import Performer
+from stream_worker.worker.background import BackgroundThread
+from stream_worker.worker.effect_runner import EffectRunner
 from stream_worker.worker.loop import Worker
-from stream_worker.worker.window_lifecycle import Minutes
+from stream_worker.worker.window_lifecycle import WindowLifecycle
 
 T = TypeVar("T")
 DEPENDENCY_OF = {"position": "kafka", "topic": "kafka", "letters": "dead_letters"}
@@ -56,7 +56,7 @@ def run_worker(settings: Settings) -> int:
     metrics.model_info.labels(model).set(1)
     metrics.build_info.labels(VERSION).set(1)
     health.report("model", ok=True, detail=model)
-    recorder = Recorder(metrics, health)
+    recorder = WorkerRecorder(metrics, health)
     with HealthServer(settings.http.host, settings.http.port, health, metrics.registry) as server:
         log.info("probes opened", host=settings.http.host, port=server.port)
         while not stop.is_set():
@@ -67,7 +67,7 @@ def run_worker(settings: Settings) -> int:
 
 
 def _join(
-    settings: Settings, score: Score, model: str, recorder: Recorder, stop: threading.Event
+    settings: Settings, score: Score, model: str, recorder: WorkerRecorder, stop: threading.Event
 ) -> Worker | None:
     """Make all parts and join the group, once every server answers; None when told to stop before."""
     kafka, client = settings.kafka, client_properties(settings.kafka)
@@ -90,17 +90,17 @@ def _join(
         partitions=topic.partitions,
         on_trouble=_say_kafka_trouble(),
     )  # fmt: skip
-    archived = _when_there("archive", lambda: open_profiles(settings, Share()), recorder, stop)
+    archived = _when_there("archive", lambda: open_profiles(settings, ShareDetector()), recorder, stop)
     if archived is None:
         return None
     background = _start_background(recorder)
     log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
-    performer = Performer(
+    performer = EffectRunner(
         source=source, rolling=rolling, archive=archive, letters=letters, background=background,
         make=_maker(settings, score, model), start=kafka.start, recorder=recorder,
     )  # fmt: skip
-    minutes = Minutes(
-        rolling, Share(), owner=owner(), lateness_ms=in_ms(settings.windows.lateness),
+    minutes = WindowLifecycle(
+        rolling, ShareDetector(), owner=owner(), lateness_ms=in_ms(settings.windows.lateness),
         max_hold_ms=in_ms(settings.windows.max_hold), recorder=recorder,
         open_at=lambda brand: OPEN_SCORES[settings.alerts.of(brand)], archived=archived.get,
     )  # fmt: skip
@@ -112,18 +112,18 @@ def _join(
     )  # fmt: skip
 
 
-def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], Partition]:
+def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], PartitionMachine]:
     """Return how the step machine of a partition is made."""
     archive, limits = settings.archive, limits_of(settings)
-    cut_limits = CutLimits(
+    cut_limits = RollLimits(
         rows_max=archive.rows_max, bytes_max=archive.bytes_max, seconds_max=archive.seconds_max,
         span_max=archive.span_max,
     )  # fmt: skip
 
     keys = native_keys(plain_keys(xxhash.xxh64_intdigest))
 
-    def make(number: int) -> Partition:
-        return Partition(
+    def make(number: int) -> PartitionMachine:
+        return PartitionMachine(
             number, limits=limits, cut_limits=cut_limits, keys=keys, score=score, model=model,
         )  # fmt: skip
 
@@ -148,7 +148,7 @@ def _say_kafka_trouble() -> Callable[[str], None]:
     return say
 
 
-def _start_background(recorder: Recorder) -> Background:
+def _start_background(recorder: WorkerRecorder) -> BackgroundThread:
     def trouble(name: str, error: Unavailable) -> None:
         log.warning("background troubled", what=name, error=str(error))
         recorder.dependency(DEPENDENCY_OF.get(name, "archive"), up=False, detail=str(error))
@@ -157,10 +157,10 @@ def _start_background(recorder: Recorder) -> Background:
         log.info("background recovered", what=name, after_s=round(after_s, 1))
         recorder.dependency(DEPENDENCY_OF.get(name, "archive"), up=True)
 
-    return Background(trouble, recovery)
+    return BackgroundThread(trouble, recovery)
 
 
-def _when_there(name: str, ask: Callable[[], T], recorder: Recorder, stop: threading.Event) -> T | None:
+def _when_there(name: str, ask: Callable[[], T], recorder: WorkerRecorder, stop: threading.Event) -> T | None:
     """Ask a server until it answers, with one clear line per cause; None when told to stop."""
     pause_s, said = START_PAUSE_FIRST_S, ""
     while not stop.is_set():

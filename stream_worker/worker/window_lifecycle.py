@@ -15,12 +15,13 @@ from typing import Any, Final
 import structlog
 
 from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
-from stream_worker.core.detection.evaluate import Archived, judge
-from stream_worker.core.detection.share_detector import OPEN_AT, Detector
-from stream_worker.core.records.batch import HOUR_MS
-from stream_worker.observability.worker_recorder import Recorder
-from stream_worker.ports import Rolling, Sealed
+from stream_worker.core.detection.detector import OPEN_AT, Detector
+from stream_worker.core.detection.evaluate import Archived, evaluate
+from stream_worker.core.time import HOUR_MS
+from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.ports import Aggregates
 
 LEASE_MS: Final = 5_000
 HISTORY_HOURS: Final = 48
@@ -28,22 +29,22 @@ HISTORY_HOURS: Final = 48
 log = structlog.get_logger()
 
 
-class Minutes:
+class WindowLifecycle:
     """What this worker knows of sealed minutes and shards."""
 
     def __init__(
         self,
-        rolling: Rolling,
+        rolling: Aggregates,
         detector: Detector[Any],
         *,
         owner: str,
         lateness_ms: int,
         max_hold_ms: int,
-        recorder: Recorder,
+        recorder: WorkerRecorder,
         open_at: Callable[[str], float] = lambda _brand: OPEN_AT,
         archived: Archived = lambda _brand: None,
     ) -> None:
-        self.sealed = Sealed(0, 0, [], 0, {}, 0, 0)
+        self.sealed = SealResult(0, 0, [], 0, {}, 0, 0)
         self._rolling, self._detector, self._owner = rolling, detector, owner
         self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
         self._open_at, self._archived = open_at, archived
@@ -53,8 +54,8 @@ class Minutes:
         self._leads = False
         self._drawn_ms = 0
 
-    def seal(self, partition_count: int, older_log: str = "") -> Sealed:
-        """Seal what may be sealed; `older_log` as in `ports.Rolling`. Raises Unavailable."""
+    def seal(self, partition_count: int, older_log: str = "") -> SealResult:
+        """Seal what may be sealed; `older_log` as in `ports.Aggregates`. Raises Unavailable."""
         before_ms = self.sealed.sealed_ms
         self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
         if min((shard.closed_ms for shard in self._shards.values()), default=-1) > self.sealed.closed_ms:
@@ -104,7 +105,7 @@ class Minutes:
                 log.info("episode changed", message=message, shard=call.shard)
 
     def _judge(self, shard: Shard, minute: SealedMinute) -> Close:
-        return judge(
+        return evaluate(
             shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute),
             open_at=self._open_at, archived=self._archived,
         )  # fmt: skip

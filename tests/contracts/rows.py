@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from stream_worker.core.archive.layout import Limits, Log, Manifest, Outcomes, Plan
-from stream_worker.core.records.batch import UNSCORED, Columns, Flags, Scores
-from stream_worker.ports import Part
+from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan
+from stream_worker.core.partition.effects import ScoredBatch
+from stream_worker.core.records.batch import UNSCORED, Flags, MentionBatch, ScoreColumns
+from stream_worker.core.records.limits import Limits
 
 LOG = Log("mentions", "0a1b2c3d")
 NOON_MS = 1_790_078_400_000  # 2026-09-22T12:00:00Z
@@ -40,9 +41,9 @@ def part(offsets, *, model=MODEL, at_ms=None, unscored=(), **columns):
     probability = np.tile(np.array([0.1, 0.2, 0.7], np.float32), (n, 1))
     probability[label == UNSCORED] = np.nan
     flags = [np.array([offset % k == 0 for offset in offsets], np.bool_) for k in (2, 3, 5, 7)]
-    return Part(
-        Columns(offsets, event_ms + 1500, event_ms, **(values | columns)),
+    return ScoredBatch(
+        MentionBatch(offsets, event_ms + 1500, event_ms, **(values | columns)),
         Flags(*flags, watermark_before_ms=event_ms - 30_000),
-        Scores(label, probability, np.full(n, 600_000, np.int32)),
+        ScoreColumns(label, probability, np.full(n, 600_000, np.int32)),
         model,
     )

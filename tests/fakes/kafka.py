@@ -17,12 +17,12 @@ from typing import Literal
 
 from stream_worker.core.partition.effects import LogPosition, TopicFacts
 from stream_worker.core.records.batch import Records
+from stream_worker.core.records.poll import Poll
 from stream_worker.errors import Unavailable
-from stream_worker.ports import Poll
 
 
 @dataclass(slots=True)
-class _Log:
+class _PartitionLog:
     """One partition: its records, and `[start, end)`, which may hold offsets without a record."""
 
     offsets: list[int] = field(default_factory=list)
@@ -40,7 +40,7 @@ class MemoryTopic:
         self.incarnation = incarnation
         self.away = False  # questions to the broker are Unavailable while this is set
         self._lock = threading.Lock()
-        self._logs = [_Log() for _ in range(partitions)]
+        self._logs = [_PartitionLog() for _ in range(partitions)]
 
     @property
     def partitions(self) -> int:
@@ -49,7 +49,7 @@ class MemoryTopic:
 
     def add_partition(self) -> int:
         """Add a partition; returns its number."""
-        self._logs.append(_Log())
+        self._logs.append(_PartitionLog())
         return len(self._logs) - 1
 
     def append(self, partition: int, value: bytes | None, record_time_ms: int) -> int:

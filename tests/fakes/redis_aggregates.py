@@ -26,28 +26,28 @@ from stream_worker.core.aggregates.encoding import (
     to_json,
 )
 from stream_worker.core.aggregates.measures import MEASURES
+from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Applied, Apply, Cursor
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
-from stream_worker.ports import Sealed
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.fakes.redis_seal import seal
-from tests.fakes.redis_state import (
+from tests.fakes.redis_state import (  # fmt: skip
     CursorRow,
     MemoryState,
-    Minute,
+    StoredMinute,
     add_history,
     admit,
     forget_history,
     too_old,
-)  # fmt: skip
+)
 
 CHANGES_MAX: Final = 10_000
 GAP_MS: Final = 30_000
 """No script for longer than this: the group was away, and nobody may be called held for it."""
 
 
-class MemoryRolling:
+class MemoryAggregates:
     """The rolling picture and the cursors of one log, in a `MemoryState`."""
 
     def __init__(
@@ -156,7 +156,7 @@ class MemoryRolling:
             refused_brands += counted is None
             if minute >= state.ctl.trimmed:
                 tally = f"{admitted or ''}:{counted or ''}"
-                state.minutes.setdefault(minute, Minute()).add_cell(tally, sums, delta.model, late=late)
+                state.minutes.setdefault(minute, StoredMinute()).add_cell(tally, sums, delta.model, late=late)
             if late:
                 hour = minute - minute % HOUR_MS
                 if hour >= sealed - 48 * HOUR_MS:
@@ -169,7 +169,9 @@ class MemoryRolling:
 
     # ------------------------------------------------------------ sealing and judging
 
-    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
+    def seal(
+        self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
+    ) -> SealResult:
         """Seal what every partition has passed, at most 240 minutes; trim what is closed."""
         now = self._begin()
         return seal(self.state, self._log.name, partition_count, lateness_ms, max_hold_ms, older_log, now)
@@ -201,7 +203,7 @@ class MemoryRolling:
         """Write one; False: somebody else did, or it was sealed again."""
         self._begin()
         shard, start = self.state.shards[call.shard], call.minute_ms
-        minute = self.state.minutes.get(start, Minute())
+        minute = self.state.minutes.get(start, StoredMinute())
         read = (call.expected_closed_ms, call.expected_version, call.mark)
         if (shard.closed_ms, shard.version, minute.mark) != read:
             return False
@@ -258,7 +260,7 @@ class MemoryRolling:
         if brands is None:
             full = len(self.state.brands) >= self._max_brands
             brands = [*self.state.brands, ""] if full else list(self.state.brands)
-        newest = self.state.minutes.get(ctl.newest, Minute())
+        newest = self.state.minutes.get(ctl.newest, StoredMinute())
         for brand in brands:
             self.state.now[brand] = {
                 "newest": ctl.newest,

@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.alerting.effects import Look
-from stream_worker.core.alerting.notification_log import Event, Message, read_events
-from stream_worker.core.alerting.policy import View
+from stream_worker.core.alerting.effects import OutboxSnapshot
+from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_events
+from stream_worker.core.alerting.policy import BrandSnapshot
 from tests.fakes.redis_state import MemoryState
 
 ALERTS_MAX: Final = 1_000
@@ -25,11 +25,11 @@ class MemoryOutbox:
     def __init__(self, now_ms: Callable[[], int], state: MemoryState) -> None:
         self._now_ms, self.state = now_ms, state
 
-    def look(self, brands: Sequence[str]) -> Look:
+    def look(self, brands: Sequence[str]) -> OutboxSnapshot:
         """Read the outbox, and how these brands and those in the outbox stand."""
         now_ms, state = self._now_ms(), self.state
         views = {
-            brand: View(now_ms, shard.closed_ms, shard.episodes.get(brand))
+            brand: BrandSnapshot(now_ms, shard.closed_ms, shard.episodes.get(brand))
             for brand in sorted({*brands, *read_events(state.outbox)[0]})
             for shard in (state.shards[shard_of(brand)],)
         }
@@ -38,16 +38,16 @@ class MemoryOutbox:
             for name, text in state.fixed.items()
             if name in state.outbox
         }
-        return Look(now_ms, dict(state.outbox), fixed, views)
+        return OutboxSnapshot(now_ms, dict(state.outbox), fixed, views)
 
-    def fix(self, event: Event, message: Message) -> Message | None:
+    def fix(self, event: OutboxEntry, message: Message) -> Message | None:
         """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
         if self.state.outbox.get(event.id) != event.body:
             return None
         text = self.state.fixed.setdefault(event.id, msgspec.json.encode(message).decode())
         return msgspec.json.decode(text, type=Message)
 
-    def remove(self, event: Event, record: str | None) -> None:
+    def remove(self, event: OutboxEntry, record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
         shard = self.state.shards[shard_of(event.brand)]
         if self.state.outbox.get(event.id) == event.body and shard.episodes.get(event.brand) == record:

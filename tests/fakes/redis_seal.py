@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
-from stream_worker.ports import Sealed
-from tests.fakes.redis_state import Control, CursorRow, MemoryState, Minute
+from stream_worker.core.aggregates.seal import SealResult
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.fakes.redis_state import Control, CursorRow, MemoryState, StoredMinute
 
 SEALS_MAX: Final = 240
 TRIMS_MAX: Final = 500
@@ -20,10 +20,10 @@ def seal(
     max_hold_ms: int,
     older_log: str,
     now: int,
-) -> Sealed:
+) -> SealResult:
     """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
     ctl = state.ctl
-    answer = Sealed(ctl.sealed or 0, ctl.floor or 0, [], 0, {}, 0, now)
+    answer = SealResult(ctl.sealed or 0, ctl.floor or 0, [], 0, {}, 0, now)
     answer.closed_ms = min(shard.closed_ms for shard in state.shards)
     if older_log != log and ctl.incarnation == older_log:  # a compare-and-set: it moves forward only
         ctl.incarnation, ctl.partitions = log, 0
@@ -43,7 +43,7 @@ def seal(
 
 
 def _take_minimum(
-    ctl: Control, rows: dict[int, CursorRow], answer: Sealed, lateness_ms: int, max_hold_ms: int
+    ctl: Control, rows: dict[int, CursorRow], answer: SealResult, lateness_ms: int, max_hold_ms: int
 ) -> tuple[float, float]:
     """Return the minimum of the effective watermarks of partitions not held, and of those that are."""
     target = held_low = NEVER
@@ -89,7 +89,7 @@ def _seal_until(state: MemoryState, target: int, held_low: float, now: int) -> i
                 (m for m in minutes if start <= m < end and "mentions" in minutes[m].fields), default=end
             )
             continue
-        minute = minutes.setdefault(start, Minute())
+        minute = minutes.setdefault(start, StoredMinute())
         minute.mark = f"{now * 1000}-{start}"
         minute.complete = held_low >= start + MINUTE_MS and start >= (ctl.floor or 0)
         minute.sealed_at_ms = now

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from stream_worker.core.aggregates.encoding import encode_sums
-from stream_worker.core.reconcile.redis_position import Standing
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
-from tests.fakes.redis_state import MemoryState, Minute
+from stream_worker.core.reconcile.redis_position import RedisPosition
+from stream_worker.core.time import DAY_MS, HOUR_MS
+from tests.fakes.redis_state import MemoryState, StoredMinute
 
 _UNITS: Final = {"hm": HOUR_MS, "hd": DAY_MS}
 
@@ -17,13 +17,13 @@ class MemorySnapshots:
     def __init__(self, state: MemoryState, logs: Sequence[str], now_ms: Callable[[], int]) -> None:
         self._state, self._logs, self._now_ms = state, list(logs), now_ms
 
-    def look(self) -> Standing:
+    def look(self) -> RedisPosition:
         """Return how far everything is, with the minutes that have a hash."""
         return self._standing()._replace(minutes=tuple(sorted(self._state.minutes)))
 
-    def minute(self, start_ms: int) -> tuple[Standing, dict[str, str]]:
+    def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
         """Read the hash of a minute."""
-        minute = self._state.minutes.get(start_ms, Minute())
+        minute = self._state.minutes.get(start_ms, StoredMinute())
         fields = {name: str(value) for name, value in minute.fields.items()}
         if minute.models or minute.mark is not None:
             fields["models"] = ",".join(minute.models)
@@ -34,7 +34,7 @@ class MemorySnapshots:
 
     def history(
         self, kind: str, start_ms: int, brands: Sequence[str]
-    ) -> tuple[Standing, list[dict[str, str]]]:
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
         """Read history (`hm` of an hour, `hd` of a day) of some brands."""
         history = self._state.by_minute if kind == "hm" else self._state.by_hour
         end_ms = start_ms + _UNITS[kind]
@@ -55,10 +55,10 @@ class MemorySnapshots:
     def close(self) -> None:
         """Nothing is open."""
 
-    def _standing(self) -> Standing:
+    def _standing(self) -> RedisPosition:
         ctl = self._state.ctl
         rows = {log: self._state.cursors.get(log, {}) for log in self._logs}
-        return Standing(
+        return RedisPosition(
             now_ms=self._now_ms(),
             sealed_ms=ctl.sealed or 0,
             floor_ms=ctl.floor or 0,

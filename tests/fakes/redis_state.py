@@ -1,4 +1,4 @@
-"""What Redis holds, as plain Python values: the state of `MemoryRolling` (docs/redis.md names the keys).
+"""What Redis holds, as plain Python values: the state of `MemoryAggregates` (docs/redis.md names the keys).
 
 Rules:
 1. One object stands for one Redis. Workers that share it share a server.
@@ -45,7 +45,7 @@ class CursorRow:
 
 
 @dataclass(slots=True)
-class Minute:
+class StoredMinute:
     """The hash `m:<minute>`. `fields` are the tallies, the mentions and the mentions per model."""
 
     fields: dict[str, int] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class MemoryState:
 
     ctl: Control = field(default_factory=Control)
     cursors: dict[str, dict[int, CursorRow]] = field(default_factory=dict)  # by log name
-    minutes: dict[int, Minute] = field(default_factory=dict)
+    minutes: dict[int, StoredMinute] = field(default_factory=dict)
     models: dict[int, str] = field(default_factory=dict)  # from which minute on which models scored
     brands: dict[str, int | None] = field(default_factory=dict)
     networks: dict[str, int | None] = field(default_factory=dict)

@@ -4,7 +4,7 @@ import sys
 from typing import TextIO
 
 from stream_worker.core.alerting.notification_log import Message
-from stream_worker.core.alerting.retry_queue import Outcome
+from stream_worker.core.alerting.retry_queue import SendOutcome
 
 
 class Console:
@@ -15,14 +15,14 @@ class Console:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Message) -> SendOutcome:
         """Write the body and a line end."""
         try:
             self._stream.write(message.body + "\n")
             self._stream.flush()
         except (OSError, ValueError) as error:  # whoever read it has gone
-            return Outcome("disabled", type(error).__name__)
-        return Outcome("delivered")
+            return SendOutcome("disabled", type(error).__name__)
+        return SendOutcome("delivered")
 
     def close(self) -> None:
         """Leave the stream to its owner."""

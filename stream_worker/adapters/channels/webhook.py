@@ -27,7 +27,7 @@ import httpx2
 from standardwebhooks import Webhook as Signer
 
 from stream_worker.core.alerting.notification_log import Message
-from stream_worker.core.alerting.retry_queue import Outcome
+from stream_worker.core.alerting.retry_queue import SendOutcome
 from stream_worker.errors import Misconfigured
 from stream_worker.version import VERSION
 
@@ -58,11 +58,11 @@ class Webhook:
         self._timeout_s = timeout_s
         self._client = _client(timeout_s)
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Message) -> SendOutcome:
         """Send once."""
         if self._public_only and (why := self._private_target()) is not None:
-            return Outcome("failed", why)
-        answer: SimpleQueue[Outcome | BaseException] = SimpleQueue()
+            return SendOutcome("failed", why)
+        answer: SimpleQueue[SendOutcome | BaseException] = SimpleQueue()
         client = self._client
 
         def attempt() -> None:
@@ -77,12 +77,12 @@ class Webhook:
         except Empty:
             self._client = _client(self._timeout_s)
             client.close()
-            return Outcome("failed", f"no whole answer within {self._timeout_s:g} s")
+            return SendOutcome("failed", f"no whole answer within {self._timeout_s:g} s")
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
 
-    def _post(self, client: httpx2.Client, message: Message) -> Outcome:
+    def _post(self, client: httpx2.Client, message: Message) -> SendOutcome:
         now = dt.datetime.now(dt.UTC)
         headers = {
             "webhook-id": message.id,
@@ -93,7 +93,7 @@ class Webhook:
             with client.stream("POST", self._url, content=message.body.encode(), headers=headers) as response:
                 return _outcome(response, now)
         except httpx2.HTTPError as error:
-            return Outcome("failed", _cause(error))
+            return SendOutcome("failed", _cause(error))
 
     def close(self) -> None:
         """Close the connection."""
@@ -147,13 +147,13 @@ def _mapped(
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _outcome(response: httpx2.Response, now: dt.datetime) -> Outcome:
+def _outcome(response: httpx2.Response, now: dt.datetime) -> SendOutcome:
     status = response.status_code
     if response.is_success:
-        return Outcome("delivered", str(status))
+        return SendOutcome("delivered", str(status))
     if status == GONE:
-        return Outcome("disabled", "410 Gone")
-    return Outcome("failed", f"status {status}", _retry_after_s(response.headers.get("retry-after"), now))
+        return SendOutcome("disabled", "410 Gone")
+    return SendOutcome("failed", f"status {status}", _retry_after_s(response.headers.get("retry-after"), now))
 
 
 def _retry_after_s(text: str | None, now: dt.datetime) -> float | None:

@@ -26,8 +26,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from stream_worker.adapters.kafka.topic import ANSWER_TIMEOUT_S, describe
 from stream_worker.core.partition.effects import LogPosition, TopicFacts
 from stream_worker.core.records.batch import Records
+from stream_worker.core.records.poll import Poll
 from stream_worker.errors import Unavailable
-from stream_worker.ports import Poll
 
 CONSUMER_PROPERTIES: dict[str, Any] = {
     "enable.auto.commit": False,

@@ -18,14 +18,14 @@ ANSWER_S: Final = 20.0
 _AT_ONCE: Final = 5_000
 
 
-class Places(NamedTuple):
+class DeadLetterOffsets(NamedTuple):
     """Offsets (rising, each once) by partition of the main topic, and whether older letters are gone."""
 
     offsets: dict[int, Int64]
     truncated: bool  # retention removed some, or there were more than LETTERS_MAX
 
 
-def read_places(config: Mapping[str, Any], letters_topic: str, topic: str) -> Places:
+def read_places(config: Mapping[str, Any], letters_topic: str, topic: str) -> DeadLetterOffsets:
     """Read all letters of a topic, joining no group. Raises Unavailable."""
     consumer = Consumer(
         {
@@ -39,7 +39,7 @@ def read_places(config: Mapping[str, Any], letters_topic: str, topic: str) -> Pl
     try:
         known = consumer.list_topics(timeout=ANSWER_S).topics.get(letters_topic)
         if known is None:
-            return Places({}, truncated=False)  # no worker has had to send one
+            return DeadLetterOffsets({}, truncated=False)  # no worker has had to send one
         starts = [
             consumer.get_watermark_offsets(TopicPartition(letters_topic, number), timeout=ANSWER_S)[0]
             for number in known.partitions
@@ -53,7 +53,7 @@ def read_places(config: Mapping[str, Any], letters_topic: str, topic: str) -> Pl
     finally:
         consumer.close()
     offsets = {partition: np.unique(np.frombuffer(these, np.int64)) for partition, these in found.items()}
-    return Places(offsets, truncated=cut or any(low > 0 for low in starts))
+    return DeadLetterOffsets(offsets, truncated=cut or any(low > 0 for low in starts))
 
 
 def _read(

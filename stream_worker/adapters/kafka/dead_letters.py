@@ -220,7 +220,7 @@ def _why_not_created(topic: str, code: int | None, error: Exception) -> str:
     return f"dead letters: the topic {topic} cannot be created: {why}; check the brokers (`kafka.servers`)"
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """A letter as it lies in the topic, without its value (it may hold what people wrote)."""
 
     headers: dict[str, str]
@@ -230,7 +230,7 @@ class Letter(NamedTuple):
 
 def read_letters(
     config: Mapping[str, Any], topic: str, limit: int, *, timeout_s: float = ADMIN_TIMEOUT_S
-) -> Iterator[Letter]:
+) -> Iterator[DeadLetter]:
     """Yield the newest `limit` letters, oldest first, joining no group. Raises Unavailable."""
     consumer = Consumer(
         {
@@ -243,7 +243,7 @@ def read_letters(
     )
     try:
         open_partitions = _assign_tail(consumer, topic, limit, timeout_s)
-        newest: deque[Letter] = deque(maxlen=limit)
+        newest: deque[DeadLetter] = deque(maxlen=limit)
         deadline_s = monotonic() + timeout_s
         while open_partitions:
             message = consumer.poll(0.2)
@@ -275,7 +275,7 @@ def _assign_tail(consumer: Consumer, topic: str, limit: int, timeout_s: float) -
     return set(known.partitions)
 
 
-def _take_letter(message: Message, newest: deque[Letter], open_partitions: set[int]) -> None:
+def _take_letter(message: Message, newest: deque[DeadLetter], open_partitions: set[int]) -> None:
     error = message.error()
     if error is not None:
         if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  the library names it so
@@ -285,4 +285,4 @@ def _take_letter(message: Message, newest: deque[Letter], open_partitions: set[i
     value = message.value()
     pairs = dict(message.headers() or ()).items()
     headers = {key: text.decode(errors="replace") for key, text in pairs if isinstance(text, bytes)}
-    newest.append(Letter(headers, None if value is None else len(value), message.timestamp()[1]))
+    newest.append(DeadLetter(headers, None if value is None else len(value), message.timestamp()[1]))

@@ -20,8 +20,8 @@ from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.adapters.object_store.parquet import describe, encode, models_of, tables_by_hour
 from stream_worker.core.archive.layout import (
     FORMAT_VERSION,
-    Head,
     Log,
+    LogOrigin,
     Manifest,
     Plan,
     StoredObject,
@@ -33,13 +33,13 @@ from stream_worker.core.archive.layout import (
     plans_prefix,
     rows_name,
 )
+from stream_worker.core.partition.effects import PlanLog, ScoredBatch
 from stream_worker.errors import Misconfigured, Unreadable
-from stream_worker.ports import Chain, Part
 
 PROBE_NAME = "_probe/create-only"
 READS_AT_ONCE = 16
 
-Document = TypeVar("Document", Head, Plan, Manifest)
+Document = TypeVar("Document", LogOrigin, Plan, Manifest)
 
 _PLAN_FILE = re.compile(r"/\d{20}\.json$")
 
@@ -52,7 +52,7 @@ class ObjectArchive:
         self._log = log
         self._max_span = max_span  # offsets a data plan may cover at most
 
-    def find_chain(self, partition: int, committed: int) -> Chain:
+    def find_chain(self, partition: int, committed: int) -> PlanLog:
         """Find the newest plan by a LIST from near the committed offset; if that is empty, from the start.
 
         The head is read last: if it is absent, no plan was there before. Raises Unavailable, Unreadable.
@@ -63,13 +63,13 @@ class ObjectArchive:
         names = names or self.plan_names(partition, 0)
         last = self.read_plan(names[-1]) if names else None
         done = last is not None and self._has_manifest(partition, last)
-        return Chain(self.head(), last, done)
+        return PlanLog(self.head(), last, done)
 
-    def create_head(self, head: Head) -> Head:
+    def create_head(self, head: LogOrigin) -> LogOrigin:
         """Create the head, or return the one that is there."""
         name = head_name(self._log)
         there = self._objects.create_or_read(name, msgspec.json.encode(head))
-        return head if there is None else self._read(name, there, Head)
+        return head if there is None else self._read(name, there, LogOrigin)
 
     def create_plan(self, partition: int, plan: Plan) -> Plan:
         """Create the plan, or return the one that is there with the same start. Raises Unreadable."""
@@ -85,7 +85,7 @@ class ObjectArchive:
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="plans") as pool:
             return list(pool.map(self.read_plan, names))
 
-    def write_rows(self, partition: int, plan: Plan, parts: Sequence[Part]) -> list[StoredObject]:
+    def write_rows(self, partition: int, plan: Plan, parts: Sequence[ScoredBatch]) -> list[StoredObject]:
         """Write one object per event hour, oldest first; what is there is read and described instead.
 
         Raises Unavailable (some objects may be there: ask again), and Unreadable for a damaged one.
@@ -176,11 +176,11 @@ class ObjectArchive:
     def _has_manifest(self, partition: int, plan: Plan) -> bool:
         return self.manifest(partition, plan) is not None
 
-    def head(self) -> Head | None:
+    def head(self) -> LogOrigin | None:
         """Read the head; None before the first start. Raises Unavailable, Unreadable."""
         name = head_name(self._log)
         body = self._objects.read(name)
-        return None if body is None else self._read(name, body, Head)
+        return None if body is None else self._read(name, body, LogOrigin)
 
     def _read(self, name: str, body: bytes, kind: type[Document]) -> Document:
         """Decode a document of this format version."""

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from stream_worker.adapters.object_store.archive import READS_AT_ONCE, ObjectArchive
 from stream_worker.core.archive.layout import Log, Plan, manifest_name, plan_name
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import Chain, Chunk
+from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
 from stream_worker.errors import Unreadable
 
 STRAYS_MAX = 3
@@ -30,7 +30,7 @@ class StoredArchive:
         self._archive, self._log, self._findings = archive, log, findings
         self._told: set[str] = set()  # names of documents that were told
 
-    def extend(self, chain: Chain) -> None:
+    def extend(self, chain: PlanLogReading) -> None:
         """Read the plans and manifests that were written since. Raises Unavailable."""
         known = chain.chunks[-1].plan.start + 1 if chain.chunks else 0
         names = self._archive.plan_names(chain.partition, known)
@@ -52,7 +52,7 @@ class StoredArchive:
         if not chunks or chain.planned:
             self._look_behind(chain)
 
-    def _look_behind(self, chain: Chain) -> None:
+    def _look_behind(self, chain: PlanLogReading) -> None:
         """A manifest behind the chain whose plan is not as it says: nobody will finish that chunk."""
         folder = f"_manifests/{self._log.name}/{chain.partition}"
         for name in self._archive.objects.names(folder, f"{folder}/{chain.end:020d}")[:STRAYS_MAX]:
@@ -78,16 +78,16 @@ class StoredArchive:
                 self._told.add(name)
             return None
 
-    def _chunk(self, chain: Chain, plan: Plan) -> Chunk:
+    def _chunk(self, chain: PlanLogReading, plan: Plan) -> ArchivedChunk:
         try:
-            return Chunk(plan, self._archive.manifest(chain.partition, plan))
+            return ArchivedChunk(plan, self._archive.manifest(chain.partition, plan))
         except Unreadable as error:
             self._findings.differ(
                 "manifest", manifest_name(self._log, chain.partition, plan), "a manifest", error
             )
-            return Chunk(plan, None, unread=True)
+            return ArchivedChunk(plan, None, unread=True)
 
-    def check_listing(self, chains: Sequence[Chain], *, whole: bool) -> None:
+    def check_listing(self, chains: Sequence[PlanLogReading], *, whole: bool) -> None:
         """Manifests that no plan has, and objects of rows that no manifest names. Raises Unavailable."""
         for chain in chains:
             known = {manifest_name(self._log, chain.partition, chunk.plan) for chunk in chain.chunks}

@@ -18,9 +18,9 @@ from stream_worker.adapters.object_store.archive import READS_AT_ONCE, ObjectArc
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.core.archive.days import ChainEnd, Day, DayListing, DayObject, Marker, marker_name
 from stream_worker.core.archive.layout import Log, Manifest, plans_prefix
+from stream_worker.core.detection.detector import Detector
 from stream_worker.core.detection.profiles import PREFIX, decode, name_of
-from stream_worker.core.detection.share_detector import Detector
-from stream_worker.core.records.batch import HOUR_MS
+from stream_worker.core.time import HOUR_MS
 from stream_worker.errors import Unreadable
 
 _ROWS: Final = re.compile(r"hour=(\d\d)/(?P<log>[^/]+)\+(\d+)\+(\d{20})-(\d{20})\.parquet$")

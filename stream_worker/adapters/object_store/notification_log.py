@@ -16,7 +16,7 @@ from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.core.alerting.notification_log import (
     PREFIX,
     RECEIPTS,
-    Link,
+    NotificationEntry,
     Receipt,
     decode_link,
     encode_link,
@@ -29,7 +29,7 @@ LINKS_MAX: Final = 128
 READS_AT_ONCE: Final = 16
 
 
-class ObjectChains:
+class StoredNotificationLogs:
     """All chains in a store of `objects.open_store`."""
 
     def __init__(self, store: ObjectStore) -> None:
@@ -44,26 +44,26 @@ class ObjectChains:
             lasts[key] = max(n, lasts.get(key, 0))
         return lasts, {key for key, _ in links - receipts}
 
-    def read(self, key: str, after: int) -> tuple[Sequence[Link], Iterable[int]]:
+    def read(self, key: str, after: int) -> tuple[Sequence[NotificationEntry], Iterable[int]]:
         """The newest links behind `after`, and which links have receipts. Raises Unavailable, Unreadable."""
         behind = link_name(key, after) if after else None
         names = self._objects.names(f"{PREFIX}{key}/", behind)[-LINKS_MAX:]
         receipted = [_place(name)[1] for name in self._objects.names(f"{RECEIPTS}{key}/")]
         return self._read_all(names), receipted
 
-    def _read_all(self, names: Sequence[str]) -> list[Link]:
+    def _read_all(self, names: Sequence[str]) -> list[NotificationEntry]:
         if len(names) < 2:
             return [self._read(name) for name in names]
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="chains") as pool:
             return list(pool.map(self._read, names))
 
-    def _read(self, name: str) -> Link:
+    def _read(self, name: str) -> NotificationEntry:
         body = self._objects.read(name)
         if body is None:
             raise Unavailable(f"the link {name} was listed, yet is not there; asking again")
         return decode_link(name, body)
 
-    def create(self, key: str, link: Link) -> bool:
+    def create(self, key: str, link: NotificationEntry) -> bool:
         """Create a link; False: there is one. Raises Unavailable."""
         return self._objects.create(link_name(key, link.n), encode_link(link))
 

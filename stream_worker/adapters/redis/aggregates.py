@@ -27,16 +27,18 @@ from stream_worker.core.aggregates.encoding import (
     shard_of,
     to_json,
 )
+from stream_worker.core.aggregates.seal import SealResult
+from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.partition.effects import Applied, Apply, Cursor
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured, Unreadable
-from stream_worker.ports import Applied, Apply, Close, Cursor, Sealed, SealedMinute, Shard
 
 SEALS_MAX: Final = 240
 """Minutes sealed by one call at most: a script stops every other one while it runs."""
 
 
-class RedisRolling:
+class RedisAggregates:
     """The rolling picture and the cursors of one log, below one prefix.
 
     `owner` stands beside the cursors for people. `clock` replaces the scripts' clock line in tests.
@@ -115,11 +117,13 @@ class RedisRolling:
 
     # ------------------------------------------------------------ sealing and judging
 
-    def seal(self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = "") -> Sealed:
+    def seal(
+        self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
+    ) -> SealResult:
         """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
         args = (self._log.name, partition_count, lateness_ms, max_hold_ms, SEALS_MAX, older_log)
         sealed, floor, watermark, incomplete, now, held, stored, idle, *more = self._call("seal", *args)
-        return Sealed(
+        return SealResult(
             sealed_ms=sealed,
             floor_ms=floor,
             held=held,

@@ -13,9 +13,9 @@ import msgspec
 from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
 from stream_worker.adapters.redis.scripts import OUTBOX_NAMES, Scripts
 from stream_worker.core.aggregates.encoding import shard_of, to_json
-from stream_worker.core.alerting.effects import Look
-from stream_worker.core.alerting.notification_log import Event, Message, read_events
-from stream_worker.core.alerting.policy import View
+from stream_worker.core.alerting.effects import OutboxSnapshot
+from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_events
+from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.errors import Unreadable
 
 ENTRIES_MAX: Final = 1_000
@@ -36,33 +36,33 @@ class RedisOutbox:
         )  # fmt: skip
         self._alerts = f"{prefix}:alerts"
 
-    def look(self, brands: Sequence[str]) -> Look:
+    def look(self, brands: Sequence[str]) -> OutboxSnapshot:
         """Read the outbox, and how these brands and those in the outbox stand. Raises Unavailable."""
         asked = sorted(set(brands))
         look = self._look(asked)
         there = {*asked, *read_events(look.outbox)[0]}
         return look if len(there) == len(asked) else self._look(sorted(there))
 
-    def _look(self, brands: Sequence[str]) -> Look:
+    def _look(self, brands: Sequence[str]) -> OutboxSnapshot:
         asked = to_json([(brand, shard_of(brand)) for brand in brands])
         now_ms, entries, messages, views = self._call("read_outbox", asked, ENTRIES_MAX)
-        return Look(
+        return OutboxSnapshot(
             now_ms,
             _pairs(entries),
             {name: _message(name, text) for name, text in _pairs(messages).items()},
             {
-                brand: View(now_ms, int(views[2 * i]), views[2 * i + 1] or None)
+                brand: BrandSnapshot(now_ms, int(views[2 * i]), views[2 * i + 1] or None)
                 for i, brand in enumerate(brands)
             },
         )
 
-    def fix(self, event: Event, message: Message) -> Message | None:
+    def fix(self, event: OutboxEntry, message: Message) -> Message | None:
         """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
         text = msgspec.json.encode(message)
         fixed = self._call("freeze_message", event.id, event.body.encode(), text)
         return _message(event.id, fixed) if fixed else None
 
-    def remove(self, event: Event, record: str | None) -> None:
+    def remove(self, event: OutboxEntry, record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
         where = (shard_of(event.brand), event.brand.encode())
         self._call("remove_outbox_entry", event.id, event.body.encode(), *where, (record or "").encode())

@@ -14,7 +14,7 @@ from typing import Any, Final
 from stream_worker.adapters.redis.connection import address_of, connect, translated
 from stream_worker.adapters.redis.scripts import Scripts
 from stream_worker.core.aggregates.encoding import raw
-from stream_worker.core.reconcile.redis_position import Standing, standing_of
+from stream_worker.core.reconcile.redis_position import RedisPosition, standing_of
 from stream_worker.errors import Unreadable
 
 FIELDS_MAX: Final = 12_000
@@ -40,18 +40,18 @@ class RedisSnapshots:
         names = ("ctl", f"cursors:{self._logs[0]}", "minutes", "brands", "networks")
         self._scripts = Scripts(self._client, [f"{prefix}:{name}" for name in names], clock)
 
-    def look(self) -> Standing:
+    def look(self) -> RedisPosition:
         """Return how far everything is, with the minutes that have a hash."""
         return self._read("1", [])[0]
 
-    def minute(self, start_ms: int) -> tuple[Standing, dict[str, str]]:
+    def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
         """Read the hash of a minute."""
         standing, (fields,) = self._read("", [f"{self._prefix}:m:{start_ms}"])
         return standing, fields
 
     def history(
         self, kind: str, start_ms: int, brands: Sequence[str]
-    ) -> tuple[Standing, list[dict[str, str]]]:
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
         """Read history (`hm` of an hour, `hd` of a day) of at most `BRANDS_AT_ONCE` brands."""
         assert len(brands) <= BRANDS_AT_ONCE, "the caller cuts"
         return self._read("", [f"{self._prefix}:{kind}:{start_ms}:{brand}" for brand in brands])
@@ -65,7 +65,7 @@ class RedisSnapshots:
         """Close the connection."""
         self._client.close()
 
-    def _read(self, minutes: str, keys: Sequence[str]) -> tuple[Standing, list[dict[str, str]]]:
+    def _read(self, minutes: str, keys: Sequence[str]) -> tuple[RedisPosition, list[dict[str, str]]]:
         reads = [("HGETALL", raw(key)) for key in keys]
         with translated(self._address):
             told, *hashes = self._scripts.call_with("snapshot", [minutes, *self._logs], reads)

@@ -24,13 +24,14 @@ from stream_worker.core.aggregates.encoding import (
     window_sums,
 )
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS, Int64
+from stream_worker.core.records.batch import Int64
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 FIELDS_MAX: Final = 10_000
 VIEW_TTL_S: Final = 2 * 86_400
 
 
-class Look(NamedTuple):
+class RedisHead(NamedTuple):
     """What is known before a draw: the answer of `read_head.lua`."""
 
     now_ms: int
@@ -40,13 +41,15 @@ class Look(NamedTuple):
     closed_ms: list[int]  # per shard
 
 
-def read_look(reply: Sequence[Any]) -> Look | None:
+def read_look(reply: Sequence[Any]) -> RedisHead | None:
     """Decode the answer of `read_head.lua`; None while no on-time mention was ever counted."""
     now_ms, newest, sealed, models, *closed = reply
-    return None if newest == "" else Look(now_ms, int(newest), int(sealed), models, list(map(int, closed)))
+    return (
+        None if newest == "" else RedisHead(now_ms, int(newest), int(sealed), models, list(map(int, closed)))
+    )
 
 
-def draw(client: Any, scripts: Scripts, prefix: str, look: Look, brands: Sequence[str]) -> None:
+def draw(client: Any, scripts: Scripts, prefix: str, look: RedisHead, brands: Sequence[str]) -> None:
     """Overwrite `now:<brand>` of these brands. Raises ValueError when history is not ten integers."""
     if not brands:
         return
@@ -77,7 +80,9 @@ def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
     return [(str(key), list(map(str, of))) for key, of in grouped]
 
 
-def _write(client: Any, prefix: str, look: Look, brands: Sequence[str], sums: Mapping[str, Int64]) -> None:
+def _write(
+    client: Any, prefix: str, look: RedisHead, brands: Sequence[str], sums: Mapping[str, Int64]
+) -> None:
     """Write the hashes; a reader of another one is served in between."""
     names = [f"{window}:{measure}" for window in WINDOWS for measure in MEASURES]
     numbers = np.concatenate(list(sums.values()), axis=1).tolist()

@@ -11,24 +11,24 @@ import numpy as np
 
 from stream_worker.core.aggregates.measures import MEASURES, Delta
 from stream_worker.core.records.batch import (
-    MINUTE_MS,
     NEGATIVE,
     NEUTRAL,
     POSITIVE,
     UNCERTAIN,
     UNSCORED,
-    Columns,
     Flags,
     Int64,
-    Scores,
+    MentionBatch,
+    ScoreColumns,
 )
 from stream_worker.core.records.watermark import window_starts_ms
+from stream_worker.core.time import MINUTE_MS
 
 INCREMENTS_MAX = 5_000
 """Increments of one apply call (CONTRACTS §3); a larger micro-batch is cut at an offset."""
 
 
-def fold(columns: Columns, flags: Flags, scores: Scores, model: str, rows: slice) -> Delta:
+def fold(columns: MentionBatch, flags: Flags, scores: ScoreColumns, model: str, rows: slice) -> Delta:
     """Fold the rows of a slice; duplicates are not counted."""
     counted = np.flatnonzero(~flags.duplicate[rows]) + (rows.start or 0)
     network_codes, networks = _codes(columns.networks, counted)

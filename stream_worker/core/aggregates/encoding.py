@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from stream_worker.core.aggregates.measures import MEASURES, Delta
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS, Int64
+from stream_worker.core.records.batch import Int64
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 Sums = tuple[int, ...]
 
@@ -99,14 +100,14 @@ def frozen_tallies(fields: Mapping[str, str | int]) -> dict[str, Sums]:
     return {brand: tuple(sums) for brand, sums in tallies.items()}
 
 
-class Needs(NamedTuple):
+class HistoryRange(NamedTuple):
     """What a draw reads of history: starts of minutes and of whole hours, rising."""
 
     minutes: list[int]
     hours: list[int]
 
 
-def draw_needs(newest_ms: int) -> Needs:
+def draw_needs(newest_ms: int) -> HistoryRange:
     """Say which history the windows that end with `newest_ms` need: whole hours stand for their minutes.
 
     The last hour always comes by minutes, for the shorter windows.
@@ -117,7 +118,7 @@ def draw_needs(newest_ms: int) -> Needs:
     last_hour = (end - HOUR_MS) // HOUR_MS * HOUR_MS  # hours end here; minutes go on
     hours = range(first_hour, last_hour, HOUR_MS)
     minutes = [*range(start, first_hour, MINUTE_MS), *range(last_hour, end, MINUTE_MS)]
-    return Needs(minutes, list(hours))
+    return HistoryRange(minutes, list(hours))
 
 
 def decode_many(values: Sequence[str]) -> Int64:

@@ -16,29 +16,29 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from stream_worker.core.alerting.effects import (
-    CreateLink,
-    Fix,
-    Look,
+    CreateNotification,
+    FreezeMessage,
     Operation,
-    ReadChain,
-    Record,
-    Remove,
-    Send,
+    OutboxSnapshot,
+    PublishAlert,
+    ReadNotificationLog,
+    RemoveOutboxEntry,
+    SendMessage,
     WriteReceipt,
 )
 from stream_worker.core.alerting.notification_log import (
-    Chain,
-    Event,
-    Link,
     Message,
+    NotificationEntry,
+    NotificationLog,
+    OutboxEntry,
     Receipt,
     key_of,
     link_of,
     read_events,
 )
-from stream_worker.core.alerting.policy import View, next_message, withdrawal
-from stream_worker.core.alerting.retry_queue import Line, Outcome, Posts
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.alerting.policy import BrandSnapshot, next_message, withdrawal
+from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue, SendOutcome
+from stream_worker.core.time import MINUTE_MS
 
 STORE_AWAY_MS: Final = MINUTE_MS
 
@@ -48,14 +48,14 @@ class _Brand:
     """What is known of one brand."""
 
     key: str
-    chain: Chain | None = None  # None: not read yet
+    chain: NotificationLog | None = None  # None: not read yet
     must_read: bool = True
     read_for: frozenset[tuple[str, str]] = frozenset()  # entries that were there when it was read
-    events: list[Event] = field(default_factory=list)
-    view: View | None = None
+    events: list[OutboxEntry] = field(default_factory=list)
+    view: BrandSnapshot | None = None
     fixed: dict[str, Message] = field(default_factory=dict)
     unseen: deque[Message] = field(default_factory=deque)  # not shown to people yet
-    line: Line = field(default_factory=Line)
+    line: BrandQueue = field(default_factory=BrandQueue)
     stuck_since_ms: int | None = None
     away: bool = False  # the store failed it in this turn
 
@@ -64,12 +64,12 @@ class _Brand:
         return frozenset((event.id, event.body) for event in self.events)
 
 
-class Delivery:
+class DeliveryMachine:
     """Everything one notifier has under way."""
 
     def __init__(self, channels: Sequence[str], *, give_up_s: float) -> None:
         self.unreadable: list[str] = []  # ids of entries that cannot be read, for the log
-        self._posts = Posts(channels, give_up_s=give_up_s)
+        self._posts = RetryQueue(channels, give_up_s=give_up_s)
         self._brands: dict[str, _Brand] = {}
         self._lasts: dict[str, int] = {}  # chains that need nothing: key -> n of the last link
         self._agenda: deque[str] = deque()
@@ -91,10 +91,10 @@ class Delivery:
 
     # ------------------------------------------------------------ what Redis and the store say
 
-    def looked(self, look: Look | None) -> None:
+    def looked(self, look: OutboxSnapshot | None) -> None:
         """Take what Redis holds; a turn begins. None: Redis is away, and only what was decided goes on."""
         self._blind = look is None
-        look = look or Look(self._now_ms, {}, {}, {})
+        look = look or OutboxSnapshot(self._now_ms, {}, {}, {})
         self._now_ms = look.now_ms
         events, self.unreadable = read_events(look.outbox)
         for brand in self._brands.values():
@@ -122,10 +122,10 @@ class Delivery:
         for brand in self._brands.values():
             brand.must_read = True
 
-    def chain_is(self, key: str, links: Sequence[Link], receipted: Iterable[int]) -> None:
+    def chain_is(self, key: str, links: Sequence[NotificationEntry], receipted: Iterable[int]) -> None:
         """Take the links behind the last known one."""
         brand = self._brands[key]
-        chain = brand.chain = brand.chain or Chain()
+        chain = brand.chain = brand.chain or NotificationLog()
         for link in links:
             if link.n > chain.last:
                 chain.take(link)
@@ -136,7 +136,7 @@ class Delivery:
         brand.must_read, brand.stuck_since_ms = False, None
         brand.read_for = brand.entries
 
-    def link_created(self, key: str, link: Link) -> None:
+    def link_created(self, key: str, link: NotificationEntry) -> None:
         """The link is in the chain: it may be sent now."""
         brand = self._brands[key]
         assert brand.chain is not None, "a link is made for a chain that was read"
@@ -159,7 +159,7 @@ class Delivery:
         if brand.stuck_since_ms is None:
             brand.stuck_since_ms = self._now_ms
 
-    def fixed_is(self, key: str, event: Event, message: Message | None) -> None:
+    def fixed_is(self, key: str, event: OutboxEntry, message: Message | None) -> None:
         """Take the message that is fixed for an entry; None: the entry is not what was read."""
         brand = self._brands[key]
         if message is None:
@@ -167,7 +167,7 @@ class Delivery:
             return
         brand.fixed[event.id] = message
 
-    def removed(self, key: str, event: Event) -> None:
+    def removed(self, key: str, event: OutboxEntry) -> None:
         """The entry is gone, or not what was read: the next look tells."""
         brand = self._brands[key]
         brand.events = [one for one in brand.events if one.id != event.id]
@@ -176,7 +176,7 @@ class Delivery:
         """People can see it."""
         self._brands[key].unseen.popleft()
 
-    def sent(self, send: Send, outcome: Outcome, now_s: float) -> None:
+    def sent(self, send: SendMessage, outcome: SendOutcome, now_s: float) -> None:
         """Take what a channel answered."""
         self._posts.take(self._brands[send.key].line, send.channel, send.message, outcome, now_s)
 
@@ -197,25 +197,25 @@ class Delivery:
     def _step(self, brand: _Brand, now_s: float) -> Operation | None:
         return (
             (self._without_the_store(brand) if brand.away else self._with_the_store(brand))
-            or (Record(brand.key, brand.unseen[0]) if brand.unseen and not self._blind else None)
+            or (PublishAlert(brand.key, brand.unseen[0]) if brand.unseen and not self._blind else None)
             or self._send(brand, now_s)
         )
 
     def _with_the_store(self, brand: _Brand) -> Operation | None:
         if brand.must_read or brand.chain is None or not brand.entries <= brand.read_for:
-            return ReadChain(brand.key, brand.chain.last if brand.chain else 0)
+            return ReadNotificationLog(brand.key, brand.chain.last if brand.chain else 0)
         chain = brand.chain
         fixed = set(brand.fixed.values())
         for message in _unlinked(brand, chain):
             # Sent by this process, and forgotten by a Redis that went back.
             if message not in fixed and not self._blind:
-                return CreateLink(brand.key, link_of(message, chain.last + 1))
+                return CreateNotification(brand.key, link_of(message, chain.last + 1))
         if (ready := brand.line.complete()) is not None:
             receipt = Receipt(id=ready.message.id, at_ms=self._now_ms, channels=ready.outcomes)
             return WriteReceipt(brand.key, ready.n, receipt)
         return self._decide(brand, chain)
 
-    def _decide(self, brand: _Brand, chain: Chain) -> Operation | None:
+    def _decide(self, brand: _Brand, chain: NotificationLog) -> Operation | None:
         view = brand.view
         if view is None:
             return None
@@ -226,11 +226,11 @@ class Delivery:
                     return None
                 message = next_message(chain, event, brand.events, view)
             if message is not None:
-                return CreateLink(brand.key, link_of(message, chain.last + 1))
+                return CreateNotification(brand.key, link_of(message, chain.last + 1))
             if not brand.line.waiting:
-                return Remove(brand.key, event, view.record)
+                return RemoveOutboxEntry(brand.key, event, view.record)
         message = withdrawal(chain, view) if view.caught_up else None
-        return None if message is None else CreateLink(brand.key, link_of(message, chain.last + 1))
+        return None if message is None else CreateNotification(brand.key, link_of(message, chain.last + 1))
 
     def _without_the_store(self, brand: _Brand) -> Operation | None:
         """Go on with what is known, once the store was away for long enough.
@@ -242,7 +242,7 @@ class Delivery:
             return None
         if self._now_ms - since_ms < STORE_AWAY_MS:
             return None
-        known = Chain() if brand.chain is None or brand.must_read else brand.chain
+        known = NotificationLog() if brand.chain is None or brand.must_read else brand.chain
         unlinked = _unlinked(brand, known)
         for message in unlinked:
             self._enqueue(brand, message, None)
@@ -251,12 +251,12 @@ class Delivery:
             if event.id not in brand.fixed:
                 told = next_message(chain, event, brand.events, view)
                 if told is not None and told.kind != "missed":
-                    return Fix(brand.key, event, told)
+                    return FreezeMessage(brand.key, event, told)
         return None
 
     def _send(self, brand: _Brand, now_s: float) -> Operation | None:
         due = self._posts.due(brand.line, now_s)
-        return None if due is None else Send(brand.key, *due)
+        return None if due is None else SendMessage(brand.key, *due)
 
     # ------------------------------------------------------------ what is kept
 
@@ -279,7 +279,7 @@ class Delivery:
             del self._brands[brand.key]
 
 
-def _unlinked(brand: _Brand, chain: Chain) -> list[Message]:
+def _unlinked(brand: _Brand, chain: NotificationLog) -> list[Message]:
     """Messages that were fixed and have no link yet, in the order they happened.
 
     What this process has sent is among them even when Redis went back and has forgotten it.

@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stream_worker.core.alerting.notification_log import Event, Link, Message, Receipt
-from stream_worker.core.alerting.policy import View
+from stream_worker.core.alerting.notification_log import Message, NotificationEntry, OutboxEntry, Receipt
+from stream_worker.core.alerting.policy import BrandSnapshot
 
 
-class Look(NamedTuple):
+class OutboxSnapshot(NamedTuple):
     """What one script saw. `fixed`: outbox id -> the message that was fixed for it."""
 
     now_ms: int
     outbox: Mapping[str, str]
     fixed: Mapping[str, Message]
-    views: Mapping[str, View]  # of the brands that were asked for
+    views: Mapping[str, BrandSnapshot]  # of the brands that were asked for
 
 
 @dataclass(slots=True, frozen=True)
-class ReadChain:
+class ReadNotificationLog:
     """Read the links behind `after` and which links have receipts -> `chain_is`, or `store_is_away`."""
 
     key: str
@@ -31,11 +31,11 @@ class ReadChain:
 
 
 @dataclass(slots=True, frozen=True)
-class CreateLink:
+class CreateNotification:
     """Create the next link -> `link_created`, `link_refused`, or `store_is_away`."""
 
     key: str
-    link: Link
+    link: NotificationEntry
 
 
 @dataclass(slots=True, frozen=True)
@@ -48,25 +48,25 @@ class WriteReceipt:
 
 
 @dataclass(slots=True, frozen=True)
-class Fix:
+class FreezeMessage:
     """Fix a message for an entry that is as it was read -> `fixed_is` with the one that is fixed."""
 
     key: str
-    event: Event
+    event: OutboxEntry
     message: Message
 
 
 @dataclass(slots=True, frozen=True)
-class Remove:
+class RemoveOutboxEntry:
     """Remove an entry that is as it was read, while the brand's record is, too -> `removed`."""
 
     key: str
-    event: Event
+    event: OutboxEntry
     record: str | None
 
 
 @dataclass(slots=True, frozen=True)
-class Record:
+class PublishAlert:
     """Show a message to people, in Redis -> `recorded`."""
 
     key: str
@@ -74,7 +74,7 @@ class Record:
 
 
 @dataclass(slots=True, frozen=True)
-class Send:
+class SendMessage:
     """Send a message -> `sent`."""
 
     key: str
@@ -83,4 +83,12 @@ class Send:
     attempt: int
 
 
-Operation = ReadChain | CreateLink | WriteReceipt | Fix | Remove | Record | Send
+Operation = (
+    ReadNotificationLog
+    | CreateNotification
+    | WriteReceipt
+    | FreezeMessage
+    | RemoveOutboxEntry
+    | PublishAlert
+    | SendMessage
+)

@@ -29,7 +29,7 @@ PREFIX: Final = "_alerts/"
 RECEIPTS: Final = "_receipts/"
 
 
-class Event(NamedTuple):
+class OutboxEntry(NamedTuple):
     """An entry of the outbox: what the close of a minute wants to be told. `body` is its JSON."""
 
     id: str
@@ -52,7 +52,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     again_for: str | None = None
 
 
-class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NotificationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One object of the chain. `omit_defaults` leaves out `again_for` alone: `v` has none."""
 
     v: int
@@ -94,7 +94,7 @@ class _Body(msgspec.Struct):
 
 
 _bodies = msgspec.json.Decoder(_Body)
-_links = msgspec.json.Decoder(Link)
+_links = msgspec.json.Decoder(NotificationEntry)
 
 
 def key_of(brand: str) -> str:
@@ -112,20 +112,20 @@ def receipt_name(key: str, n: int) -> str:
     return f"{RECEIPTS}{key}/{n:08d}.json"
 
 
-def link_of(message: Message, n: int) -> Link:
+def link_of(message: Message, n: int) -> NotificationEntry:
     """Give a message its place."""
-    return Link(
+    return NotificationEntry(
         v=FORMAT_VERSION, n=n, id=message.id, kind=message.kind, brand=message.brand,
         episode=message.episode, body=message.body, again_for=message.again_for,
     )  # fmt: skip
 
 
-def encode_link(link: Link) -> bytes:
+def encode_link(link: NotificationEntry) -> bytes:
     """Return the bytes of a link."""
     return msgspec.json.encode(link)
 
 
-def decode_link(name: str, body: bytes) -> Link:
+def decode_link(name: str, body: bytes) -> NotificationEntry:
     """Read a link. Raises Unreadable."""
     try:
         link = _links.decode(body)
@@ -139,9 +139,9 @@ def decode_link(name: str, body: bytes) -> Link:
     return link
 
 
-def read_events(outbox: Mapping[str, str]) -> tuple[dict[str, list[Event]], list[str]]:
+def read_events(outbox: Mapping[str, str]) -> tuple[dict[str, list[OutboxEntry]], list[str]]:
     """Return the readable entries per brand, in the order they happened, and the ids of all others."""
-    events: dict[str, list[Event]] = {}
+    events: dict[str, list[OutboxEntry]] = {}
     unreadable = []
     for name, text in outbox.items():
         try:
@@ -158,9 +158,9 @@ def read_events(outbox: Mapping[str, str]) -> tuple[dict[str, list[Event]], list
     return events, unreadable
 
 
-def _event(text: str) -> Event:
+def _event(text: str) -> OutboxEntry:
     body = _bodies.decode(text)
-    return Event(
+    return OutboxEntry(
         body.id, body.kind, body.episode, body.brand, _in_ms(body.opened), _in_ms(body.minute), text
     )  # fmt: skip
 
@@ -185,7 +185,7 @@ def rewritten(body: str, **fields: str) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class Alert:
+class NotifiedEpisode:
     """What people were told of one episode."""
 
     opened: Message
@@ -208,24 +208,24 @@ class Alert:
 
 
 @dataclass(slots=True, eq=False)
-class Chain:
+class NotificationLog:
     """What the links of a brand say, folded in order."""
 
     last: int = 0  # n of the newest link
-    alerts: list[Alert] = field(default_factory=list)
+    alerts: list[NotifiedEpisode] = field(default_factory=list)
     missed: set[str] = field(default_factory=set)  # episodes that ended before anybody was told
     told: dict[tuple[str, str | None], int] = field(default_factory=dict)  # (id, again_for) -> n
 
     @property
-    def latest(self) -> Alert | None:
+    def latest(self) -> NotifiedEpisode | None:
         """The newest alert."""
         return self.alerts[-1] if self.alerts else None
 
-    def alert_of(self, episode: str) -> Alert | None:
+    def alert_of(self, episode: str) -> NotifiedEpisode | None:
         """The alert that an episode is told by, if any."""
         return next((alert for alert in reversed(self.alerts) if episode in alert.episodes), None)
 
-    def take(self, link: Link) -> None:
+    def take(self, link: NotificationEntry) -> None:
         """Add the next link."""
         assert link.n > self.last, "links are taken in order"
         self.last = link.n
@@ -241,7 +241,7 @@ class Chain:
         if alert is None:
             if message.kind != "opened":
                 return  # its opening is older than what was read of the chain
-            alert = Alert(message, opened_of(message.body), {message.episode})
+            alert = NotifiedEpisode(message, opened_of(message.body), {message.episode})
             alert.end, alert.end_ms = self._end_before(message.episode), alert.opened_ms
             self.alerts.append(alert)
         if message.again_for is not None:
@@ -253,12 +253,13 @@ class Chain:
         """The end that stands before its opening: what was paged without the store is linked late."""
         return next((kind for kind in ENDS if (f"{episode}.{kind}", None) in self.told), None)
 
-    def with_messages(self, messages: Iterable[Message]) -> "Chain":
+    def with_messages(self, messages: Iterable[Message]) -> "NotificationLog":
         """Return a chain as it will be when these have their links too."""
         alerts = [
-            Alert(one.opened, one.opened_ms, set(one.episodes), one.end, one.end_ms) for one in self.alerts
+            NotifiedEpisode(one.opened, one.opened_ms, set(one.episodes), one.end, one.end_ms)
+            for one in self.alerts
         ]
-        chain = Chain(self.last, alerts, set(self.missed), dict(self.told))
+        chain = NotificationLog(self.last, alerts, set(self.missed), dict(self.told))
         for message in messages:
             if (message.id, message.again_for) not in chain.told:
                 chain.add(message)

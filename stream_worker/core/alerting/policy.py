@@ -16,8 +16,15 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from stream_worker.core.alerting.notification_log import ENDS, Alert, Chain, Event, Message, rewritten
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.alerting.notification_log import (
+    ENDS,
+    Message,
+    NotificationLog,
+    NotifiedEpisode,
+    OutboxEntry,
+    rewritten,
+)
+from stream_worker.core.time import MINUTE_MS
 
 AGE_MAX_MS: Final = 10 * MINUTE_MS
 WITHDRAWN: Final = (
@@ -26,7 +33,7 @@ WITHDRAWN: Final = (
 )
 
 
-class View(NamedTuple):
+class BrandSnapshot(NamedTuple):
     """One brand as one script saw it. `record` is its episode record as it stands in Redis, or None."""
 
     now_ms: int  # Redis TIME
@@ -49,7 +56,7 @@ class View(NamedTuple):
             return ""  # whoever judges stops at it and says so; nothing is withdrawn meanwhile
         return record.id if record.resolved_ms is None else None
 
-    def worth_a_page(self, event: Event) -> bool:
+    def worth_a_page(self, event: OutboxEntry) -> bool:
         """Whether people should still be told: it goes on, or has just happened."""
         young = event.minute_ms >= self.now_ms - AGE_MAX_MS
         return young or self.open_episode == event.episode
@@ -65,7 +72,9 @@ class _Record(msgspec.Struct):
 _records = msgspec.json.Decoder(_Record)
 
 
-def next_message(chain: Chain, event: Event, events: Sequence[Event], view: View) -> Message | None:
+def next_message(
+    chain: NotificationLog, event: OutboxEntry, events: Sequence[OutboxEntry], view: BrandSnapshot
+) -> Message | None:
     """Return what must be written for one of the brand's events; None when nothing must, or no more."""
     alert = chain.alert_of(event.episode)
     if event.kind == "opened":
@@ -78,7 +87,9 @@ def next_message(chain: Chain, event: Event, events: Sequence[Event], view: View
     return None
 
 
-def _opening(chain: Chain, event: Event, events: Sequence[Event], view: View) -> Message | None:
+def _opening(
+    chain: NotificationLog, event: OutboxEntry, events: Sequence[OutboxEntry], view: BrandSnapshot
+) -> Message | None:
     over_ms = [one.minute_ms for one in events if one.episode == event.episode and one.kind in ENDS]
     for alert in reversed(chain.alerts):
         if alert.adoptable(event.opened_ms) and not (over_ms and over_ms[0] < alert.opened_ms):
@@ -94,13 +105,13 @@ def _opening(chain: Chain, event: Event, events: Sequence[Event], view: View) ->
     )  # fmt: skip
 
 
-def _message(event: Event) -> Message:
+def _message(event: OutboxEntry) -> Message:
     return Message(
         id=event.id, kind=event.kind, brand=event.brand, episode=event.episode, body=event.body
     )  # fmt: skip
 
 
-def _told_of(alert: Alert, event: Event) -> Message:
+def _told_of(alert: NotifiedEpisode, event: OutboxEntry) -> Message:
     """Tell an event as one of the alert that its episode has adopted."""
     if event.episode == alert.episode:
         return _message(event)
@@ -109,7 +120,7 @@ def _told_of(alert: Alert, event: Event) -> Message:
     return Message(id=name, kind=event.kind, brand=event.brand, episode=alert.episode, body=body)
 
 
-def withdrawal(chain: Chain, view: View) -> Message | None:
+def withdrawal(chain: NotificationLog, view: BrandSnapshot) -> Message | None:
     """Return the end of an open alert that nothing in Redis stands for any more; None: there is none.
 
     To be asked when every event of the brand is told.
@@ -121,7 +132,7 @@ def withdrawal(chain: Chain, view: View) -> Message | None:
     return None
 
 
-def _withdrawn(alert: Alert, view: View) -> Message:
+def _withdrawn(alert: NotifiedEpisode, view: BrandSnapshot) -> Message:
     name, opened = f"{alert.episode}.withdrawn", alert.opened
     minute = _instant(max(alert.opened_ms, view.closed_ms - MINUTE_MS))
     body = rewritten(opened.body, id=name, kind="withdrawn", minute=minute, reason=WITHDRAWN)

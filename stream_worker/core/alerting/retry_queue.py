@@ -21,7 +21,7 @@ CHANNEL_PAUSE_MAX_S: Final = 10.0
 ASKED_MAX_S: Final = 3_600.0
 
 
-class Outcome(NamedTuple):
+class SendOutcome(NamedTuple):
     """What a channel answered. `after_s`: when the receiver wants to be asked again; `why` is for people."""
 
     kind: Literal["delivered", "failed", "disabled"]
@@ -29,7 +29,7 @@ class Outcome(NamedTuple):
     after_s: float | None = None
 
 
-class Ready(NamedTuple):
+class FinishedDelivery(NamedTuple):
     """A link that every channel has, or gave up."""
 
     n: int
@@ -38,7 +38,7 @@ class Ready(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Post:
+class _Attempt:
     """One message on one channel."""
 
     attempts: int = 0
@@ -53,11 +53,11 @@ class _Waiting:
 
     message: Message
     n: int | None
-    posts: dict[str, _Post]
+    posts: dict[str, _Attempt]
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class BrandQueue:
     """The messages of one brand that are on their way, in order."""
 
     waiting: list[_Waiting] = field(default_factory=list)
@@ -76,12 +76,12 @@ class Line:
         if (one := self.find(message)) is not None:
             one.n = n
 
-    def complete(self) -> Ready | None:
+    def complete(self) -> FinishedDelivery | None:
         """The first link that every channel has, or gave up."""
         for one in self.waiting:
             outcomes = {name: post.outcome for name, post in one.posts.items() if post.outcome is not None}
             if one.n is not None and len(outcomes) == len(one.posts):
-                return Ready(one.n, one.message, outcomes)
+                return FinishedDelivery(one.n, one.message, outcomes)
         return None
 
     def receipted(self, numbers: Iterable[int]) -> None:
@@ -97,24 +97,24 @@ class _Channel:
     disabled: bool = False
 
 
-class Posts:
+class RetryQueue:
     """What is known of the channels."""
 
     def __init__(self, channels: Sequence[str], *, give_up_s: float) -> None:
         self._channels = {name: _Channel() for name in channels}
         self._give_up_s = give_up_s
 
-    def enqueue(self, line: Line, message: Message, n: int | None) -> bool:
+    def enqueue(self, line: BrandQueue, message: Message, n: int | None) -> bool:
         """Put a message into the line, or give the one that is there its link; True: it was not there."""
         known = line.find(message)
         if known is not None:
             known.n = known.n or n
             return False
         names = () if message.kind == "missed" else self._channels
-        line.waiting.append(_Waiting(message, n, {name: _Post() for name in names}))
+        line.waiting.append(_Waiting(message, n, {name: _Attempt() for name in names}))
         return True
 
-    def due(self, line: Line, now_s: float) -> tuple[str, Message, int] | None:
+    def due(self, line: BrandQueue, now_s: float) -> tuple[str, Message, int] | None:
         """The channel, message and number of the attempt that is due now, if any."""
         behind = set()
         for one in line.waiting:
@@ -129,7 +129,7 @@ class Posts:
                 behind.add(place)
         return None
 
-    def take(self, line: Line, name: str, message: Message, outcome: Outcome, now_s: float) -> None:
+    def take(self, line: BrandQueue, name: str, message: Message, outcome: SendOutcome, now_s: float) -> None:
         """Take what a channel answered."""
         channel, one = self._channels[name], line.find(message)
         if outcome.kind == "failed":

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from stream_worker.core.archive.layout import FORMAT_VERSION, Log, StoredObject
-from stream_worker.core.records.batch import DAY_MS
+from stream_worker.core.time import DAY_MS
 
 
 class Day(NamedTuple):

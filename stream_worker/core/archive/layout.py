@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from stream_worker.core.records.batch import HOUR_MS
+from stream_worker.core.records.limits import Limits
 
 FORMAT_VERSION = 1
 TEXT_KEY_VERSION = 1
@@ -30,22 +30,12 @@ class Log(msgspec.Struct, frozen=True):
         return f"{self.topic}.{self.incarnation}"
 
 
-class Head(msgspec.Struct, frozen=True, kw_only=True):
+class LogOrigin(msgspec.Struct, frozen=True, kw_only=True):
     """The first start of a log, decided once: the starting offset of every partition that existed."""
 
     v: int = FORMAT_VERSION
     policy: Literal["earliest", "latest"]
     starts: list[int]
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that verdicts, flags and cuts depend on; they stand in every plan."""
-
-    horizon_offsets: int = 50_000
-    horizon_ms: int = HOUR_MS
-    lateness_ms: int = 30_000
-    future_ms: int = 300_000
-    value_bytes_max: int = 1_048_576
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

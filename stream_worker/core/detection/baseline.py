@@ -58,7 +58,7 @@ class Quarter(NamedTuple):
     settled: bool = True  # the usual share is that of the model which scored them
 
 
-class Usual(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Baseline(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What was learned of a brand. Sums of the hour, day and group under way are among it."""
 
     quarter: int = -1  # of an hour, since 1970; the one under way
@@ -91,7 +91,7 @@ class Usual(msgspec.Struct, frozen=True, array_like=True, gc=False):
         return self.level * self.volume_hours[_hour(quarter)] * self.volume_days[_day(quarter)]
 
 
-def learn(usual: Usual, seen: Quarter, quarter: int) -> Usual:
+def learn(usual: Baseline, seen: Quarter, quarter: int) -> Baseline:
     """Learn from the quarter under way, and begin `quarter`, a later one."""
     excited = usual.excited_quarters + 1 if seen.excited and seen.settled else 0
     rate = EXCITED_RATE if seen.excited else 1.0
@@ -120,7 +120,7 @@ def learn(usual: Usual, seen: Quarter, quarter: int) -> Usual:
             _counts(usual, negatives, seen.minutes * seen.mean, rate),
             wander,
         )
-    learned = Usual(
+    learned = Baseline(
         quarter, usual.hours, excited, *sums, usual.share_hours, usual.level, usual.volume_hours,
         usual.volume_days, *trembles, hour, usual.day, group,
     )  # fmt: skip
@@ -129,7 +129,7 @@ def learn(usual: Usual, seen: Quarter, quarter: int) -> Usual:
     return _end_of_hour(learned, usual.quarter, rate)
 
 
-def under_another_model(usual: Usual) -> Usual:
+def under_another_model(usual: Baseline) -> Baseline:
     """Begin the share and its hours anew: the old share is a guess that some tens of voices wash out."""
     part = min(1.0, PRIOR_VOICES / usual.known_voices)
     return msgspec.structs.replace(
@@ -139,7 +139,7 @@ def under_another_model(usual: Usual) -> Usual:
 
 
 def _dispersion(
-    usual: Usual, voices: int, negatives: int, expected: float, variance: float, rate: float
+    usual: Baseline, voices: int, negatives: int, expected: float, variance: float, rate: float
 ) -> float:
     dispersion = usual.dispersion
     if voices < 2 or variance <= 0.3:
@@ -148,7 +148,7 @@ def _dispersion(
     return max(1.0, dispersion + DISPERSION_RATE * rate * (one - dispersion))
 
 
-def _counts(usual: Usual, negatives: int, mean: float, rate: float) -> float:
+def _counts(usual: Baseline, negatives: int, mean: float, rate: float) -> float:
     dispersion = usual.counts_dispersion
     if mean <= 0.01:
         return dispersion
@@ -157,7 +157,7 @@ def _counts(usual: Usual, negatives: int, mean: float, rate: float) -> float:
 
 
 def _wander(
-    usual: Usual, negatives: int, expected: float, variance: float, rate: float
+    usual: Baseline, negatives: int, expected: float, variance: float, rate: float
 ) -> tuple[float, tuple[int, int, float, float]]:
     quarters, n, e, v = usual.group
     quarters, n, e, v = quarters + 1, n + negatives, e + expected, v + variance
@@ -170,7 +170,7 @@ def _wander(
     return wander, (0, 0, 0.0, 0.0)
 
 
-def _end_of_hour(usual: Usual, quarter: int, rate: float) -> Usual:
+def _end_of_hour(usual: Baseline, quarter: int, rate: float) -> Baseline:
     """Learn the seasons from the hour that holds `quarter`."""
     minutes, voices, negatives, expected, variance = usual.hour
     hour, day = _hour(quarter), _day(quarter)

@@ -25,8 +25,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from stream_worker.core.detection.share_detector import OPEN_AT, Verdict
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
+from stream_worker.core.detection.detector import OPEN_AT, Verdict
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unreadable
 
 FORMAT_VERSION = 1
@@ -71,7 +71,7 @@ class Window(msgspec.Struct, frozen=True):
     negative_voices: int
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class EpisodeChange(msgspec.Struct, frozen=True, kw_only=True):
     """The body of an event, as it stands in the outbox (docs/alerts.md)."""
 
     v: int = FORMAT_VERSION
@@ -92,7 +92,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Judged(NamedTuple):
+class EvaluatedMinute(NamedTuple):
     """One judged minute of one brand."""
 
     brand: str
@@ -135,8 +135,8 @@ def closing_score(peak_score: float) -> float:
 
 
 def advance(
-    episode: Episode | None, judged: Judged, open_at: float = OPEN_AT
-) -> tuple[Episode | None, Event | None]:
+    episode: Episode | None, judged: EvaluatedMinute, open_at: float = OPEN_AT
+) -> tuple[Episode | None, EpisodeChange | None]:
     """Move one brand's episode by one judged minute; None is a quiet brand without a cool-down.
 
     Minutes must come in rising order, each once. `open_at` is the score that opens (sensitivity.py).
@@ -149,7 +149,7 @@ def advance(
     return _go_on(episode, judged)
 
 
-def _go_on(episode: Episode, judged: Judged) -> tuple[Episode, Event | None]:
+def _go_on(episode: Episode, judged: EvaluatedMinute) -> tuple[Episode, EpisodeChange | None]:
     score, minute_ms = judged.verdict.score, judged.minute_ms
     peak_score = max(episode.peak_score, score)
     below = episode.below + 1 if score < closing_score(peak_score) else 0
@@ -172,8 +172,8 @@ def _go_on(episode: Episode, judged: Judged) -> tuple[Episode, Event | None]:
 
 
 def _cool_down(
-    episode: Episode, ended_ms: int, judged: Judged, open_at: float
-) -> tuple[Episode | None, Event | None]:
+    episode: Episode, ended_ms: int, judged: EvaluatedMinute, open_at: float
+) -> tuple[Episode | None, EpisodeChange | None]:
     score, minute_ms = judged.verdict.score, judged.minute_ms
     if episode.expired:
         return (replace(episode, expired=False) if score < CLOSE_BELOW else episode), None
@@ -194,7 +194,7 @@ def _reopening_score(peak_score: float, age_ms: int, open_at: float) -> float:
     return open_at + max(0.0, once_more - open_at) * part
 
 
-def _open(judged: Judged) -> tuple[Episode, Event]:
+def _open(judged: EvaluatedMinute) -> tuple[Episode, EpisodeChange]:
     score = judged.verdict.score
     episode = Episode(
         id=episode_id(judged.brand, judged.minute_ms),
@@ -205,11 +205,11 @@ def _open(judged: Judged) -> tuple[Episode, Event]:
     return episode, _event("opened", episode, judged)
 
 
-def _event(kind: Kind, episode: Episode, judged: Judged) -> Event:
+def _event(kind: Kind, episode: Episode, judged: EvaluatedMinute) -> EpisodeChange:
     verdict = judged.verdict
     share = verdict.neg_voices / verdict.voices if verdict.voices else None
     count = f".{episode.reminders}" if kind == "reminder" else ""
-    return Event(
+    return EpisodeChange(
         id=f"{episode.id}.{kind}{count}",
         kind=kind,
         episode=episode.id,
@@ -228,7 +228,7 @@ def _event(kind: Kind, episode: Episode, judged: Judged) -> Event:
     )
 
 
-def _reason(kind: Kind, episode: Episode, judged: Judged) -> str:
+def _reason(kind: Kind, episode: Episode, judged: EvaluatedMinute) -> str:
     verdict = judged.verdict
     age = _length((judged.minute_ms - episode.opened_ms) // MINUTE_MS + 1)
     if kind == "resolved":

@@ -23,9 +23,9 @@ from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.detection import episodes
-from stream_worker.core.detection.episodes import Judged
-from stream_worker.core.detection.share_detector import OPEN_AT, Detector, Observation
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.detection.detector import OPEN_AT, Detector, Observation
+from stream_worker.core.detection.episodes import EvaluatedMinute
+from stream_worker.core.time import MINUTE_MS
 
 RESERVED_BRAND: Final = ""
 
@@ -40,7 +40,7 @@ _VOICES, _NEG_VOICES = MEASURES.index("voices"), MEASURES.index("neg_voices")
 _event_encoder = msgspec.json.Encoder()
 
 
-def judge(
+def evaluate(
     shard: Shard,
     minute: SealedMinute,
     brands: Mapping[str, int | None],
@@ -72,7 +72,7 @@ def judge(
         episodes={},
         outbox={},
     )
-    turn = _Turn(shard, minute, detector, name, open_at, archived)
+    turn = _Evaluation(shard, minute, detector, name, open_at, archived)
     known = _known_numbers(turn, call.sums, history)
     if len(minute.models) > 1:
         if shard.detector != name:
@@ -82,7 +82,7 @@ def judge(
     return call
 
 
-class _Turn(NamedTuple):
+class _Evaluation(NamedTuple):
     shard: Shard
     minute: SealedMinute
     detector: Detector[Any]
@@ -107,7 +107,7 @@ def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -
     return sums
 
 
-def _known_numbers(turn: _Turn, due: Mapping[str, Sums], history: History) -> dict[str, Any]:
+def _known_numbers(turn: _Evaluation, due: Mapping[str, Sums], history: History) -> dict[str, Any]:
     """Decode the numbers that are there; where they are another detector's, make them from history."""
     shard, detector, minute_ms = turn.shard, turn.detector, turn.minute.start_ms
     if shard.detector == turn.name:
@@ -129,7 +129,7 @@ def _known_numbers(turn: _Turn, due: Mapping[str, Sums], history: History) -> di
     }
 
 
-def _begin(turn: _Turn, brand: str) -> Any:
+def _begin(turn: _Evaluation, brand: str) -> Any:
     """Return the numbers of a brand that has none: the archive's, where they are older than this minute."""
     text = turn.archived(brand)
     if text is not None:
@@ -139,7 +139,7 @@ def _begin(turn: _Turn, brand: str) -> Any:
     return turn.detector.start()
 
 
-def _warm(turn: _Turn, brand: str, past: Mapping[int, Sums], before_ms: int) -> Any:
+def _warm(turn: _Evaluation, brand: str, past: Mapping[int, Sums], before_ms: int) -> Any:
     """Feed the closed minutes before `before_ms`, in order; history does not say which were incomplete."""
     numbers = _begin(turn, brand)
     for start_ms in sorted(past):
@@ -148,7 +148,7 @@ def _warm(turn: _Turn, brand: str, past: Mapping[int, Sums], before_ms: int) -> 
     return numbers
 
 
-def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
+def _step_all(turn: _Evaluation, known: dict[str, Any], call: Close) -> None:
     shard, minute, detector, name = turn.shard, turn.minute, turn.detector, turn.name
     start_ms, complete = minute.start_ms, minute.complete
     model = minute.models[0] if minute.models else None
@@ -163,7 +163,7 @@ def _step_all(turn: _Turn, known: dict[str, Any], call: Close) -> None:
             numbers, observe(numbers.minute_ms, start_ms, tally, complete=complete, artefact=artefact)
         )
         call.numbers[brand] = detector.encode(numbers)
-        judged = Judged(brand, start_ms, verdict, name, model, complete)
+        judged = EvaluatedMinute(brand, start_ms, verdict, name, model, complete)
         moved, event = episodes.advance(episode, judged, turn.open_at(brand))
         if moved is not episode:
             call.episodes[brand] = None if moved is None else episodes.encode(moved)

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from stream_worker.core.detection.baseline import SEASON_HOURS, Usual
+from stream_worker.core.detection.baseline import SEASON_HOURS, Baseline
 
 FAST: Final = 1.1  # log odds of a jump above what is unremarkable
 SLOW: Final = 0.29  # … of a slow burn
@@ -28,8 +28,8 @@ SCALE_VOLUME: Final = 0.08  # less for ten times as many: a quiet brand has fewe
 _FAST_ODDS, _SLOW_ODDS = exp(FAST) - 1, exp(SLOW) - 1
 
 
-class Against(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What the minutes of one quarter of an hour are compared with; made from `Usual` as it begins."""
+class ExpectedRates(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What the minutes of one quarter of an hour are compared with; made from `Baseline` as it begins."""
 
     share: float  # of negative voices that is usual at this hour
     fast_cost: float  # what each voice speaks against a jump, in nats
@@ -43,7 +43,7 @@ class Against(msgspec.Struct, frozen=True, array_like=True, gc=False):
     spread: float  # standard deviation of the brand's wander, on the logit
 
 
-def against_of(usual: Usual, quarter: int, *, settled: bool = True) -> Against:
+def against_of(usual: Baseline, quarter: int, *, settled: bool = True) -> ExpectedRates:
     """Work out what the minutes of this quarter of an hour are compared with."""
     logit = usual.logit(quarter)
     share = _share(logit)
@@ -55,7 +55,7 @@ def against_of(usual: Usual, quarter: int, *, settled: bool = True) -> Against:
     slower = _share(logit + SLOW_MARGIN_WANDER * spread)
     volume = usual.volume(quarter)
     half_life = FAST_HALF_LIFE_MINUTES * (1 + QUIET_VOICES / max(60 * usual.level, 0.1))
-    return Against(
+    return ExpectedRates(
         share=share,
         fast_cost=log(1 + unremarkable * _FAST_ODDS),
         slow_cost=log(1 + slower * _SLOW_ODDS),

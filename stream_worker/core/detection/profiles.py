@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
-from stream_worker.core.detection.share_detector import Detector
+from stream_worker.core.detection.detector import Detector
 from stream_worker.errors import Unreadable
 
 PREFIX: Final = "_profiles/"

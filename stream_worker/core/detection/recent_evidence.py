@@ -35,7 +35,7 @@ _LOUD_FADE: Final = 2 ** (-1 / LOUD_MINUTES)
 _LONG_FADE: Final = 2 ** (-1 / LONG_MINUTES)
 
 
-class Windows(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class RecentEvidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Sums that lose half of themselves in 30 minutes (short), 4.5 hours (loud) and 12 hours (long)."""
 
     short_excess: float = 0.0  # negative voices more than usual
@@ -49,9 +49,9 @@ class Windows(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def fed(
-    windows: Windows, voices: float, negatives: float, share: float, usual_voices: float | None,
+    windows: RecentEvidence, voices: float, negatives: float, share: float, usual_voices: float | None,
     gap_minutes: int,
-) -> Windows:  # fmt: skip
+) -> RecentEvidence:  # fmt: skip
     """Add one minute, `share` of whose voices would usually be negative.
 
     `usual_voices` is None where the volume of the minute is not known.
@@ -62,7 +62,7 @@ def fed(
     if gap_minutes:
         short, loud, long = short ** (gap_minutes + 1), loud ** (gap_minutes + 1), long ** (gap_minutes + 1)
     counted, usual = (0.0, 0.0) if usual_voices is None else (voices, usual_voices)
-    return Windows(
+    return RecentEvidence(
         windows.short_excess * short + excess, windows.short_variance * short + variance,
         windows.long_excess * long + excess, windows.long_variance * long + variance,
         windows.loud_voices * loud + counted, windows.loud_usual * loud + usual,
@@ -70,7 +70,9 @@ def fed(
     )  # fmt: skip
 
 
-def picture(windows: Windows, sums: float, dispersion: float, spread: float, *, volume_known: bool) -> float:
+def picture(
+    windows: RecentEvidence, sums: float, dispersion: float, spread: float, *, volume_known: bool
+) -> float:
     """Return the score that the windows give to sums of evidence worth `sums`.
 
     With X the excess and B the binomial variance of a window, T and U its voices and those that are usual:
@@ -92,18 +94,18 @@ def picture(windows: Windows, sums: float, dispersion: float, spread: float, *, 
     return min(seen, SUMS_MAX * sums)
 
 
-def good_news(windows: Windows) -> bool:
+def good_news(windows: RecentEvidence) -> bool:
     """Whether much is said, and less of it negative than usual: one bad minute is noise of a crowd then."""
     return windows.short_excess < 0 and _louder(windows) > GOOD_NEWS_LOUDER
 
 
-def begun_anew(windows: Windows) -> Windows:
+def begun_anew(windows: RecentEvidence) -> RecentEvidence:
     """Forget the excess over a share that is usual no more; the volume is what it was."""
     return msgspec.structs.replace(
         windows, short_excess=0.0, short_variance=0.0, long_excess=0.0, long_variance=0.0
     )
 
 
-def _louder(windows: Windows) -> float:
+def _louder(windows: RecentEvidence) -> float:
     more = (windows.loud_voices + 1) * (windows.long_usual + 1)
     return log(more / ((windows.loud_usual + 1) * (windows.long_voices + 1)))

@@ -9,15 +9,16 @@ Rules:
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from stream_worker.core.detection.episodes import Episode, Judged, advance
+from stream_worker.core.detection.detector import Detector, Observation, Verdict
+from stream_worker.core.detection.episodes import Episode, EvaluatedMinute, advance
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
-from stream_worker.core.detection.share_detector import Detector, Observation, Verdict
-from stream_worker.core.records.batch import MINUTE_MS, Int64
+from stream_worker.core.records.batch import Int64
+from stream_worker.core.time import MINUTE_MS
 
 MINUTES_PER_WEEK: Final = 7 * 24 * 60
 
 
-class Series(NamedTuple):
+class CountSeries(NamedTuple):
     """The minutes of one brand in rising order, each once: five columns of the same length."""
 
     minutes: Int64  # since 1970
@@ -27,7 +28,7 @@ class Series(NamedTuple):
     neg_voices: Int64
 
 
-class Told(NamedTuple):
+class ReplayedEpisode(NamedTuple):
     """One episode as people would have met it."""
 
     brand: str
@@ -39,11 +40,11 @@ class Told(NamedTuple):
     notifications: int
 
 
-class Past(NamedTuple):
+class ReplayedBrand(NamedTuple):
     """What one brand's series came to."""
 
     minutes: int
-    told: dict[float, list[Told]]  # per sensitivity
+    told: dict[float, list[ReplayedEpisode]]  # per sensitivity
     scores: list[float]  # one per minute when they were asked for, else empty
 
 
@@ -51,13 +52,13 @@ class _Machine:
     """The episodes of one brand at one sensitivity."""
 
     def __init__(self, brand: str, open_at: float) -> None:
-        self.open_at, self.told = open_at, list[Told]()
+        self.open_at, self.told = open_at, list[ReplayedEpisode]()
         self.episode: Episode | None = None
         self._brand, self._notifications = brand, 0
 
     def advance(self, minute_ms: int, verdict: Verdict) -> None:
         """Move by one judged minute."""
-        judged = Judged(self._brand, minute_ms, verdict, "", None, complete=True)
+        judged = EvaluatedMinute(self._brand, minute_ms, verdict, "", None, complete=True)
         before, (self.episode, event) = self.episode, advance(self.episode, judged, self.open_at)
         if event is None:
             return
@@ -67,14 +68,14 @@ class _Machine:
             assert ended is not None
             self.told.append(self._as_told(ended, minute_ms, expired=event.kind == "expired"))
 
-    def finish(self) -> list[Told]:
+    def finish(self) -> list[ReplayedEpisode]:
         """Return all episodes; the one that goes on is the last."""
         if self.episode is not None and self.episode.resolved_ms is None:
             self.told.append(self._as_told(self.episode, None, expired=False))
         return self.told
 
-    def _as_told(self, episode: Episode, ended_ms: int | None, *, expired: bool) -> Told:
-        return Told(
+    def _as_told(self, episode: Episode, ended_ms: int | None, *, expired: bool) -> ReplayedEpisode:
+        return ReplayedEpisode(
             self._brand, episode.opened_ms, ended_ms, expired, episode.peak_score, episode.escalated,
             self._notifications,
         )  # fmt: skip
@@ -82,13 +83,13 @@ class _Machine:
 
 def replay(
     brand: str,
-    series: Series,
+    series: CountSeries,
     detector: Detector[Any],
     sensitivities: Sequence[float] = tuple(OPEN_SCORES),
     *,
     keep_scores: bool = False,
     artefacts: Mapping[int, str] = {},
-) -> Past:
+) -> ReplayedBrand:
     """Feed a brand's series to the detector, and its scores to one state machine per sensitivity.
 
     `artefacts`: minute since 1970 -> what scored it, where that is known.
@@ -114,4 +115,4 @@ def replay(
                 if machine.episode is not None or score >= machine.open_at:
                     machine.advance(minute_ms, verdict)
             running = [machine for machine in machines.values() if machine.episode is not None]
-    return Past(len(series.minutes), {one: machines[one].finish() for one in machines}, scores)
+    return ReplayedBrand(len(series.minutes), {one: machines[one].finish() for one in machines}, scores)

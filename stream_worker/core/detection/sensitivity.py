@@ -7,7 +7,7 @@ hold for a brand alone; what people feel is the total over all brands, so that i
 from collections.abc import Iterable
 from typing import Final
 
-from stream_worker.core.detection.share_detector import OPEN_AT
+from stream_worker.core.detection.detector import OPEN_AT
 
 OPEN_SCORES: Final = {1.0: 6.85, 0.5: 7.9, 0.25: OPEN_AT, 0.1: 11.4}
 """False alerts per brand and week -> the score that opens an episode."""

@@ -1,84 +1,19 @@
-"""Detectors: numbers of one brand and one observed minute in, new numbers and a verdict out.
-
-Rules:
-1. A step is a pure function. Numbers survive a process as text; decoding what was encoded gives
-   the same floats, so a series fed in one go and one fed across restarts end in the same text.
-2. A minute without mentions is an observation of zero. A hole is none: it is never fed, it only
-   shows as `gap_minutes` of the next observation.
-3. A score of `OPEN_AT` opens an episode at the default sensitivity, whatever the detector; see
-   episodes.py and sensitivity.py.
-"""
+"""The shipped detector: the share of negative voices, how many there are, and the last half hour."""
 
 from math import log
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import structs
 from msgspec.structs import astuple
 
 from stream_worker.core.detection import baseline
-from stream_worker.core.detection.baseline import Quarter, Usual
+from stream_worker.core.detection.baseline import Baseline, Quarter
 from stream_worker.core.detection.copy_leakage import without_leak
-from stream_worker.core.detection.expectation import FAST, SLOW, Against, against_of
-from stream_worker.core.detection.recent_evidence import Windows, begun_anew, fed, good_news, picture
-from stream_worker.core.records.batch import MINUTE_MS
-
-OPEN_AT: Final = 10.0
-"""Every detector is scaled so that this score comes about once a month by chance."""
-
-
-class Observation(NamedTuple):
-    """One closed minute of one brand, summed over networks."""
-
-    minute_ms: int
-    voices: int
-    neg_voices: int
-    mentions: int
-    negatives: int
-    complete: bool
-    gap_minutes: int  # minutes that were never observed, just before this one
-    model: str = ""  # the artefact that scored it; empty when nobody knows, as in history
-
-
-class Verdict(NamedTuple):
-    """What a detector says of a minute, and the evidence for it."""
-
-    score: float  # 0 is unremarkable, OPEN_AT opens an episode
-    window_minutes: int
-    voices: int  # of the window
-    neg_voices: int  # of the window
-    baseline: float  # the share of negative voices that is usual for the brand, 0 … 1
-
-
-class Numbers(Protocol):
-    """The numbers of one brand; all else in them is the detector's own business."""
-
-    @property
-    def minute_ms(self) -> int:
-        """The last minute that was fed; -1 before the first."""
-
-
-N = TypeVar("N", bound=Numbers)
-
-
-class Detector(Protocol[N]):
-    """A way to judge minutes. Another version is another detector: numbers start anew from history."""
-
-    name: str
-    version: int
-
-    def start(self) -> N:
-        """Return the numbers of a brand that was never seen."""
-
-    def step(self, numbers: N, observation: Observation) -> tuple[N, Verdict]:
-        """Judge one minute against what was learned before it, then learn from it."""
-
-    def encode(self, numbers: N) -> str:
-        """Return the numbers as compact text."""
-
-    def decode(self, text: str) -> N:
-        """Return the numbers that were encoded. Raises msgspec.MsgspecError (a ValueError) on other text."""
-
+from stream_worker.core.detection.detector import Observation, Verdict
+from stream_worker.core.detection.expectation import FAST, SLOW, ExpectedRates, against_of
+from stream_worker.core.detection.recent_evidence import RecentEvidence, begun_anew, fed, good_news, picture
+from stream_worker.core.time import MINUTE_MS
 
 FAST_MINUTE_MAX: Final = 1.0  # one minute is no proof, however large: conversations come in bursts
 SLOW_MINUTE_MAX: Final = 0.5
@@ -112,7 +47,7 @@ _COUNTS_FADE = 2 ** (-1 / COUNTS_HALF_LIFE_MINUTES)
 _numbers_encoder = msgspec.json.Encoder()
 
 
-class ShareNumbers(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class ShareState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Numbers of the `share` detector."""
 
     minute_ms: int
@@ -124,18 +59,18 @@ class ShareNumbers(msgspec.Struct, frozen=True, array_like=True, gc=False):
     voices: int  # since then
     negatives: int
     quarter: tuple[int, int, int]  # complete minutes, voices, negative voices of the one under way
-    usual: Usual
-    against: Against
-    windows: Windows
+    usual: Baseline
+    against: ExpectedRates
+    windows: RecentEvidence
     model: str = ""  # that the usual share is learned from; empty: unknown
     settled_ms: int = 0  # from this minute on the share is learned by the quarter of an hour alone
     waits: int = 0  # minutes of another model in a spike that goes on
 
 
-_numbers_decoder = msgspec.json.Decoder(ShareNumbers)
+_numbers_decoder = msgspec.json.Decoder(ShareState)
 
 
-class Share:
+class ShareDetector:
     """CUSUMs of the share of negative voices given how many there are, supported by how many there are.
 
     Of a minute with V voices, N of them negative (less what leaked from copies, copy_leakage.py), and the
@@ -162,14 +97,14 @@ class Share:
     name = "share"
     version = 5
 
-    def start(self) -> ShareNumbers:
+    def start(self) -> ShareState:
         """Return the numbers of a brand that was never seen."""
-        usual = Usual()
-        return ShareNumbers(
-            -1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, against_of(usual, 0), Windows()
+        usual = Baseline()
+        return ShareState(
+            -1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, against_of(usual, 0), RecentEvidence()
         )
 
-    def step(self, numbers: ShareNumbers, observation: Observation) -> tuple[ShareNumbers, Verdict]:
+    def step(self, numbers: ShareState, observation: Observation) -> tuple[ShareState, Verdict]:
         """Judge one minute against what was learned before it, then learn from it."""
         minute_ms, voices, neg_voices, mentions, _, complete, gap_minutes, model = observation
         if model and model != numbers.model:
@@ -208,23 +143,23 @@ class Share:
             run_voices, run_negatives, since_ms = 0, 0, -1
         shown = n if neg_voices - n < LEAK_MAX else v * share
         looks = fed(numbers.windows, v, shown, share, volume if complete else None, gap_minutes)
-        after = ShareNumbers(
+        after = ShareState(
             minute_ms, fast, slow, low, high, since_ms, run_voices, run_negatives, seen, usual, against,
             looks, numbers.model, numbers.settled_ms, numbers.waits,
         )  # fmt: skip
         score = max(_score(after), STORM_SCORE) if storm else _score(after)
         return after, _verdict(after, score, voices, neg_voices)
 
-    def encode(self, numbers: ShareNumbers) -> str:
+    def encode(self, numbers: ShareState) -> str:
         """Return the numbers as a JSON array, below 2 kB."""
         return _numbers_encoder.encode(numbers).decode()
 
-    def decode(self, text: str) -> ShareNumbers:
+    def decode(self, text: str) -> ShareState:
         """Return the numbers that were encoded. Raises msgspec.MsgspecError on other text."""
         return _numbers_decoder.decode(text)
 
 
-def _score(numbers: ShareNumbers) -> float:
+def _score(numbers: ShareState) -> float:
     """Weigh the sums of evidence: by themselves for a jump, and by what the windows make of them."""
     against, fast = numbers.against, numbers.fast
     evidence, counts = max(fast, numbers.slow), max(numbers.low, numbers.high)
@@ -240,7 +175,7 @@ def _score(numbers: ShareNumbers) -> float:
     )
 
 
-def _verdict(numbers: ShareNumbers, score: float, voices: int, neg_voices: int) -> Verdict:
+def _verdict(numbers: ShareState, score: float, voices: int, neg_voices: int) -> Verdict:
     """Show the voices since the evidence began; without any, those of the minute."""
     if numbers.since_ms < 0:
         return Verdict(score, 1, voices, neg_voices, numbers.against.share)
@@ -248,13 +183,13 @@ def _verdict(numbers: ShareNumbers, score: float, voices: int, neg_voices: int) 
     return Verdict(score, window_minutes, numbers.voices, numbers.negatives, numbers.against.share)
 
 
-def _storms(before: Windows, voices: float, negatives: float, share: float, known: float) -> bool:
+def _storms(before: RecentEvidence, voices: float, negatives: float, share: float, known: float) -> bool:
     """Whether so many are three times the usual, not from copies alone, of a brand that is known."""
     many = negatives >= max(STORM_NEGATIVES / 2, STORM_RATIO * voices * share)
     return many and known >= max(100, voices / 10) and not good_news(before)
 
 
-def _change(numbers: ShareNumbers, minute_ms: int, model: str) -> ShareNumbers:
+def _change(numbers: ShareState, minute_ms: int, model: str) -> ShareState:
     """Begin the usual share anew with the minute of another model; while a spike goes on, wait."""
     if numbers.usual.quarter < 0:
         return structs.replace(numbers, model=model)
@@ -269,7 +204,7 @@ def _change(numbers: ShareNumbers, minute_ms: int, model: str) -> ShareNumbers:
     )  # fmt: skip
 
 
-def _turn(numbers: ShareNumbers, quarter: int) -> Usual:
+def _turn(numbers: ShareState, quarter: int) -> Baseline:
     """Learn from the quarter of an hour that has passed."""
     usual = numbers.usual
     if usual.quarter < 0:

@@ -10,31 +10,32 @@ Rules:
 
 import msgspec
 
-from stream_worker.core.archive.layout import Limits, Manifest, Outcomes, Plan, StoredObject
-from stream_worker.core.partition.chunk_buffer import Chunk, CutLimits, Gathered
+from stream_worker.core.archive.layout import Manifest, Outcomes, Plan, StoredObject
+from stream_worker.core.partition.chunk_buffer import Chunk, ChunkBuffer, RollLimits
 from stream_worker.core.partition.effects import (
     Commit,
     CreateManifest,
     CreatePlan,
-    Operation,
-    Part,
-    SendLetters,
+    Effect,
+    ScoredBatch,
+    SendDeadLetters,
     WriteRows,
 )
 from stream_worker.core.records.batch import Rejected
+from stream_worker.core.records.limits import Limits
 
 
 class Archiving:
     """The archive's cursor of one partition, and the chunk on its way."""
 
-    def __init__(self, limits: Limits, cut_limits: CutLimits) -> None:
+    def __init__(self, limits: Limits, cut_limits: RollLimits) -> None:
         self._limits = limits
         self._cut_limits = cut_limits
         self.archived = 0
         self.watermark_ms = 0  # at `archived`
         self.plan: Plan | None = None  # fixed, without manifest
         self.chunk: Chunk | None = None  # of `plan`, on its way
-        self.gathered: Gathered | None = None  # None: dropped, to be read again
+        self.gathered: ChunkBuffer | None = None  # None: dropped, to be read again
         self._planning = False
         self._log_start = 0
         self._horizon_base = 0
@@ -70,14 +71,14 @@ class Archiving:
 
     def read_again(self) -> None:
         """Drop what was gathered; it is read again from `needed_from`."""
-        self.gathered = Gathered(self.needed_from, self.needed_watermark_ms)
+        self.gathered = ChunkBuffer(self.needed_from, self.needed_watermark_ms)
 
     def forget(self) -> None:
         """Drop what was gathered to free memory, until the chunk on its way is done."""
         self.gathered = None
 
     def add(
-        self, part: Part, rejected: list[Rejected], *, position: int, watermark_ms: int, value_bytes: int,
+        self, part: ScoredBatch, rejected: list[Rejected], *, position: int, watermark_ms: int, value_bytes: int,
         now_s: float,
     ) -> None:  # fmt: skip
         """Gather the rows and letters at or after what was gathered so far."""
@@ -91,7 +92,7 @@ class Archiving:
                 now_s=now_s,
             )
 
-    def advance(self, now_s: float, *, flush: bool = False) -> list[Operation]:
+    def advance(self, now_s: float, *, flush: bool = False) -> list[Effect]:
         """Ask for the next plan, or begin the planned chunk, if it is time."""
         if self._planning or self.chunk:
             return []
@@ -112,14 +113,14 @@ class Archiving:
             return []  # read on until the plan's end
         lost = max(0, self._log_start - self.plan.start)
         self.chunk = self.gathered.take(self.plan.end, lost=lost, now_s=now_s)
-        return [SendLetters(self.chunk.rejected)] if self.chunk.rejected else self.letters_sent()
+        return [SendDeadLetters(self.chunk.rejected)] if self.chunk.rejected else self.letters_sent()
 
     def plan_is(self, plan: Plan) -> None:
         """Take the plan that is there."""
         assert plan.start == self.archived, "a plan begins where the chain ends"
         self._planning, self.plan = False, plan
 
-    def letters_sent(self) -> list[Operation]:
+    def letters_sent(self) -> list[Effect]:
         """The letters of the chunk are stored: its rows are next."""
         assert self.plan is not None
         assert self.chunk is not None
@@ -127,7 +128,7 @@ class Archiving:
             return self._write_manifest([])
         return [WriteRows(self.plan, self.chunk.parts)]
 
-    def rows_written(self, objects: list[StoredObject]) -> list[Operation]:
+    def rows_written(self, objects: list[StoredObject]) -> list[Effect]:
         """The rows of the chunk are stored: its manifest is next."""
         assert self.chunk is not None
         outcomes = self.chunk.outcomes
@@ -139,7 +140,7 @@ class Archiving:
             )
         return self._write_manifest(objects)
 
-    def manifest_written(self) -> list[Operation]:
+    def manifest_written(self) -> list[Effect]:
         """The chunk is done: the chain ends behind it."""
         assert self.plan is not None
         self.archived, self.watermark_ms = self.plan.end, self.plan.watermark_end
@@ -161,7 +162,7 @@ class Archiving:
             limits=self._limits,
         )
 
-    def _write_manifest(self, objects: list[StoredObject]) -> list[Operation]:
+    def _write_manifest(self, objects: list[StoredObject]) -> list[Effect]:
         assert self.plan is not None
         assert self.chunk is not None
         horizon_start = self.plan.start - self._limits.horizon_offsets

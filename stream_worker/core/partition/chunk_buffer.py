@@ -15,14 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from stream_worker.core.archive.layout import Outcomes
-from stream_worker.core.partition.effects import Part
-from stream_worker.core.records.batch import HOUR_MS, Columns, Flags, Rejected, Scores
+from stream_worker.core.partition.effects import ScoredBatch
+from stream_worker.core.records.batch import Flags, MentionBatch, Rejected, ScoreColumns
+from stream_worker.core.time import HOUR_MS
 
 HOURS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CutLimits:
+class RollLimits:
     """When a chunk is cut."""
 
     rows_max: int = 50_000
@@ -35,20 +36,20 @@ class CutLimits:
 class Chunk:
     """The content of one planned range: its rows, its letters, and where its offsets went."""
 
-    parts: list[Part]
+    parts: list[ScoredBatch]
     rejected: list[Rejected]
     outcomes: Outcomes
     late: int
 
 
-class Gathered:
+class ChunkBuffer:
     """Rows and rejected records of `[start, position)`."""
 
     def __init__(self, start: int, watermark_ms: int) -> None:
         self.start = self.position = start
         self.watermark_ms = watermark_ms  # at `position`
         self.rows = self.bytes = 0
-        self._parts: list[Part] = []
+        self._parts: list[ScoredBatch] = []
         self._rejected: list[Rejected] = []
         self._since_s: float | None = None
         self._hours: set[int] = set()
@@ -56,7 +57,7 @@ class Gathered:
 
     def add(
         self,
-        part: Part,
+        part: ScoredBatch,
         rejected: list[Rejected],
         *,
         position: int,
@@ -75,7 +76,7 @@ class Gathered:
         if self._since_s is None:
             self._since_s = now_s
 
-    def cut(self, limits: CutLimits, now_s: float, *, flush: bool = False) -> int | None:
+    def cut(self, limits: RollLimits, now_s: float, *, flush: bool = False) -> int | None:
         """Return the end that a chunk from `start` should have now, or None while it may still grow."""
         if self.position == self.start:
             return None
@@ -143,7 +144,7 @@ class Gathered:
             self._note_hours(part)
         return chunk
 
-    def _note_hours(self, part: Part) -> None:
+    def _note_hours(self, part: ScoredBatch) -> None:
         """Find the first row that would exceed the hours of a chunk, if it is in this part."""
         if self._hours_end is not None:
             return
@@ -159,27 +160,27 @@ class Gathered:
                 return
 
 
-def _slice(part: Part, low: int, high: int) -> Part:
+def _slice(part: ScoredBatch, low: int, high: int) -> ScoredBatch:
     if low == 0 and high == len(part.columns):
         return part
     at, flags, scores = slice(low, high), part.flags, part.scores
-    return Part(
+    return ScoredBatch(
         columns=_each(part.columns, lambda _, values: values[at]),
         flags=Flags(
             flags.duplicate[at], flags.repeat[at], flags.voice[at], flags.late[at],
             flags.watermark_before_ms[at],
         ),
-        scores=Scores(scores.label[at], scores.probability[at], scores.sentiment_micro[at]),
+        scores=ScoreColumns(scores.label[at], scores.probability[at], scores.sentiment_micro[at]),
         model=part.model,
     )  # fmt: skip
 
 
-def part_from(part: Part, offset: int) -> Part:
+def part_from(part: ScoredBatch, offset: int) -> ScoredBatch:
     """Return the rows at or after `offset`."""
     return _slice(part, int(np.searchsorted(part.columns.offsets, offset)), len(part.columns))
 
 
-def pack(columns: Columns) -> Columns:
+def pack(columns: MentionBatch) -> MentionBatch:
     """Return the same rows with Arrow arrays instead of lists."""
 
     def packed(name: str, values: Any) -> Any:
@@ -190,5 +191,5 @@ def pack(columns: Columns) -> Columns:
     return _each(columns, packed)
 
 
-def _each(columns: Columns, change: Callable[[str, Any], Any]) -> Columns:
-    return Columns(*(change(field.name, getattr(columns, field.name)) for field in fields(Columns)))
+def _each(columns: MentionBatch, change: Callable[[str, Any], Any]) -> MentionBatch:
+    return MentionBatch(*(change(field.name, getattr(columns, field.name)) for field in fields(MentionBatch)))

@@ -14,10 +14,10 @@ from enum import Enum
 import numpy as np
 
 from stream_worker.core.aggregates.aggregate import INCREMENTS_MAX, fold, increments
-from stream_worker.core.partition.effects import Applied, Apply, Cursor, Part
+from stream_worker.core.partition.effects import Applied, Apply, Cursor, ScoredBatch
 
 
-class Redis(Enum):
+class CursorState(Enum):
     """What an answer says about Redis."""
 
     FINE = "fine"
@@ -26,10 +26,10 @@ class Redis(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Batch:
+class PendingBatch:
     """A micro-batch on its way: its rows, and position and watermark behind its last record."""
 
-    part: Part
+    part: ScoredBatch
     position: int
     watermark_ms: int
 
@@ -42,7 +42,7 @@ class Counting:
         self._increments_max = increments_max
         self.cursor = Cursor(0, 0)
         self.log_end = 0
-        self._batch: Batch | None = None
+        self._batch: PendingBatch | None = None
         self._asked: deque[Apply] = deque()
 
     def begin(self, cursor: Cursor) -> None:
@@ -60,7 +60,7 @@ class Counting:
         """Whether an answer is awaited."""
         return bool(self._asked)
 
-    def add(self, batch: Batch) -> list[Apply]:
+    def add(self, batch: PendingBatch) -> list[Apply]:
         """Fold what is not yet counted of a batch."""
         assert self._batch is None, "one batch at a time"
         if batch.position <= self.counted:
@@ -76,22 +76,22 @@ class Counting:
         self._asked.append(call)
         return [call]
 
-    def applied(self, answer: Applied) -> tuple[Redis, list[Apply]]:
+    def applied(self, answer: Applied) -> tuple[CursorState, list[Apply]]:
         """Take the answer to the oldest call; return what it says of Redis, and what to ask next."""
         if not self._asked:
-            return Redis.FINE, []  # void: we began anew since it was asked
+            return CursorState.FINE, []  # void: we began anew since it was asked
         self._asked.popleft()
         if answer.cursor is None:
-            return Redis.LOST, []
+            return CursorState.LOST, []
         if answer.cursor.next < self.counted:
-            return Redis.WENT_BACK, []
+            return CursorState.WENT_BACK, []
         self.cursor = answer.cursor
         if self._asked or self._batch is None:
-            return Redis.FINE, []
+            return CursorState.FINE, []
         if self.counted >= self._batch.position:
             self._batch = None
-            return Redis.FINE, []
-        return Redis.FINE, self._ask()  # somebody else cut otherwise: the rest is still ours
+            return CursorState.FINE, []
+        return CursorState.FINE, self._ask()  # somebody else cut otherwise: the rest is still ours
 
     def _ask(self) -> list[Apply]:
         assert self._batch is not None

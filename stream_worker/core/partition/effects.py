@@ -11,8 +11,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from stream_worker.core.aggregates.measures import Delta
-from stream_worker.core.archive.layout import Head, Manifest, Plan
-from stream_worker.core.records.batch import Columns, Flags, Rejected, Scores
+from stream_worker.core.archive.layout import LogOrigin, Manifest, Plan
+from stream_worker.core.records.batch import Flags, MentionBatch, Rejected, ScoreColumns
 
 # Values
 
@@ -46,10 +46,10 @@ class Cursor(NamedTuple):
     watermark_ms: int
 
 
-class Chain(NamedTuple):
+class PlanLog(NamedTuple):
     """What the store knows of a partition. `last` is its newest plan; `done`: it has its manifest."""
 
-    head: Head | None
+    head: LogOrigin | None
     last: Plan | None
     done: bool
 
@@ -67,12 +67,12 @@ class Applied(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class ScoredBatch:
     """The rows of one micro-batch that belong to a chunk."""
 
-    columns: Columns
+    columns: MentionBatch
     flags: Flags
-    scores: Scores
+    scores: ScoreColumns
     model: str
 
 
@@ -94,7 +94,7 @@ class Commit:
 
 
 @dataclass(slots=True, eq=False)
-class SendLetters:
+class SendDeadLetters:
     """Produce and flush dead letters -> `letters_sent`."""
 
     rejected: list[Rejected]
@@ -145,14 +145,14 @@ class Apply:
 
 
 @dataclass(slots=True)
-class LookUp:
+class FindPlanLog:
     """Find the chain -> `chain_is`."""
 
     committed: int
 
 
 @dataclass(slots=True)
-class StartLog:
+class CreateLogOrigin:
     """Create the head, with the starting offset of every partition, if there is none -> `head_is`."""
 
 
@@ -173,7 +173,7 @@ class WriteRows:
     """Write the rows of a chunk -> `rows_written`."""
 
     plan: Plan
-    parts: list[Part]
+    parts: list[ScoredBatch]
 
 
 @dataclass(slots=True, eq=False)
@@ -184,7 +184,7 @@ class CreateManifest:
     manifest: Manifest
 
 
-Operation = (
-    Seek | Commit | SendLetters | ReadCursor | CreateCursor | JumpCursor | Apply
-    | LookUp | StartLog | ListPlans | CreatePlan | WriteRows | CreateManifest
+Effect = (
+    Seek | Commit | SendDeadLetters | ReadCursor | CreateCursor | JumpCursor | Apply
+    | FindPlanLog | CreateLogOrigin | ListPlans | CreatePlan | WriteRows | CreateManifest
 )  # fmt: skip

@@ -20,41 +20,49 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from stream_worker.core.archive.layout import Head, Limits, Plan, StoredObject
+from stream_worker.core.archive.layout import LogOrigin, Plan, StoredObject
 from stream_worker.core.partition.archiving import Archiving
-from stream_worker.core.partition.chunk_buffer import CutLimits, part_from
-from stream_worker.core.partition.counting import Batch, Counting, Redis
+from stream_worker.core.partition.chunk_buffer import RollLimits, part_from
+from stream_worker.core.partition.counting import Counting, CursorState, PendingBatch
 from stream_worker.core.partition.effects import (
     Applied,
-    Chain,
     CreateCursor,
+    CreateLogOrigin,
     Cursor,
+    Effect,
+    FindPlanLog,
     JumpCursor,
     ListPlans,
     LogPosition,
-    LookUp,
-    Operation,
-    Part,
     Phase,
+    PlanLog,
     ReadCursor,
+    ScoredBatch,
     Seek,
-    StartLog,
 )
 from stream_worker.core.partition.recovery import first_offset, horizon_base, jump_target, lost_redis_start
-from stream_worker.core.records.batch import Columns, Flags, Records, Rejected, Scores, slice_records
+from stream_worker.core.records.batch import (
+    Flags,
+    MentionBatch,
+    Records,
+    Rejected,
+    ScoreColumns,
+    slice_records,
+)
 from stream_worker.core.records.decode import decode
-from stream_worker.core.records.dedup import Horizon, Keys
+from stream_worker.core.records.dedup import DedupWindow, Keys
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import floor_ms, late, watermarks_ms
 from stream_worker.errors import Unreadable
 
-Score = Callable[[Sequence[str]], Scores]
+Score = Callable[[Sequence[str]], ScoreColumns]
 
 
-class Partition:
+class PartitionMachine:
     """One partition from its assignment to its loss."""
 
     def __init__(
-        self, number: int, *, limits: Limits, cut_limits: CutLimits, keys: Keys, score: Score, model: str
+        self, number: int, *, limits: Limits, cut_limits: RollLimits, keys: Keys, score: Score, model: str
     ) -> None:
         self.number = number
         self.phase = Phase.ASSIGNING
@@ -67,10 +75,10 @@ class Partition:
         self._limits = limits
         self._score = score
         self._model = model
-        self._horizon = Horizon(limits.horizon_offsets, limits.horizon_ms, keys)
+        self._horizon = DedupWindow(limits.horizon_offsets, limits.horizon_ms, keys)
         self._live_from = 0
         self._log = LogPosition(0, 0, -1)
-        self._head: Head | None = None
+        self._head: LogOrigin | None = None
         self._chain_end: Plan | None = None  # the newest plan, finished or not
         self._cursor: Cursor | None = None
         self._readable_from = 0  # records below it are lost or skipped: Redis jumps over them
@@ -90,15 +98,15 @@ class Partition:
 
     # The assignment
 
-    def assigned(self, log: LogPosition) -> list[Operation]:
+    def assigned(self, log: LogPosition) -> list[Effect]:
         """A1: the partition is ours, or its position fell out of the log: look everything up."""
         self.phase, self._log, self._readable_from = Phase.ASSIGNING, log, log.log_start
-        return [LookUp(log.committed)]
+        return [FindPlanLog(log.committed)]
 
-    def chain_is(self, chain: Chain) -> list[Operation]:
+    def chain_is(self, chain: PlanLog) -> list[Effect]:
         """A2: the chain was found; without a head this is the first start of the log."""
         if chain.head is None:
-            return [StartLog()]
+            return [CreateLogOrigin()]
         self._head, self._chain_end = chain.head, chain.last
         self.archiving.log_begins(self._log.log_start, horizon_base(chain.head, self.number))
         if chain.last is None:
@@ -111,11 +119,11 @@ class Partition:
             self._readable_from = max(self._readable_from, chain.last.end)
         return [ReadCursor()]
 
-    def head_is(self, head: Head) -> list[Operation]:
+    def head_is(self, head: LogOrigin) -> list[Effect]:
         """A2: the head is there, by us or somebody else."""
-        return self.chain_is(Chain(head, None, done=False))
+        return self.chain_is(PlanLog(head, None, done=False))
 
-    def cursor_is(self, cursor: Cursor | None) -> list[Operation]:
+    def cursor_is(self, cursor: Cursor | None) -> list[Effect]:
         """A3: the cursor in Redis; where there is none, it is created on a boundary of the chain."""
         assert self._head is not None
         self.phase = Phase.ASSIGNING
@@ -128,7 +136,7 @@ class Partition:
         self._cursor = None
         return [ListPlans()]
 
-    def plans_are(self, plans: list[Plan]) -> list[Operation]:
+    def plans_are(self, plans: list[Plan]) -> list[Effect]:
         """A3, A5: the whole chain: where to count again after Redis was lost, or to jump to."""
         assert self._head is not None
         if self._cursor is None:
@@ -147,7 +155,7 @@ class Partition:
     def _floor_ms(self, watermark_ms: int) -> int:
         return floor_ms(watermark_ms, self._limits.lateness_ms, self._limits.future_ms)
 
-    def _reconcile(self) -> list[Operation]:
+    def _reconcile(self) -> list[Effect]:
         """A4 to A6: close what the log has lost, jump over it, and seek."""
         assert self._cursor is not None
         self._closing_gap = self.archiving.in_gap
@@ -159,7 +167,7 @@ class Partition:
         self.counting.begin(self._cursor)
         return self._seek()
 
-    def _seek(self) -> list[Operation]:
+    def _seek(self) -> list[Effect]:
         """A6: read on from the smaller cursor; the horizon before it only refills the memory."""
         assert self._cursor is not None
         needed, log_start = self.archiving.needed_from, self._log.log_start
@@ -178,7 +186,7 @@ class Partition:
 
     # The micro-batch
 
-    def records(self, records: Records, now_s: float) -> list[Operation]:
+    def records(self, records: Records, now_s: float) -> list[Effect]:
         """B1 to B5: take the next records of the log."""
         assert self.phase is Phase.READING
         assert not self.waits
@@ -194,11 +202,11 @@ class Partition:
         value_bytes = sum(map(len, filter(None, records.values)))
         return self._take(part, rejected, value_bytes, now_s)
 
-    def end_seen(self, offset: int, now_s: float) -> list[Operation]:
+    def end_seen(self, offset: int, now_s: float) -> list[Effect]:
         """The log ends at `offset` for now; offsets before it that were not read hold no record for us."""
         if self.phase is not Phase.READING or self.waits or offset < self.position:
             return []
-        operations: list[Operation] = []
+        operations: list[Effect] = []
         if offset < self._live_from:
             raise Unreadable(
                 f"partition {self.number}: the log ends at {offset}, before the stored cursor "
@@ -217,14 +225,16 @@ class Partition:
         self._horizon.add(columns)
         self.position = records.offsets[-1] + 1
 
-    def _measure(self, columns: Columns) -> tuple[Part, int]:
+    def _measure(self, columns: MentionBatch) -> tuple[ScoredBatch, int]:
         """B2, B3: flags and scores of the next mentions, and the watermark behind them."""
         duplicate, repeat, voice = self._horizon.add(columns)
         before_ms, after_ms = watermarks_ms(columns, self.watermark_ms, self._limits.lateness_ms)
         flags = Flags(duplicate, repeat, voice, late(columns, before_ms), before_ms)
-        return Part(columns, flags, self._score(columns.texts), self._model), after_ms
+        return ScoredBatch(columns, flags, self._score(columns.texts), self._model), after_ms
 
-    def _take(self, part: Part, rejected: list[Rejected], value_bytes: int, now_s: float) -> list[Operation]:
+    def _take(
+        self, part: ScoredBatch, rejected: list[Rejected], value_bytes: int, now_s: float
+    ) -> list[Effect]:
         """B4, B5: hand the batch to both sinks, each from its own cursor on."""
         gathered = self.archiving.gathered
         if gathered is not None:
@@ -233,21 +243,21 @@ class Partition:
                 part_from(part, gathered.position), letters, position=self.position,
                 watermark_ms=self.watermark_ms, value_bytes=value_bytes, now_s=now_s,
             )  # fmt: skip
-        calls = self.counting.add(Batch(part, self.position, self.watermark_ms))
+        calls = self.counting.add(PendingBatch(part, self.position, self.watermark_ms))
         return [*calls, *self.archiving.advance(now_s)]
 
     # Redis
 
-    def applied(self, answer: Applied) -> list[Operation]:
+    def applied(self, answer: Applied) -> list[Effect]:
         """Take the answer of the apply script."""
         redis, calls = self.counting.applied(answer)
-        if redis is Redis.FINE:
+        if redis is CursorState.FINE:
             return list(calls)
         self.rollbacks += 1
         self.counting.begin(Cursor(0, 0))
         return self.cursor_is(answer.cursor)  # behind us, or gone: begin again from what is stored
 
-    def report(self, *, paused: bool, proof_t0_ms: int | None = None) -> list[Operation]:
+    def report(self, *, paused: bool, proof_t0_ms: int | None = None) -> list[Effect]:
         """Tell Redis that this partition lives, or, with the time before its end was asked for, is idle."""
         if self.phase is not Phase.READING or self.waits:
             return []
@@ -255,7 +265,7 @@ class Partition:
 
     # The archive
 
-    def plan_is(self, plan: Plan, now_s: float) -> list[Operation]:
+    def plan_is(self, plan: Plan, now_s: float) -> list[Effect]:
         """The next plan is fixed."""
         self.archiving.plan_is(plan)
         self._chain_end = plan
@@ -266,15 +276,15 @@ class Partition:
             return self._reconcile()  # somebody's plan reaches beyond the gap: read on to its end
         return operations
 
-    def letters_sent(self) -> list[Operation]:
+    def letters_sent(self) -> list[Effect]:
         """The dead letters of the chunk are stored."""
         return self.archiving.letters_sent()
 
-    def rows_written(self, objects: list[StoredObject]) -> list[Operation]:
+    def rows_written(self, objects: list[StoredObject]) -> list[Effect]:
         """The rows of the chunk are stored."""
         return self.archiving.rows_written(objects)
 
-    def manifest_written(self, now_s: float) -> list[Operation]:
+    def manifest_written(self, now_s: float) -> list[Effect]:
         """The chunk is done."""
         plan = self.archiving.plan
         assert plan is not None
@@ -290,11 +300,11 @@ class Partition:
             return [*done, *self._seek_back()]
         return [*done, *self.archiving.advance(now_s)]
 
-    def tick(self, now_s: float, *, flush: bool = False) -> list[Operation]:
+    def tick(self, now_s: float, *, flush: bool = False) -> list[Effect]:
         """Time has passed: a chunk may be due."""
         return self.archiving.advance(now_s, flush=flush) if self.phase is Phase.READING else []
 
-    def _seek_back(self) -> list[Operation]:
+    def _seek_back(self) -> list[Effect]:
         """Read again what was forgotten; what is counted already is skipped by its cursor."""
         self._cursor = self.counting.cursor
         return self._seek()

@@ -8,17 +8,17 @@ Rules:
 
 from collections.abc import Sequence
 
-from stream_worker.core.archive.layout import Head, Plan
+from stream_worker.core.archive.layout import LogOrigin, Plan
 from stream_worker.core.partition.effects import Cursor
-from stream_worker.core.records.batch import DAY_MS
+from stream_worker.core.time import DAY_MS
 
 
-def first_offset(head: Head, partition: int) -> int:
+def first_offset(head: LogOrigin, partition: int) -> int:
     """Return the offset at which this log begins for us."""
     return head.starts[partition] if partition < len(head.starts) else 0
 
 
-def horizon_base(head: Head, partition: int) -> int:
+def horizon_base(head: LogOrigin, partition: int) -> int:
     """Return the offset below which a missing horizon is no loss: the log had begun there."""
     return first_offset(head, partition) if head.policy == "earliest" else 0
 

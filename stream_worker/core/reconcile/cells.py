@@ -80,7 +80,7 @@ def unpack(key: int) -> tuple[int, int, int]:
 
 
 @dataclass(slots=True, eq=False)
-class Rows:
+class RecountRows:
     """Rows of one partition and one event hour, as far as a recount needs them; n each."""
 
     offsets: Int64
@@ -113,7 +113,7 @@ class Recount:
         self._pending: list[Cells] = []
         self._merge_at = MERGE_AT
 
-    def add(self, rows: Rows, wanted: Bool) -> None:
+    def add(self, rows: RecountRows, wanted: Bool) -> None:
         """Add the wanted rows."""
         keys = rows.brands[wanted]
         if self._by_network:
@@ -153,7 +153,7 @@ def joined(parts: Sequence[Cells]) -> Cells:
     return grouped(keys, sums, on_time)
 
 
-class Minute(NamedTuple):
+class MinuteHash(NamedTuple):
     """The hash of a minute: its cells, what stands beside them, and what in it contradicts itself."""
 
     cells: Cells
@@ -161,7 +161,7 @@ class Minute(NamedTuple):
     faults: list[str]
 
 
-def minute_cells(fields: Mapping[str, str], minute: int, networks: Names, brands: Names) -> Minute:
+def minute_cells(fields: Mapping[str, str], minute: int, networks: Names, brands: Names) -> MinuteHash:
     """Read the hash of a minute, `minute` of the hour. Raises ValueError when a count is no integer."""
     at: dict[int, list[list[int]]] = {}
     for field, value in fields.items():
@@ -186,7 +186,7 @@ def minute_cells(fields: Mapping[str, str], minute: int, networks: Names, brands
     faults = [
         f"{name} says {said}, its cells {found}" for name, (said, found) in told.items() if said != found
     ]
-    return Minute(cells, fields.get("models", ""), faults)
+    return MinuteHash(cells, fields.get("models", ""), faults)
 
 
 def history_cells(values: Sequence[str], minutes: Sequence[int], brands: Sequence[int]) -> Cells:

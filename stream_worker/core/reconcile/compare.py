@@ -26,7 +26,8 @@ from stream_worker.core.reconcile.cells import (
     unpack,
 )
 from stream_worker.core.reconcile.findings import Difference, Findings
-from stream_worker.core.records.batch import MINUTE_MS, Bool, Int64
+from stream_worker.core.records.batch import Bool, Int64
+from stream_worker.core.time import MINUTE_MS
 
 MINUTE: Final = "minute"
 HISTORY_OF_MINUTES: Final = "history of minutes"
@@ -36,7 +37,7 @@ FREE_OF_SIGN: Final = np.array([measure != "sum" for measure in MEASURES])
 
 
 @dataclass(slots=True)
-class Lost:
+class LostOffsets:
     """How many offsets the archive has lost; Redis may have counted as many before."""
 
     offsets: int
@@ -51,7 +52,7 @@ class Lost:
 
 
 @dataclass(slots=True, eq=False)
-class Aligned:
+class DifferingCells:
     """The same cells of both sides, those that differ only; `measures` (k, 10) says what was compared."""
 
     keys: Int64
@@ -61,14 +62,14 @@ class Aligned:
 
 
 @dataclass(slots=True)
-class Comparison:
+class CellComparison:
     """Compares one kind of cells of one hour; `kind` names where they lie in Redis."""
 
     kind: str
     hour_ms: int
     networks: Names
     brands: Names
-    lost: Lost
+    lost: LostOffsets
     findings: Findings
 
     def compare(self, rows: Cells, redis: Cells, scored: Bool, *, frozen: bool) -> None:
@@ -82,7 +83,7 @@ class Comparison:
         if frozen:
             self.findings.add(self._thawed(rows, redis, scored, aligned.keys))
 
-    def _is_explained(self, aligned: Aligned, at: Int64) -> bool:
+    def _is_explained(self, aligned: DifferingCells, at: Int64) -> bool:
         """Rules 2 and 3, for the differing cells of one minute."""
         more = aligned.redis.sums[at] - aligned.rows.sums[at]
         keys = aligned.keys[at]
@@ -105,7 +106,7 @@ class Comparison:
         )
         return True
 
-    def _told(self, aligned: Aligned, at: Int64) -> Iterator[Difference]:
+    def _told(self, aligned: DifferingCells, at: Int64) -> Iterator[Difference]:
         for i in at.tolist():
             expected, found = aligned.rows.sums[i], aligned.redis.sums[i]
             differs = np.flatnonzero((expected != found) & aligned.measures[i])
@@ -148,7 +149,7 @@ def _split(on_time: Int64, found: Int64, differs: Int64) -> str:
     return " (" + ", ".join(f"{on_time[m]} on time + {found[m] - on_time[m]} late" for m in differs) + ")"
 
 
-def _aligned(rows: Cells, redis: Cells, scored: Bool, *, on_time: bool = False) -> Aligned:
+def _aligned(rows: Cells, redis: Cells, scored: Bool, *, on_time: bool = False) -> DifferingCells:
     """Bring both sides to the same keys, and keep the cells that differ."""
     keys = rows.keys
     if not np.array_equal(keys, redis.keys):  # where all is well both have the same, and nothing is copied
@@ -161,7 +162,7 @@ def _aligned(rows: Cells, redis: Cells, scored: Bool, *, on_time: bool = False) 
     else:
         differs = ((rows.sums != redis.sums) & measures).any(axis=1)
     at = np.flatnonzero(differs)
-    return Aligned(keys[at], _pick(rows, at), _pick(redis, at), measures[at])
+    return DifferingCells(keys[at], _pick(rows, at), _pick(redis, at), measures[at])
 
 
 def _spread(cells: Cells, keys: Int64) -> Cells:

@@ -17,7 +17,7 @@ OUTCOMES: Final = ("counted", "duplicate", "rejected", "absent", "lost")
 
 
 @dataclass(slots=True)
-class Chunk:
+class ArchivedChunk:
     """One plan, its manifest (None: absent, or it cannot be read), and what its rows were found to be."""
 
     plan: Plan
@@ -40,13 +40,13 @@ class Chunk:
 
 
 @dataclass(slots=True)
-class Chain:
+class PlanLogReading:
     """The chain of a partition from `start` on, as far as it was read."""
 
     log: Log
     partition: int
     start: int
-    chunks: list[Chunk] = field(default_factory=list)
+    chunks: list[ArchivedChunk] = field(default_factory=list)
     planned: Plan | None = None  # the last plan, without manifest
     broken: bool = False  # a plan could not be read: it was told, and nobody will go on behind it
 
@@ -60,12 +60,12 @@ class Chain:
         """The chain, for people."""
         return f"partition {self.partition} of {self.log.name}"
 
-    def where(self, chunk: Chunk) -> str:
+    def where(self, chunk: ArchivedChunk) -> str:
         """A chunk, for people."""
         return f"{self.name}, chunk [{chunk.plan.start}, {chunk.plan.end})"
 
 
-class Account(NamedTuple):
+class OffsetAccount(NamedTuple):
     """Where the offsets of a partition went. `rows` were found, `expired` are below the floor of Redis."""
 
     partition: int
@@ -83,7 +83,7 @@ class Account(NamedTuple):
     rows: int
 
 
-def check_documents(chain: Chain, findings: Findings, *, whole: bool) -> None:
+def check_documents(chain: PlanLogReading, findings: Findings, *, whole: bool) -> None:
     """Rules 1 to 3 for the documents alone; `whole`: the chain is read from its very start."""
     end = chain.start if whole or not chain.chunks else chain.chunks[0].plan.start
     watermark_ms: int | None = 0 if whole else None
@@ -106,7 +106,7 @@ def _gap(end: int, start: int) -> str:
     return f"a hole up to {start}" if start > end else f"one from {start}, which overlaps"
 
 
-def _sums(chain: Chain, chunk: Chunk) -> Iterator[Difference]:
+def _sums(chain: PlanLogReading, chunk: ArchivedChunk) -> Iterator[Difference]:
     outcomes, plan = chunk.outcomes, chunk.plan
     told = {name: getattr(outcomes, name) for name in OUTCOMES}
     total = sum(told.values())
@@ -123,7 +123,7 @@ def _sums(chain: Chain, chunk: Chunk) -> Iterator[Difference]:
         yield Difference("skipped range", chain.where(chunk), "no rows, all lost", f"{rows} rows")
 
 
-def _explain(chain: Chain, chunk: Chunk, findings: Findings) -> None:
+def _explain(chain: PlanLogReading, chunk: ArchivedChunk, findings: Findings) -> None:
     if chunk.plan.kind == "skipped":
         findings.note(f"{chain.where(chunk)} was skipped: {chunk.plan.why}")
     elif chunk.outcomes.lost:
@@ -132,7 +132,7 @@ def _explain(chain: Chain, chunk: Chunk, findings: Findings) -> None:
         findings.note(f"{chain.where(chunk)} is partial: the log no longer held the whole horizon before it")
 
 
-def check_rows(chain: Chain, findings: Findings, *, whole: bool) -> None:
+def check_rows(chain: PlanLogReading, findings: Findings, *, whole: bool) -> None:
     """What the manifests say beside what the rows were found to be; nothing where a row could not be read."""
     exact = whole  # watermarks can be recounted until something was lost
     for chunk in chain.chunks:
@@ -158,7 +158,12 @@ def check_rows(chain: Chain, findings: Findings, *, whole: bool) -> None:
 
 
 def check_letters(
-    chain: Chain, found: Sequence[int], findings: Findings, *, may_be_gone: bool, may_be_foreign: bool
+    chain: PlanLogReading,
+    found: Sequence[int],
+    findings: Findings,
+    *,
+    may_be_gone: bool,
+    may_be_foreign: bool,
 ) -> None:
     """At least one letter for each rejected offset; `found`: offsets per chunk that have one, and no row.
 
@@ -179,12 +184,12 @@ def check_letters(
             findings.differ("dead letters", where, f"{rejected} rejected, as its manifest says", letters)
 
 
-def account_of(chain: Chain, expired: int) -> Account:
+def account_of(chain: PlanLogReading, expired: int) -> OffsetAccount:
     """Sum up where the offsets of a chain went."""
     outcomes = [chunk.outcomes for chunk in chain.chunks]
     totals = {name: sum(getattr(of, name) for of in outcomes) for name in OUTCOMES}
     start = chain.chunks[0].plan.start if chain.chunks else chain.start
-    return Account(
+    return OffsetAccount(
         partition=chain.partition, log=chain.log.name, start=start, end=chain.end, offsets=chain.end - start,
         counted=totals["counted"], duplicates=totals["duplicate"], rejected=totals["rejected"],
         absent=totals["absent"], lost=totals["lost"], expired=expired,

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 HOURS_OF_MINUTES_MS = 48 * HOUR_MS
 DAYS_OF_HOURS_MS = 35 * DAY_MS
 
 
-class Standing(NamedTuple):
+class RedisPosition(NamedTuple):
     """Cursors and control of one instant; times are ms. `minutes` only where they were asked for."""
 
     now_ms: int
@@ -41,9 +41,9 @@ class Standing(NamedTuple):
 def standing_of(
     now_ms: int, control: dict[str, str], closed: list[str], minutes: list[str],
     cursors: dict[str, dict[str, str]],
-) -> Standing:  # fmt: skip
+) -> RedisPosition:  # fmt: skip
     """Decode the answer of `snapshot.lua`; `cursors` are whole hashes by log name. Raises ValueError."""
-    return Standing(
+    return RedisPosition(
         now_ms=now_ms,
         sealed_ms=int(control.get("sealed", "0")),
         floor_ms=int(control.get("floor", "0")),
@@ -58,18 +58,18 @@ def standing_of(
     )
 
 
-class Snapshots(Protocol):
+class SnapshotReader(Protocol):
     """Redis as the audit reads it: each part with the standing of its instant. Raises Unavailable."""
 
-    def look(self) -> Standing:
+    def look(self) -> RedisPosition:
         """Return how far everything is, with the minutes that have a hash."""
 
-    def minute(self, start_ms: int) -> tuple[Standing, dict[str, str]]:
+    def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
         """Read the hash of a minute."""
 
     def history(
         self, kind: str, start_ms: int, brands: Sequence[str]
-    ) -> tuple[Standing, list[dict[str, str]]]:
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
         """Read history (`hm` of an hour, `hd` of a day) of some brands."""
 
     def admitted(self, what: str) -> list[str]:

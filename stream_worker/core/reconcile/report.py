@@ -3,12 +3,12 @@
 from typing import Any, Final, NamedTuple
 
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import Account
+from stream_worker.core.reconcile.plan_chain import OffsetAccount
 
 SUMS: Final = ("offsets", "counted", "duplicates", "rejected", "absent", "lost", "expired", "late", "rows")
 
 
-class Wanted(NamedTuple):
+class AuditOptions(NamedTuple):
     """What to audit: all, or one partition, or the chunks of it that hold the offsets [start, end)."""
 
     partition: int | None = None
@@ -22,11 +22,11 @@ class Wanted(NamedTuple):
         return self.start is None and self.end is None
 
 
-class Report(NamedTuple):
+class AuditReport(NamedTuple):
     """What was found."""
 
     log: str
-    accounts: list[Account]
+    accounts: list[OffsetAccount]
     findings: Findings
     redis_as_of_ms: int | None  # None: Redis was not compared
     waited_s: float

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stream_worker.core.reconcile.cells import Names, Rows, row_sums
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS, Bool, Int64
+from stream_worker.core.reconcile.cells import Names, RecountRows, row_sums
+from stream_worker.core.records.batch import Bool, Int64
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
 
 BATCH_ROWS: Final = 65_536
 COLUMNS: Final = (
@@ -23,10 +24,10 @@ COLUMNS: Final = (
 )  # fmt: skip
 
 
-class Batch(NamedTuple):
+class RowBatch(NamedTuple):
     """Some rows; n each. `rows` are to be recounted once the duplicates are left out."""
 
-    rows: Rows
+    rows: RecountRows
     duplicate: Bool
     record_times_ms: Int64
     event_times_ms: Int64
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
     model_codes: Int64  # of each row, into `models`
 
 
-def read_batches(body: bytes, schema: pa.Schema, networks: Names, brands: Names) -> Iterator[Batch]:
+def read_batches(body: bytes, schema: pa.Schema, networks: Names, brands: Names) -> Iterator[RowBatch]:
     """Yield the rows of an encoded object. Raises ValueError when it is not one of schema 1, or damaged."""
     try:
         with pq.ParquetFile(
@@ -53,13 +54,13 @@ def read_batches(body: bytes, schema: pa.Schema, networks: Names, brands: Names)
         raise ValueError(f"it is damaged: {str(error).splitlines()[0]}") from error
 
 
-def _batch(batch: pa.RecordBatch, networks: Names, brands: Names) -> Batch:
+def _batch(batch: pa.RecordBatch, networks: Names, brands: Names) -> RowBatch:
     event_ms, label = _times(batch, "event_time"), _integers(batch, "label")
     flags = {name: batch.column(name).to_numpy(zero_copy_only=False) for name in _FLAGS}
     sentiment = (
         pc.fill_null(batch.column("sentiment_micro"), 0).to_numpy(zero_copy_only=False).astype(np.int64)
     )
-    rows = Rows(
+    rows = RecountRows(
         offsets=_integers(batch, "offset"),
         minutes=event_ms % HOUR_MS // MINUTE_MS,
         networks=_codes(batch.column("network"), networks),
@@ -69,7 +70,7 @@ def _batch(batch: pa.RecordBatch, networks: Names, brands: Names) -> Batch:
     )
     models = batch.column("model")
     models = models if pa.types.is_dictionary(models.type) else models.dictionary_encode()
-    return Batch(
+    return RowBatch(
         rows=rows,
         duplicate=flags["duplicate"],
         record_times_ms=_times(batch, "record_time"),
@@ -102,7 +103,7 @@ def _codes(column: pa.Array, names: Names) -> Int64:
     return found
 
 
-class Seen:
+class OffsetBitmap:
     """The offsets `[start, end)` of a chain that a row was found for: one bit each."""
 
     def __init__(self, start: int, end: int) -> None:

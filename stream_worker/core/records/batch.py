@@ -1,7 +1,7 @@
 """A micro-batch as columns: a struct of arrays, never a list of objects.
 
 Rules:
-1. All arrays of one `Columns` have one length and one order: rising offsets, one partition.
+1. All arrays of one `MentionBatch` have one length and one order: rising offsets, one partition.
 2. Only mentions are here. A rejected record is a `Rejected`, kept with its bytes for its dead letter.
 3. The flags (duplicate, repeat, voice, late) and `watermark_before_ms` are pure functions of the log
    (DESIGN §3.1); the score columns are a pure function of text and model.
@@ -19,10 +19,6 @@ Int32 = npt.NDArray[np.int32]
 Int8 = npt.NDArray[np.int8]
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
-
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 
 NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED = range(5)
 """Values of `label`. Neither uncertain nor unscored is ever "neutral"."""
@@ -53,7 +49,7 @@ class Rejected(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Columns:
+class MentionBatch:
     """The mentions of one micro-batch; n rows. On its way to the archive: Arrow arrays, not lists."""
 
     offsets: Int64
@@ -86,7 +82,7 @@ class Flags:
 
 
 @dataclass(slots=True, eq=False)
-class Scores:
+class ScoreColumns:
     """What the model says; n rows each. `probability` is (n, 3), in label order; NaN where unscored."""
 
     label: Int8

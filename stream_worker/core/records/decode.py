@@ -17,8 +17,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from stream_worker.core.archive.layout import Limits
-from stream_worker.core.records.batch import Columns, Records, Rejected
+from stream_worker.core.records.batch import MentionBatch, Records, Rejected
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.mention import AUTHOR_CHARS_MAX, NETWORK_PATTERN, Mention
 
 REASONS: Final = {
@@ -64,7 +64,7 @@ class _Bad(Exception):
         self.reason, self.field, self.error = reason, field, error
 
 
-def decode(records: Records, limits: Limits) -> tuple[Columns, list[Rejected]]:
+def decode(records: Records, limits: Limits) -> tuple[MentionBatch, list[Rejected]]:
     """Decode records into the columns of their mentions and the list of the rejected, both in log order."""
     mentions, extras, rejected = _decode_values(records, limits.value_bytes_max)
     times_ms = [_event_time_ms(mention.event_time) for mention in mentions]
@@ -91,13 +91,13 @@ def decode(records: Records, limits: Limits) -> tuple[Columns, list[Rejected]]:
     return columns, _rejected(records, rejected)
 
 
-def take(columns: Columns, rows: list[int]) -> Columns:
+def take(columns: MentionBatch, rows: list[int]) -> MentionBatch:
     """Return the columns of the given rows, in the given order."""
 
     def pick(values: list[Any]) -> list[Any]:
         return [values[i] for i in rows]
 
-    return Columns(
+    return MentionBatch(
         columns.offsets[rows], columns.record_times_ms[rows], columns.event_times_ms[rows],
         *(
             pick(values)
@@ -222,10 +222,10 @@ def _columns(
     mentions: list[Mention],
     times_ms: list[int],
     extras: dict[int, str],
-) -> Columns:
+) -> MentionBatch:
     offsets = np.array(records.offsets, np.int64)
     record_times_ms = np.array(records.record_times_ms, np.int64)
-    return Columns(
+    return MentionBatch(
         offsets=offsets[positions],
         record_times_ms=record_times_ms[positions],
         event_times_ms=np.array(times_ms, np.int64),

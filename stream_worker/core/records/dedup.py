@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from stream_worker.core.records.batch import Bool, Columns, Int64
+from stream_worker.core.records.batch import Bool, Int64, MentionBatch
 
 VOICE_MENTIONS_MAX = 3
 """Mentions of one author on one brand within the horizon that are voices."""
@@ -82,7 +82,7 @@ class _Kind:
     young: _Tier = field(default_factory=_Tier)
 
 
-class Horizon:
+class DedupWindow:
     """The memory of one partition: keys of the mentions within the horizon."""
 
     def __init__(self, horizon_offsets: int, horizon_ms: int, keys: Keys) -> None:
@@ -99,7 +99,7 @@ class Horizon:
         self._old_rows = 0
         self._posts, self._texts, self._authors = _Kind(), _Kind(), _Kind()
 
-    def add(self, columns: Columns) -> tuple[Bool, Bool, Bool]:
+    def add(self, columns: MentionBatch) -> tuple[Bool, Bool, Bool]:
         """Take mentions in log order; return their flags duplicate, repeat, voice."""
         rows = self._remember(columns.offsets, columns.record_times_ms)
         posts, texts, authors = self._keys(

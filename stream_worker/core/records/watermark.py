@@ -9,7 +9,8 @@ Rules:
 
 import numpy as np
 
-from stream_worker.core.records.batch import MINUTE_MS, Bool, Columns, Int64
+from stream_worker.core.records.batch import Bool, Int64, MentionBatch
+from stream_worker.core.time import MINUTE_MS
 
 
 def window_starts_ms(event_times_ms: Int64) -> Int64:
@@ -17,14 +18,14 @@ def window_starts_ms(event_times_ms: Int64) -> Int64:
     return event_times_ms - event_times_ms % MINUTE_MS
 
 
-def watermarks_ms(columns: Columns, watermark_ms: int, lateness_ms: int) -> tuple[Int64, int]:
+def watermarks_ms(columns: MentionBatch, watermark_ms: int, lateness_ms: int) -> tuple[Int64, int]:
     """Return W before each row, and W after the last; `watermark_ms` is W before the first."""
     reached = np.minimum(columns.event_times_ms, columns.record_times_ms) - lateness_ms
     after = np.maximum.accumulate(np.concatenate(([watermark_ms], reached)))
     return after[:-1], int(after[-1])
 
 
-def late(columns: Columns, watermark_before_ms: Int64) -> Bool:
+def late(columns: MentionBatch, watermark_before_ms: Int64) -> Bool:
     """Return which rows are late by their own partition's watermark."""
     return watermark_before_ms >= window_starts_ms(columns.event_times_ms) + MINUTE_MS
 

@@ -58,7 +58,7 @@ _ENDS: Final = (0.5, 0.025, 0.975)
 _KNOWN_MAX: Final = 65_536
 
 
-class Interval(NamedTuple):
+class CorrectedNet(NamedTuple):
     """Net sentiment as it truly is, -1 … 1, and the 95 % interval it lies in."""
 
     estimate: float
@@ -66,7 +66,7 @@ class Interval(NamedTuple):
     high: float
 
 
-class Errors:
+class ConfusionMatrix:
     """What a model is known to mistake, and what follows from that for tallies.
 
     `labels_by_truth` are the counts of a held-out set: truth (negative, neutral, positive) by label (those
@@ -86,9 +86,9 @@ class Errors:
         """What each label is worth (negative, neutral, positive, uncertain), so that errors cancel."""
         self._spread = self._label @ self.weights**2 - (self._label @ self.weights) ** 2
         self._grid = _grid(self._label)
-        self._known: dict[tuple[int, ...], Interval] = {}
+        self._known: dict[tuple[int, ...], CorrectedNet] = {}
 
-    def intervals(self, tallies: Sequence[Sequence[int]]) -> list[Interval | None]:
+    def intervals(self, tallies: Sequence[Sequence[int]]) -> list[CorrectedNet | None]:
         """Return the interval of each tally, ten sums in the order of MEASURES; None: nothing is scored."""
         keys = [(*(max(0, sums[at]) for at in TAKEN), max(0, sums[_REPEATS])) for sums in tallies]
         keep, asked = self._known, [key for key in dict.fromkeys(keys) if any(key[:-1])]
@@ -103,7 +103,7 @@ class Errors:
         labels = sums[:, TAKEN]
         return np.asarray(np.clip(labels @ self.weights / np.maximum(1, labels.sum(axis=1)), -1.0, 1.0))
 
-    def _work_out(self, keys: Floats) -> Iterator[Interval]:
+    def _work_out(self, keys: Floats) -> Iterator[CorrectedNet]:
         counts = keys[:, :-1]
         scored = counts.sum(axis=1)
         independent = np.maximum(1.0, scored - keys[:, -1])  # rule 4
@@ -113,7 +113,7 @@ class Errors:
         low = np.clip(np.floor(ends[:, 1] / step + 1e-9) * step, -1.0, 1.0)
         high = np.clip(np.ceil(ends[:, 2] / step - 1e-9) * step, -1.0, 1.0)
         columns = zip(ends[:, 0].tolist(), low.tolist(), high.tolist(), strict=True)
-        return (Interval(*row) for row in columns)
+        return (CorrectedNet(*row) for row in columns)
 
     def _weight(self, shares: Floats, independent: Floats) -> Floats:
         """How many mentions the labels of windows weigh, once the finite held-out texts are reckoned in.

@@ -11,7 +11,7 @@ Rules:
 from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
-from stream_worker.core.sentiment.correction import Errors
+from stream_worker.core.sentiment.correction import ConfusionMatrix
 from stream_worker.core.sentiment.net import net_sentiment
 
 Holds = Literal["sampling and classifier", "sampling"]
@@ -19,11 +19,11 @@ BOTH: Final[Holds] = "sampling and classifier"
 SAMPLING: Final[Holds] = "sampling"
 
 
-class KnownModel(NamedTuple):
+class MeasuredModel(NamedTuple):
     """A model whose errors are known; `artefact` is the first 12 hex digits of its pin."""
 
     artefact: str
-    errors: Errors
+    errors: ConfusionMatrix
 
 
 class Estimate(NamedTuple):
@@ -37,7 +37,7 @@ class Estimate(NamedTuple):
     holds: Holds
 
 
-def is_by(known: KnownModel | None, models: str | None) -> bool:
+def is_by(known: MeasuredModel | None, models: str | None) -> bool:
     """Say whether all of these models (several with commas) are the known one, whichever path scored."""
     if known is None or not models:
         return False
@@ -45,7 +45,7 @@ def is_by(known: KnownModel | None, models: str | None) -> bool:
 
 
 def estimates(
-    tallies: Sequence[Sequence[int]], by_known: Sequence[bool], known: KnownModel | None
+    tallies: Sequence[Sequence[int]], by_known: Sequence[bool], known: MeasuredModel | None
 ) -> list[Estimate | None]:
     """Return the estimate of each tally, ten sums in the order of MEASURES; None: nothing is scored.
 

@@ -16,10 +16,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_worker.core.aggregates.encoding import Sums
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.records.batch import MINUTE_MS, Int64
-from stream_worker.core.sentiment.correction import Errors, Floats
+from stream_worker.core.records.batch import Int64
+from stream_worker.core.sentiment.correction import ConfusionMatrix, Floats
 from stream_worker.core.sentiment.estimate import BOTH, Holds
 from stream_worker.core.sentiment.net import MICRO
+from stream_worker.core.time import MINUTE_MS
 
 BIN_MINUTES: Final = 5
 BINS: Final = 48 * 60 // BIN_MINUTES
@@ -35,7 +36,7 @@ _N, _NEG = MEASURES.index("n"), MEASURES.index("neg")
 _UNSCORED, _SUM, _REPEATS = MEASURES.index("unscored"), MEASURES.index("sum"), MEASURES.index("repeats")
 
 
-class Usual(NamedTuple):
+class TypicalRange(NamedTuple):
     """Medians over the windows; `low` and `high` enclose the middle 90 % of net sentiment."""
 
     windows: int
@@ -48,7 +49,7 @@ class Usual(NamedTuple):
     estimate: tuple[float, float, float] | None = None
     """Low, median and high of what is estimated, where the errors of the model are known."""
 
-    def on_scale(self, holds: Holds | None) -> "Usual":
+    def on_scale(self, holds: Holds | None) -> "TypicalRange":
         """Return it with `net`, `low` and `high` on the scale of an estimate whose interval holds this."""
         if holds != BOTH or self.estimate is None:
             return self
@@ -74,8 +75,8 @@ def bins_of(minutes: Mapping[int, Sums], end_ms: int) -> tuple[Int64, Int64]:
 
 def usual(
     bins: Int64, known: Int64, end_ms: int, window_minutes: int, troubled: Sequence[tuple[int, int]] = (),
-    errors: Errors | None = None,
-) -> Usual | None:  # fmt: skip
+    errors: ConfusionMatrix | None = None,
+) -> TypicalRange | None:  # fmt: skip
     """Return what is usual for windows of this length, 5 minutes or a multiple.
 
     `bins` and `known` as from `bins_of`; `troubled` are half-open ranges of episodes, ms; `errors` are those
@@ -94,7 +95,7 @@ def usual(
     scored = n - sums[:, _UNSCORED]
     enough = scored >= SCORED_MIN
     copies = float(sums[:, _REPEATS].sum() / max(1, n.sum()))
-    plain = Usual(len(sums), float(np.median(n)), copies, None, None, None, None)
+    plain = TypicalRange(len(sums), float(np.median(n)), copies, None, None, None, None)
     if enough.sum() < WINDOWS_MIN:
         return plain
     low, middle, high = _range(sums[enough, _SUM] / MICRO / scored[enough])

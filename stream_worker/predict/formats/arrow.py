@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stream_worker.predict.formats import csv
-from stream_worker.predict.formats.job import Chunk, Job, Reject
-from stream_worker.predict.formats.text_columns import Taken, refuse_text
+from stream_worker.predict.formats.job import InputChunk, Job, Reject
+from stream_worker.predict.formats.text_columns import TextRows, refuse_text
 
 _OF_JSON: Final = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
 
@@ -39,13 +39,13 @@ def from_json(job: Job, rows: list[bytes]) -> pa.Table:
     return pa.table(columns, names=job.names)
 
 
-def take(job: Job, chunk: Chunk) -> tuple[Taken[Any], pa.Table]:
+def take(job: Job, chunk: InputChunk) -> tuple[TextRows[Any], pa.Table]:
     """Return the texts of a chunk of Parquet, and the table of the rows that can be scored."""
     with pa.ipc.open_stream(chunk.body) as stream:
         table = stream.read_all()
     bad = _not_utf8(table)
     values = _as_binary(table[job.text]).to_pylist()
-    taken, kept = Taken[Any](is_utf8=not bad), []
+    taken, kept = TextRows[Any](is_utf8=not bad), []
     for i, value in enumerate(values):
         if i in bad:
             text, reason = None, "not_utf8"

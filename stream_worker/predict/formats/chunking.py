@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import BinaryIO, Final
 
-from stream_worker.predict.formats.job import CHUNK_BYTES, KEPT_BYTES, ROW_BYTES_MAX, Chunk, Position
+from stream_worker.predict.formats.job import CHUNK_BYTES, KEPT_BYTES, ROW_BYTES_MAX, InputChunk, Position
 
 READ_BYTES: Final = 512 * 1024
 BLANK_BYTES_MAX: Final = 80
@@ -48,7 +48,7 @@ def _is_row(body: bytes, at: int, end: int) -> bool:
     return end - at > BLANK_BYTES_MAX or not body[at:end].isspace()
 
 
-def cut(stream: BinaryIO, pattern: re.Pattern[bytes], start: Position, rows_max: int) -> Iterator[Chunk]:
+def cut(stream: BinaryIO, pattern: re.Pattern[bytes], start: Position, rows_max: int) -> Iterator[InputChunk]:
     """Yield the chunks of a stream that stands at `start`; numbers begin at 0. Raises what the stream raises.
 
     Without any row there is one chunk, an empty one.
@@ -69,10 +69,10 @@ def cut(stream: BinaryIO, pattern: re.Pattern[bytes], start: Position, rows_max:
             body, size = window.take_giant()
             rows, lines, cut_bytes = 1, 1, size
         end_position = Position(here.offset + size, here.row + rows, here.line + lines)
-        yield Chunk(number, here, end_position, body, end_position.offset, cut_bytes)
+        yield InputChunk(number, here, end_position, body, end_position.offset, cut_bytes)
         here, number = end_position, number + 1
     if not number:
-        yield Chunk(0, start, start, b"", start.offset)
+        yield InputChunk(0, start, start, b"", start.offset)
 
 
 class _Window:

@@ -8,8 +8,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from stream_worker.predict.formats.chunking import csv_row, field, rows_of
-from stream_worker.predict.formats.job import Chunk, Job, Reject
-from stream_worker.predict.formats.text_columns import Taken, refuse_text
+from stream_worker.predict.formats.job import InputChunk, Job, Reject
+from stream_worker.predict.formats.text_columns import TextRows, refuse_text
 
 BOM: Final = b"\xef\xbb\xbf"
 HEADING_BYTES_MAX: Final = 1024**2
@@ -67,11 +67,11 @@ def unquoted(value: bytes) -> bytes:
     return value[1:-1].replace(b'""', b'"') if value.startswith(b'"') else value
 
 
-def take(job: Job, chunk: Chunk) -> Taken[bytes]:
+def take(job: Job, chunk: InputChunk) -> TextRows[bytes]:
     """Return the rows of a chunk: their texts, and their bytes without line end."""
     body, any_row = chunk.body, csv_row(job.delimiter)
     this_row = _row_of(job.delimiter, len(job.names), job.names.index(job.text))
-    taken = Taken[bytes](is_utf8=_is_utf8(body))
+    taken = TextRows[bytes](is_utf8=_is_utf8(body))
     row = chunk.start.row
     for start, end, well_formed in rows_of(any_row, body):
         row += 1

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream_worker.core.records.batch import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, Scores
+from stream_worker.core.records.batch import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, ScoreColumns
 from stream_worker.core.sentiment.net import MICRO
 from stream_worker.predict.formats import arrow
 from stream_worker.predict.formats.header import heading, pack
@@ -25,7 +25,7 @@ _WORDS: Final = pa.array(LABELS, pa.string())
 assert list(range(len(LABELS))) == [NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED]
 
 
-def added(scores: Scores, model: str, names: Sequence[str] = ADDED) -> pa.Table:
+def added(scores: ScoreColumns, model: str, names: Sequence[str] = ADDED) -> pa.Table:
     """Return the columns that are added to the rows."""
     unscored = scores.label == UNSCORED
     numbers = [scores.probability[:, i] for i in range(3)] + [scores.sentiment_micro / MICRO]
@@ -35,7 +35,7 @@ def added(scores: Scores, model: str, names: Sequence[str] = ADDED) -> pa.Table:
     return pa.table([label, *columns, pa.repeat(pa.scalar(model, pa.string()), rows)], names=list(names))
 
 
-def part(job: Job, kept: list[bytes] | pa.Table, scores: Scores, model: str) -> bytes:
+def part(job: Job, kept: list[bytes] | pa.Table, scores: ScoreColumns, model: str) -> bytes:
     """Return the bytes of a part: the rows that were kept, with what is added."""
     more = added(scores, model, job.added)
     if isinstance(kept, list) and job.form == job.out and job.delimiter == job.out_delimiter:

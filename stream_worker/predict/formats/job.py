@@ -48,7 +48,7 @@ class Position(NamedTuple):
     line: int
 
 
-class Chunk(NamedTuple):
+class InputChunk(NamedTuple):
     """Some rows of a file: CSV and JSONL as their bytes, Parquet as an Arrow stream."""
 
     number: int
@@ -85,7 +85,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.whole_parts or self.out == "parquet"
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class ChunkMark(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a chunk. It is written after its part, so that a chunk with a mark is done."""
 
     v: int = 1

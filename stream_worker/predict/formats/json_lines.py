@@ -9,18 +9,18 @@ from typing import Any, Final
 import msgspec
 
 from stream_worker.predict.formats.chunking import JSON_LINE, rows_of
-from stream_worker.predict.formats.job import COLUMNS_MAX, Chunk, Job, Reject
-from stream_worker.predict.formats.text_columns import Taken, refuse_text
+from stream_worker.predict.formats.job import COLUMNS_MAX, InputChunk, Job, Reject
+from stream_worker.predict.formats.text_columns import TextRows, refuse_text
 
 INT64: Final = 2**63
 _ABSENT: Final = msgspec.Raw(b"")
 _PLAIN: Final = ("bool", "int", "float", "str")
 
 
-def take(job: Job, chunk: Chunk) -> Taken[bytes]:
+def take(job: Job, chunk: InputChunk) -> TextRows[bytes]:
     """Return the rows of a chunk: their texts, and their bytes without line end."""
     body = chunk.body
-    taken = Taken[bytes](is_utf8=True)
+    taken = TextRows[bytes](is_utf8=True)
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -73,7 +73,7 @@ def _decoder(text: str, added: tuple[str, ...]) -> Any:
     return msgspec.json.Decoder(kind)
 
 
-class Kinds:
+class JsonColumns:
     """The columns of a file of JSON lines, in the order they are first seen, and what each holds.
 
     A kind is bool, int, float, str or json; `json` is what is mixed or nested: it is written as JSON text.

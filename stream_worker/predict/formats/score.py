@@ -8,38 +8,38 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from stream_worker.core.records.batch import Scores
+from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.predict.formats import arrow, csv, encode, json_lines
-from stream_worker.predict.formats.job import KEPT_BYTES, LABELS, REASONS, Chunk, Job, Mark, Reject
-from stream_worker.predict.formats.text_columns import Taken
+from stream_worker.predict.formats.job import KEPT_BYTES, LABELS, REASONS, ChunkMark, InputChunk, Job, Reject
+from stream_worker.predict.formats.text_columns import TextRows
 
 TEXTS_AT_ONCE: Final = 4_096
 """Features of scikit-learn take some kB for each text."""
 
-Score = Callable[[Sequence[str]], Scores]
+Score = Callable[[Sequence[str]], ScoreColumns]
 
 
-class Made(NamedTuple):
+class ScoredChunk(NamedTuple):
     """What is stored of a chunk; empty bytes are not stored."""
 
     part: bytes
     rejected: bytes
-    mark: Mark
+    mark: ChunkMark
 
 
-def score_chunk(job: Job, chunk: Chunk, score: Score, model: str) -> Made:
+def score_chunk(job: Job, chunk: InputChunk, score: Score, model: str) -> ScoredChunk:
     """Score a chunk. Raises nothing for what is in it: a bad row is a rejected row."""
     kept: Any
     if chunk.cut_bytes:
         reject = Reject(chunk.end.row, chunk.end.line, "too_large", chunk.body[:KEPT_BYTES], chunk.cut_bytes)
-        taken, kept = Taken[Any](rejects=[reject]), []
+        taken, kept = TextRows[Any](rejects=[reject]), []
     elif job.form == "parquet":
         taken, kept = arrow.take(job, chunk)
     else:
         taken = csv.take(job, chunk) if job.form == "csv" else json_lines.take(job, chunk)
         kept = taken.rows
     scores = _in_batches(taken.texts, score)
-    mark = Mark(
+    mark = ChunkMark(
         start=chunk.start,
         end=chunk.end,
         read_bytes=chunk.read_bytes,
@@ -48,14 +48,14 @@ def score_chunk(job: Job, chunk: Chunk, score: Score, model: str) -> Made:
     )
     assert mark.rows == chunk.end.row - chunk.start.row, "every row has one fate"
     part = encode.part(job, kept, scores, model) if taken.texts or job.always_a_part else b""
-    return Made(part, b"".join(map(_as_line, taken.rejects)), mark)
+    return ScoredChunk(part, b"".join(map(_as_line, taken.rejects)), mark)
 
 
-def _in_batches(texts: list[str], score: Score) -> Scores:
+def _in_batches(texts: list[str], score: Score) -> ScoreColumns:
     batches = [score(texts[i : i + TEXTS_AT_ONCE]) for i in range(0, len(texts), TEXTS_AT_ONCE)]
     if not batches:
-        return Scores(np.empty(0, np.int8), np.empty((0, 3), np.float32), np.empty(0, np.int32))
-    return Scores(
+        return ScoreColumns(np.empty(0, np.int8), np.empty((0, 3), np.float32), np.empty(0, np.int32))
+    return ScoreColumns(
         np.concatenate([one.label for one in batches]),
         np.concatenate([one.probability for one in batches]),
         np.concatenate([one.sentiment_micro for one in batches]),

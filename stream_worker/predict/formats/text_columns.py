@@ -9,7 +9,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(slots=True)
-class Taken(Generic[Row]):
+class TextRows(Generic[Row]):
     """The rows of a chunk that can be scored, with their texts, and those that cannot."""
 
     is_utf8: bool = True  # the whole chunk

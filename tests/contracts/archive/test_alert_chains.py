@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stream_worker.adapters.object_store.notification_log import LINKS_MAX, ObjectChains
+from stream_worker.adapters.object_store.notification_log import LINKS_MAX, StoredNotificationLogs
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.core.alerting.notification_log import Message, Receipt, key_of, link_name, link_of
 from stream_worker.errors import Unreadable
@@ -26,7 +26,7 @@ def link(n, name="opened"):
 
 @pytest.fixture
 def chains(store):
-    return ObjectChains(store)
+    return StoredNotificationLogs(store)
 
 
 def test_nothing_is_there_at_first(chains):
@@ -77,7 +77,7 @@ def test_a_link_that_cannot_be_read_is_named(chains, store):
 def test_only_the_newest_links_of_a_long_chain_are_read():
     from stream_worker.adapters.object_store.objects import open_store
 
-    chains = ObjectChains(open_store("memory:///"))
+    chains = StoredNotificationLogs(open_store("memory:///"))
     for n in range(1, LINKS_MAX + 10):
         chains.create(KEY, link(n, f"reminder.{n}"))
 

@@ -8,13 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
-from stream_worker.core.archive.layout import (
-    Head,
-    Log,
-    dead_value_name,
-    manifest_name,
-    plans_prefix,
-)
+from stream_worker.core.archive.layout import Log, LogOrigin, dead_value_name, manifest_name, plans_prefix
 from tests.contracts.archive.objects import chunk, put, written
 from tests.contracts.rows import LOG, manifest, part, plan
 
@@ -29,10 +23,10 @@ def test_an_empty_store_has_no_chain(archive):
 
 
 def test_the_first_head_stays(archive):
-    first = Head(policy="earliest", starts=[0, 17])
+    first = LogOrigin(policy="earliest", starts=[0, 17])
 
     assert archive.create_head(first) == first
-    assert archive.create_head(Head(policy="latest", starts=[99])) == first
+    assert archive.create_head(LogOrigin(policy="latest", starts=[99])) == first
     assert archive.find_chain(0, -1).head == first
 
 

@@ -5,8 +5,8 @@ import pytest
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.days import StoredDays
 from stream_worker.core.archive.days import Day, MarkedPartition, marker_of, open_partitions
-from stream_worker.core.archive.layout import Head, Log
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.core.archive.layout import Log, LogOrigin
+from stream_worker.core.time import DAY_MS, HOUR_MS
 from stream_worker.errors import Unreadable
 from tests.contracts.rows import LOG, NOON_MS, manifest, part, plan
 
@@ -26,12 +26,12 @@ def write(archive, partition, start, end, *, done=True, **fields):
 @pytest.fixture
 def days(store, archive):
     """Two partitions: one with two chunks and a third that is not done, one without any."""
-    archive.create_head(Head(policy="earliest", starts=[0, 7]))
+    archive.create_head(LogOrigin(policy="earliest", starts=[0, 7]))
     write(archive, 0, 0, 3)
     write(archive, 0, 3, 6, at_ms=[NOON_MS, NOON_MS + HOUR_MS, NOON_MS + DAY_MS])
     write(archive, 0, 6, 8, done=False)
     other = ObjectArchive(store, Log("others", "11111111"))
-    other.create_head(Head(policy="earliest", starts=[0]))
+    other.create_head(LogOrigin(policy="earliest", starts=[0]))
     return StoredDays(store, LOG.topic)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS
 from tests.contracts.rolling.worlds import NOON, Feeder, close_call, close_everything, minute, sums
 
 ACME = shard_of("acme")

@@ -6,7 +6,7 @@ from stream_worker.core.aggregates.aggregate import increments
 from stream_worker.core.aggregates.encoding import decode_sums
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.effects import Apply
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS
 from tests.contracts.rolling.worlds import NOON, Feeder, cells, close_up_to, minute, sums
 
 EVERY = {measure: i + 2 for i, measure in enumerate(MEASURES[1:])}

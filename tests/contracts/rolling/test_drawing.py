@@ -8,7 +8,7 @@ import pytest
 
 from stream_worker.core.aggregates.encoding import WINDOWS, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.contracts.rolling.worlds import NOON, Feeder, MemoryWorld, close_call, close_everything, minute
 
 

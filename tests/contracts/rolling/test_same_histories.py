@@ -1,6 +1,6 @@
 """Random histories on memory and on Redis: the same answers, and the same state after every step.
 
-This makes `MemoryRolling` the description of the scripts that can be executed.
+This makes `MemoryAggregates` the description of the scripts that can be executed.
 """
 
 from hypothesis import HealthCheck, given, note, settings
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Apply
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,

@@ -3,7 +3,7 @@
 import pytest
 
 from stream_worker.core.aggregates.encoding import SHARDS
-from stream_worker.core.records.batch import DAY_MS
+from stream_worker.core.time import DAY_MS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,

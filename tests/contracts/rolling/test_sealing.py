@@ -7,7 +7,7 @@ import pytest
 
 from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.records.batch import HOUR_MS
+from stream_worker.core.time import HOUR_MS
 from tests.contracts.rolling.worlds import (
     HOLD,
     LATENESS,

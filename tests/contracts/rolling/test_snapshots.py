@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_worker.core.records.batch import DAY_MS
+from stream_worker.core.time import DAY_MS
 from tests.contracts.rolling.worlds import LOG, NOON, Feeder, close_everything, minute
 
 

@@ -8,15 +8,15 @@ import secrets
 import numpy as np
 import redis
 
-from stream_worker.adapters.redis.aggregates import RedisRolling
+from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.adapters.redis.snapshot import RedisSnapshots
 from stream_worker.core.aggregates.encoding import SHARDS, encode_sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES, Delta
 from stream_worker.core.aggregates.shard import Close
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Apply
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
-from tests.fakes.redis_aggregates import MemoryRolling
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_snapshot import MemorySnapshots
 from tests.fakes.redis_state import MemoryState
 
@@ -37,7 +37,7 @@ class MemoryWorld:
         self.state = MemoryState()
 
     def rolling(self, log=LOG, **options):
-        return MemoryRolling(log, lambda: self.now_ms, self.state, **options)
+        return MemoryAggregates(log, lambda: self.now_ms, self.state, **options)
 
     def snapshots(self, logs):
         return MemorySnapshots(self.state, logs, lambda: self.now_ms)
@@ -72,7 +72,7 @@ class RedisWorld:
         self._set_clock(NOON)
 
     def rolling(self, log=LOG, **options):
-        self._opened.append(RedisRolling(self.url, log, prefix=self.prefix, clock=CLOCK, **options))
+        self._opened.append(RedisAggregates(self.url, log, prefix=self.prefix, clock=CLOCK, **options))
         return self._opened[-1]
 
     def snapshots(self, logs):

@@ -9,16 +9,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from stream_worker.adapters.redis.aggregates import RedisRolling
+from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.core.aggregates.measures import MEASURES, Delta
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.detection.share_detector import Share
+from stream_worker.core.detection.share_detector import ShareDetector
 from stream_worker.core.partition.effects import Apply
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
-from stream_worker.observability.worker_recorder import Recorder
-from stream_worker.worker.window_lifecycle import Minutes
+from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.worker.window_lifecycle import WindowLifecycle
 
 LOG = Log("mentions", "0a1b2c3d")
 LATENESS_MS = 30_000
@@ -68,13 +68,13 @@ class Scene:
     """One system's Redis below one prefix, up to the present."""
 
     def __init__(self, url, prefix="{sw}", town=TOWN, seed=11):
-        self.rolling = RedisRolling(url, LOG, prefix=prefix, owner="worker-a:4711")
+        self.rolling = RedisAggregates(url, LOG, prefix=prefix, owner="worker-a:4711")
         self.town, self._random = town, np.random.default_rng(seed)
         self.now_minute = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
         self._next = dict.fromkeys(range(PARTITIONS), 0)
-        recorder = Recorder(Metrics(), Health())
-        self._minutes = Minutes(
-            self.rolling, Share(), owner="scene", lateness_ms=LATENESS_MS, max_hold_ms=120_000,
+        recorder = WorkerRecorder(Metrics(), Health())
+        self._minutes = WindowLifecycle(
+            self.rolling, ShareDetector(), owner="scene", lateness_ms=LATENESS_MS, max_hold_ms=120_000,
             recorder=recorder,
         )  # fmt: skip
 

@@ -6,10 +6,10 @@ import secrets
 import pytest
 
 from stream_worker.api.model_changes import models_over
-from stream_worker.api.snapshot import Head
-from stream_worker.core.records.batch import MINUTE_MS
-from stream_worker.core.sentiment.correction import Errors
+from stream_worker.api.snapshot import MinuteTotals
+from stream_worker.core.sentiment.correction import ConfusionMatrix
 from stream_worker.core.sentiment.estimate import BOTH, SAMPLING
+from stream_worker.core.time import MINUTE_MS
 from tests.integration.api.conftest import served, wait_for
 from tests.integration.api.scene import Scene, brand
 
@@ -58,7 +58,7 @@ def test_a_window_of_the_configured_model_is_corrected_for_what_it_mistakes(api)
     row = api.ask("/api/v1/brands/acme?window=15m").json["brand"]
 
     # Then it is the estimate for exactly these counts
-    expected = Errors(MISTAKES).intervals([tally(row)])[0]
+    expected = ConfusionMatrix(MISTAKES).intervals([tally(row)])[0]
     told = [row[name] for name in ("net_estimate", "net_low", "net_high")]
     assert told == pytest.approx(expected, abs=1e-4)
     assert row["interval_holds"] == BOTH
@@ -71,7 +71,7 @@ def test_networks_are_corrected_as_the_brand_is(api):
     networks = api.ask("/api/v1/brands/acme?window=15m").json["networks"]
 
     assert {row["interval_holds"] for row in networks} == {BOTH}
-    expected = Errors(MISTAKES).intervals([tally(row) for row in networks])
+    expected = ConfusionMatrix(MISTAKES).intervals([tally(row) for row in networks])
     assert [row["net_estimate"] for row in networks] == pytest.approx(
         [of.estimate for of in expected], abs=1e-4
     )
@@ -102,7 +102,7 @@ def test_each_minute_says_what_its_interval_holds_and_so_do_its_last_five(api):
     # and they are those of the five added up
     five = [sum(column) for column in zip(*map(tally, final[-5:]), strict=True)]
     assert final[-1]["last_five"]["net_estimate"] == pytest.approx(
-        Errors(MISTAKES).intervals([five])[0].estimate, abs=1e-4
+        ConfusionMatrix(MISTAKES).intervals([five])[0].estimate, abs=1e-4
     )
     assert minutes[-1]["last_five"] is None or minutes[-1]["state"] != "filling"
 
@@ -145,7 +145,7 @@ def test_the_live_feed_tells_the_same(api):
 
 def test_the_models_of_a_window_are_all_that_scored_in_it():
     changes = [(0, "a"), (100, "a,b"), (200, "b")]
-    heads = {300: Head(5, 0, False, True, "c", None), 400: Head(0, 0, False, True, "", None)}
+    heads = {300: MinuteTotals(5, 0, False, True, "c", None), 400: MinuteTotals(0, 0, False, True, "", None)}
 
     assert models_over(changes, heads, 50, 90) == "a"
     assert models_over(changes, heads, 50, 101) == "a,b"

@@ -148,7 +148,7 @@ def test_the_log_holds_no_name_when_something_is_broken(hostile, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("<script>secret</script>")
 
-    monkeypatch.setattr("stream_worker.api.queries.Picture.alerts", broken)
+    monkeypatch.setattr("stream_worker.api.queries.Queries.alerts", broken)
     with capture_logs() as said:
         answer = hostile.ask("/api/v1/alerts")
         wait_for(lambda: said)  # it is logged behind the answer

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from stream_worker.api.live_feed import QUEUE_MAX, Client, Event
+from stream_worker.api.live_feed import QUEUE_MAX, Client, FeedEvent
 from stream_worker.api.schemas import Brand, Brands, Freshness
 from tests.integration.api.conftest import served, wait_for
 from tests.integration.api.scene import Scene, brand
@@ -103,10 +103,10 @@ def test_a_further_client_is_told_to_come_later(api):
 def test_a_client_that_does_not_keep_up_loses_its_queue_and_asks_for_a_snapshot():
     client = Client("15m")
     for number in range(QUEUE_MAX):
-        client.put(Event("changed", "{}", f"1-{number}"))
+        client.put(FeedEvent("changed", "{}", f"1-{number}"))
     assert client.waiting.qsize() == QUEUE_MAX
 
-    client.put(Event("changed", "{}", "2-0"))
+    client.put(FeedEvent("changed", "{}", "2-0"))
 
     assert client.waiting.qsize() == 1
     assert client.waiting.get_nowait() is None

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from stream_worker.api.model_changes import changes_in, in_order, models_at
-from stream_worker.core.records.batch import HOUR_MS, MINUTE_MS
+from stream_worker.core.time import HOUR_MS, MINUTE_MS
 from tests.integration.api.conftest import served
 from tests.integration.api.scene import Scene, brand
 

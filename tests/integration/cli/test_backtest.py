@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from stream_worker.backtest import service
-from stream_worker.backtest.counts import Counting, count_archive, read_counts
+from stream_worker.backtest.counts import BrandMinuteCounts, count_archive, read_counts
 from stream_worker.cli.app import app
 from stream_worker.core.detection import episodes
-from stream_worker.core.detection.replay import Series, replay
-from stream_worker.core.detection.share_detector import OPEN_AT, Observation, Share
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.detection.detector import OPEN_AT, Observation
+from stream_worker.core.detection.replay import CountSeries, replay
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured
 
 FIRST = 29_000_000
@@ -69,18 +70,18 @@ def test_it_is_what_the_worker_would_have_said(past):
     rows = past.filter(pa.compute.equal(past["brand"], "acme")).to_pydict()
 
     # When the worker's own functions are fed by hand
-    detector, numbers, episode, told = Share(), Share().start(), None, []
+    detector, numbers, episode, told = ShareDetector(), ShareDetector().start(), None, []
     for minute, n, negative in zip(rows["minute"], rows["mentions"], rows["negative"], strict=True):
         numbers, verdict = detector.step(
             numbers, Observation(minute * MINUTE_MS, n, negative, n, negative, True, 0)
         )
-        judged = episodes.Judged("acme", minute * MINUTE_MS, verdict, "", None, complete=True)
+        judged = episodes.EvaluatedMinute("acme", minute * MINUTE_MS, verdict, "", None, complete=True)
         episode, event = episodes.advance(episode, judged)
         told += [(event.kind, judged.minute_ms)] if event else []
 
     # Then the replay says the same
     arrays = [np.array(rows[name]) for name in ("minute", "mentions", "negative", "mentions", "negative")]
-    (one,) = replay("acme", Series(*arrays), Share()).told[0.25]
+    (one,) = replay("acme", CountSeries(*arrays), ShareDetector()).told[0.25]
     assert told[0] == ("opened", one.opened_ms)
     assert told[-1] == ("resolved", one.ended_ms)
     assert one.notifications == len(told)
@@ -230,7 +231,7 @@ def test_a_change_of_model_in_the_archive_is_no_crisis_and_its_minutes_of_two_ar
         )
 
     def episodes_of(names):
-        counting = Counting()
+        counting = BrandMinuteCounts()
         for part in range(0, len(rows), 5_000):
             counting.add(table(names).slice(part, 5_000))
         result = service.backtest(counting.series(), lambda _: 0.25, counting.artefacts)

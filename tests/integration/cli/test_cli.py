@@ -55,7 +55,7 @@ def test_help_is_quick_because_it_imports_no_adapter():
     # When the help is printed by a fresh process
     heavy = ("pydantic", "pyarrow", "redis", "confluent_kafka", "obstore", "sklearn", "numpy", "structlog")
     code = (
-        "import sys\nfrom stream_worker import app\nsys.argv = ['stream-worker', '--help']\n"
+        "import sys\nfrom stream_worker.cli import app\nsys.argv = ['stream-worker', '--help']\n"
         "try:\n    app.main()\nexcept SystemExit as left:\n    assert not left.code\n"
         f"print(sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)"
     )
@@ -188,7 +188,7 @@ def test_check_leaves_with_what_must_be_mended(stream_worker, monkeypatch, faili
     def check(settings, *, connect):
         assert connect
         return [
-            admin_check.Check(name, name not in failing, f"{name} looked at", 1.25)
+            admin_check.CheckResult(name, name not in failing, f"{name} looked at", 1.25)
             for name in ("model", "kafka", "redis")
         ]
 

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from stream_worker.adapters.object_store.parquet import SCHEMA
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from tests.integration.cli.test_models import store, stream_worker
 
 __all__ = ["stream_worker"]

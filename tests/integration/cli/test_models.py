@@ -44,7 +44,7 @@ def store(path, model, **changes):
     buffer = io.BytesIO()
     joblib.dump(model, buffer)
     pin = hashlib.sha256(buffer.getvalue()).hexdigest()
-    made = registry.Manifest(
+    made = registry.ModelManifest(
         name=path.stem, sha256=pin, created=dt.date(2026, 1, 2), languages=["en"], uncertain_below=0.4,
         libraries={"scikit-learn": sklearn.__version__}, classes=["negative", "neutral", "positive"],
         training={}, data=[], quality={},

@@ -281,8 +281,8 @@ def test_a_store_that_is_away_is_told_with_exit_code_69(stream_worker, monkeypat
 def test_only_the_same_run_goes_on():
     # Given what a run was
     job = Job(form="csv", out="csv", text="review")
-    known = journal.Known("in.csv", 10, "a", job)
-    head = journal.Head(model="m1", chunk_rows=5, inputs=[known])
+    known = journal.InputIdentity("in.csv", 10, "a", job)
+    head = journal.RunHeader(model="m1", chunk_rows=5, inputs=[known])
     output = outputs.Output("out.csv", outputs.StoreAt("memory:///"), None, [])
     journal.refuse_other(head, head, output)
 
@@ -290,13 +290,13 @@ def test_only_the_same_run_goes_on():
     for other, why in (
         (replace(head, model="m2"), "model m1 scored then, m2 would now"),
         (replace(head, inputs=[]), "in.csv was read too, and is not there now"),
-        (replace(head, inputs=[known, journal.Known("b.csv", 1, "b", job)]), "b.csv is new"),
+        (replace(head, inputs=[known, journal.InputIdentity("b.csv", 1, "b", job)]), "b.csv is new"),
         (
-            replace(head, inputs=[journal.Known("in.csv", 11, "b", job)]),
+            replace(head, inputs=[journal.InputIdentity("in.csv", 11, "b", job)]),
             r"in.csv has changed since \(10 bytes then",
         ),
         (
-            replace(head, inputs=[journal.Known("in.csv", 10, "a", replace(job, text="t"))]),
+            replace(head, inputs=[journal.InputIdentity("in.csv", 10, "a", replace(job, text="t"))]),
             "with other options",
         ),
     ):

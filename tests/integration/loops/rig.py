@@ -9,29 +9,30 @@ import pyarrow.parquet as pq
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.objects import open_store
-from stream_worker.core.archive.layout import Limits, Manifest, manifest_name
-from stream_worker.core.detection.share_detector import Share
-from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.archive.layout import Manifest, manifest_name
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import TopicFacts
-from stream_worker.core.partition.machine import Partition
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unavailable
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
-from stream_worker.observability.worker_recorder import Recorder
-from stream_worker.worker.background import Background
-from stream_worker.worker.effect_runner import Performer
+from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.worker.background import BackgroundThread
+from stream_worker.worker.effect_runner import EffectRunner
 from stream_worker.worker.loop import Worker
-from stream_worker.worker.window_lifecycle import Minutes
+from stream_worker.worker.window_lifecycle import WindowLifecycle
 from tests.builders import LOG, MODEL, NOON_MS, keys, mention, score
 from tests.fakes.kafka import MemorySource, MemoryTopic
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_state import MemoryState
 from tests.unit.core.partition.driving import Store
 from tests.unit.core.partition.exactness import check_exact
 
 LIMITS = Limits(horizon_offsets=50, horizon_ms=600_000, lateness_ms=30_000)
-CUT_LIMITS = CutLimits(rows_max=8, bytes_max=10**9, seconds_max=20, span_max=1_000)
+CUT_LIMITS = RollLimits(rows_max=8, bytes_max=10**9, seconds_max=20, span_max=1_000)
 TURN_S = 0.25
 
 
@@ -143,7 +144,7 @@ class Rig:
 
     def check_exact(self):
         """All of the log is in the archive and in Redis, once."""
-        rolling = MemoryRolling(LOG, self.clock.now_ms, self.state)
+        rolling = MemoryAggregates(LOG, self.clock.now_ms, self.state)
         check_exact(
             SimpleNamespace(
                 topic=self.topic, store=self.stored(), state=self.state, log=self.log,
@@ -163,18 +164,18 @@ class Member:
         self, rig, *, memory_max_bytes=10**9, alignment_ms=600_000, records_max=20, max_hold_ms=120_000
     ):
         self.rig, self.source = rig, MemorySource(rig.topic, records_max=records_max)
-        self.redis = Away(MemoryRolling(LOG, rig.clock.now_ms, rig.state))
+        self.redis = Away(MemoryAggregates(LOG, rig.clock.now_ms, rig.state))
         self.store, self.said = Away(rig.archive()), []
-        self.background = Background(
+        self.background = BackgroundThread(
             lambda name, error: self.said.append(name), lambda *_: None, delay_first_s=0.01, delay_max_s=0.02
         )
-        recorder = Recorder(Metrics(), Health())
-        self.performer = Performer(
+        recorder = WorkerRecorder(Metrics(), Health())
+        self.performer = EffectRunner(
             source=self.source, rolling=self.redis, archive=self.store, letters=rig.letters,
             background=self.background, make=self._machine, start="earliest", recorder=recorder,
         )  # fmt: skip
-        self.minutes = Minutes(
-            self.redis, Share(), owner=str(len(rig.workers)), lateness_ms=LIMITS.lateness_ms,
+        self.minutes = WindowLifecycle(
+            self.redis, ShareDetector(), owner=str(len(rig.workers)), lateness_ms=LIMITS.lateness_ms,
             max_hold_ms=max_hold_ms, recorder=recorder,
         )  # fmt: skip
         self.worker = Worker(
@@ -184,7 +185,7 @@ class Member:
         )  # fmt: skip
 
     def _machine(self, number):
-        return Partition(
+        return PartitionMachine(
             number,
             limits=self.rig.limits,
             cut_limits=self.rig.cut_limits,

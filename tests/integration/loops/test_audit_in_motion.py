@@ -9,18 +9,19 @@ from obstore.store import MemoryStore
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.parquet import SCHEMA
-from stream_worker.audit.archive_pass import KINDS, Listed, RowsPass, _removed_days
-from stream_worker.audit.redis_spill import Picture
+from stream_worker.audit.archive_pass import KINDS, ListedObject, RowsPass, _removed_days
+from stream_worker.audit.redis_spill import SpilledSnapshot
 from stream_worker.core.aggregates.aggregate import fold
-from stream_worker.core.archive.layout import Limits, Log, Manifest, Outcomes, Plan, StoredObject
+from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import Chain, Chunk
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unavailable
 from tests.builders import LOG, NOON_MS, mention, part
 from tests.contracts.rolling.worlds import close_everything
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_snapshot import MemorySnapshots
 from tests.fakes.redis_state import MemoryState
 
@@ -50,7 +51,7 @@ class System:
     def __init__(self, log=LOG, state=None, *, seed=1, max_brands=10, model=None, counted=5):
         self.log, self.state = log, state or MemoryState()
         self.now_ms = NOON_MS
-        self.rolling = MemoryRolling(log, lambda: self.now_ms, self.state, max_brands=max_brands)
+        self.rolling = MemoryAggregates(log, lambda: self.now_ms, self.state, max_brands=max_brands)
         self.archive = ObjectArchive(MemoryStore(), log)
         self.parts, self.watermarks = _parts(random.Random(seed), model)
         self.done = 0
@@ -81,11 +82,11 @@ class System:
         duplicates = sum(int(one.flags.duplicate.sum()) for one in self.parts)
         outcomes = Outcomes(counted=BATCHES * ROWS - duplicates, duplicate=duplicates)
         late = sum(int(one.flags.late.sum()) for one in self.parts)
-        return Chain(
+        return PlanLogReading(
             self.log,
             0,
             0,
-            [Chunk(plan, Manifest(objects=objects, outcomes=outcomes, late=late, partial=False))],
+            [ArchivedChunk(plan, Manifest(objects=objects, outcomes=outcomes, late=late, partial=False))],
         )
 
 
@@ -117,7 +118,7 @@ def audit(*systems, moving=True):
     findings, newest = Findings(), systems[0]
     logs = [it.log.name for it in systems]
     snapshots = Moving(newest, logs) if moving else MemorySnapshots(newest.state, logs, lambda: newest.now_ms)
-    picture = Picture(snapshots, [(name, 0) for name in logs], findings)
+    picture = SpilledSnapshot(snapshots, [(name, 0) for name in logs], findings)
     picture.read(lambda *_: None)
     chains = [it.chain() for it in systems]
     bodies = {
@@ -221,7 +222,7 @@ def test_redis_that_goes_back_meanwhile_voids_the_audit():
     system = System()
     before = system.state.copy()
     snapshots = Moving(system, [LOG.name])
-    picture = Picture(snapshots, [(LOG.name, 0)], Findings())
+    picture = SpilledSnapshot(snapshots, [(LOG.name, 0)], Findings())
     snapshots.minute(NOON_MS)
     picture._take(snapshots.look())
 
@@ -235,7 +236,9 @@ def test_redis_that_goes_back_meanwhile_voids_the_audit():
 def test_days_of_which_nothing_is_left_were_removed_by_age():
     # Given objects of four days, named by their manifests
     listed = [
-        Listed(day * DAY_MS, 0, None, StoredObject(name=f"{day}.{i}", rows=1, bytes=1, sha256="", model=""))
+        ListedObject(
+            day * DAY_MS, 0, None, StoredObject(name=f"{day}.{i}", rows=1, bytes=1, sha256="", model="")
+        )
         for day in (10, 11, 15, 16)
         for i in range(2)
     ]
@@ -252,9 +255,9 @@ def test_days_of_which_nothing_is_left_were_removed_by_age():
 def peak_of_an_audit(hours, rows=1_000):
     """The most bytes that were held at a time while so many hours were audited, each of as many cells."""
     state, start_ms, objects = MemoryState(), NOON_MS - hours * HOUR_MS, {}
-    rolling = MemoryRolling(LOG, lambda: NOON_MS, state, max_brands=rows)
+    rolling = MemoryAggregates(LOG, lambda: NOON_MS, state, max_brands=rows)
     rolling.create_cursor(0, 0, 0, start_ms)
-    archive, chain = ObjectArchive(MemoryStore(), LOG), Chain(LOG, 0, 0)
+    archive, chain = ObjectArchive(MemoryStore(), LOG), PlanLogReading(LOG, 0, 0)
     for at in range(0, hours * rows, rows):
         hour_ms = start_ms + at // rows * HOUR_MS
         step_ms = HOUR_MS // rows
@@ -266,10 +269,12 @@ def peak_of_an_audit(hours, rows=1_000):
         written = archive.write_rows(0, plan, [made])
         objects |= {it.name: archive.objects.read(it.name) for it in written}
         outcomes = Outcomes(counted=rows)
-        chain.chunks.append(Chunk(plan, Manifest(objects=written, outcomes=outcomes, late=0, partial=False)))
+        chain.chunks.append(
+            ArchivedChunk(plan, Manifest(objects=written, outcomes=outcomes, late=0, partial=False))
+        )
     findings = Findings()
     tracemalloc.start()
-    picture = Picture(MemorySnapshots(state, [LOG.name], lambda: NOON_MS), [(LOG.name, 0)], findings)
+    picture = SpilledSnapshot(MemorySnapshots(state, [LOG.name], lambda: NOON_MS), [(LOG.name, 0)], findings)
     picture.read(lambda *_: None)
     RowsPass([chain], picture, findings, SCHEMA, objects.get).run(set(objects), lambda *_: None)
     picture.close()

@@ -2,7 +2,7 @@
 
 from stream_worker.core.archive.layout import Log
 from tests.builders import LOG, NOON_MS
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.integration.loops.rig import Away, Rig
 
 OLD = Log(LOG.topic, "00000000")
@@ -16,7 +16,7 @@ class Facts:
 
 
 def a_group_that_is_on_the_old_log(rig):
-    MemoryRolling(OLD, rig.clock.now_ms, rig.state).create_cursor(0, 0, 0, NOON_MS)
+    MemoryAggregates(OLD, rig.clock.now_ms, rig.state).create_cursor(0, 0, 0, NOON_MS)
     assert rig.state.ctl.incarnation == OLD.name
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from stream_worker.adapters.channels.webhook import Webhook
-from stream_worker.adapters.object_store.notification_log import ObjectChains
+from stream_worker.adapters.object_store.notification_log import StoredNotificationLogs
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
@@ -103,7 +103,7 @@ def start(redis_server, redis_prefix, store, receiver):
         outbox = RedisOutbox(redis_server.url, prefix=redis_prefix)
         opened.extend((webhook, outbox._client))
         return Notifier(
-            outbox=outbox, chains=ObjectChains(store), channels=[webhook], give_up_s=600,
+            outbox=outbox, chains=StoredNotificationLogs(store), channels=[webhook], give_up_s=600,
             owner=owner, recorder=NoticeRecorder(make.metrics, Health(required=())), now_s=make.clock,
         )  # fmt: skip
 
@@ -229,7 +229,7 @@ def test_two_notifiers_at_once_page_once(start, workers, receiver, store):
     for notifier in (one, two):
         notifier._outbox.lease = lambda *_: True
     workers.close("opened")
-    real, barrier = ObjectChains.create, threading.Barrier(2, timeout=30)
+    real, barrier = StoredNotificationLogs.create, threading.Barrier(2, timeout=30)
 
     def create_together(chains, key, link):
         barrier.wait()

@@ -6,9 +6,9 @@ import obstore
 import pytest
 
 from stream_worker.core.archive.layout import Plan, plan_name
-from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import Phase
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from tests.builders import LOG, NOON_MS, mention
 from tests.integration.loops.rig import LIMITS, Rig
 
@@ -153,7 +153,7 @@ def test_a_zombie_that_goes_on_changes_nothing(rig):
 
 def test_stopping_archives_what_was_gathered_and_leaves(rig):
     # Given rows that no limit would cut yet
-    rig.cut_limits = CutLimits()
+    rig.cut_limits = RollLimits()
     rig.send(10)
     worker = rig.worker(0)
     worker.count()

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_worker.adapters.object_store.parquet import SCHEMA, describe, encode, tables_by_hour
+from stream_worker.core.partition.effects import ScoredBatch
 from stream_worker.core.records.batch import UNSCORED
-from stream_worker.ports import Part
 from tests.contracts.rows import NOON_MS, part
 
 pytestmark = pytest.mark.timeout(60)
@@ -131,4 +131,4 @@ def test_a_column_of_another_length_is_a_bug():
     good.columns.texts = ["only one"]
 
     with pytest.raises(Exception, match=r"length|Length"):
-        objects([Part(good.columns, good.flags, good.scores, good.model)])
+        objects([ScoredBatch(good.columns, good.flags, good.scores, good.model)])

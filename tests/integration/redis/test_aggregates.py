@@ -6,12 +6,12 @@ from importlib import resources
 
 import pytest
 
-from stream_worker.adapters.redis.aggregates import RedisRolling
+from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.adapters.redis.scripts import NAMES, OUTBOX_NAMES
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.effects import Apply, Cursor
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS
 from stream_worker.errors import Misconfigured, Unreadable
 from tests.contracts.rolling.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute
 
@@ -239,7 +239,7 @@ def test_many_workers_that_send_the_same_count_it_once(world):
 
 
 def test_the_real_clock_is_that_of_the_server(redis_server, redis_prefix):
-    rolling = RedisRolling(redis_server.url, LOG, prefix=redis_prefix)
+    rolling = RedisAggregates(redis_server.url, LOG, prefix=redis_prefix)
     rolling.create_cursor(0, 0, 0, 0)
     answer = rolling.apply([Apply(0, 0, 1, 0, 1, None)])[0]
 
@@ -251,7 +251,7 @@ def test_the_real_clock_is_that_of_the_server(redis_server, redis_prefix):
 def test_a_prefix_needs_a_hash_tag():
     for prefix in ("sw", "{}", "sw}"):
         with pytest.raises(Misconfigured, match=r"redis\.prefix"):
-            RedisRolling("redis://127.0.0.1:1/0", LOG, prefix=prefix)
+            RedisAggregates("redis://127.0.0.1:1/0", LOG, prefix=prefix)
 
 
 def test_a_draw_in_small_transactions_draws_the_same(world, monkeypatch):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stream_worker.adapters.redis.aggregates import RedisRolling
+from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.partition.effects import Apply, Cursor
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable
@@ -27,7 +27,7 @@ def test_a_server_that_is_not_there_is_unavailable_at_its_address_without_the_pa
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer here
         port = taken.getsockname()[1]
-        rolling = RedisRolling(f"redis://me:hunter2@127.0.0.1:{port}/3", LOG)
+        rolling = RedisAggregates(f"redis://me:hunter2@127.0.0.1:{port}/3", LOG)
 
         for ask in (rolling.ping, rolling.brands, lambda: rolling.cursor(0), lambda: rolling.apply([CALL])):
             with pytest.raises(Unavailable) as caught:
@@ -41,13 +41,13 @@ def test_a_server_that_is_not_there_is_unavailable_at_its_address_without_the_pa
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "127.0.0.1:6379", "redis://127.0.0.1:port"])
 def test_an_address_that_cannot_be_read_is_a_wrong_setting(url):
     with pytest.raises(Misconfigured, match=r"redis\.url"):
-        RedisRolling(url, LOG)
+        RedisAggregates(url, LOG)
 
 
 def test_a_frozen_server_is_unavailable_in_time_and_the_repeat_counts_once(private_redis):
     # Given a server that takes a call and does not answer
     server = private_redis()
-    rolling = RedisRolling(server.url, LOG, socket_timeout_s=0.3)
+    rolling = RedisAggregates(server.url, LOG, socket_timeout_s=0.3)
     rolling.create_cursor(0, 0, 0, NOON)
     server.child.freeze()
 
@@ -68,7 +68,7 @@ def test_a_frozen_server_is_unavailable_in_time_and_the_repeat_counts_once(priva
 def test_a_server_that_was_killed_is_found_again_when_it_is_back(private_redis):
     # Given a server that keeps what it is told
     server = private_redis(keep=True)
-    rolling = RedisRolling(server.url, LOG, socket_timeout_s=1.0)
+    rolling = RedisAggregates(server.url, LOG, socket_timeout_s=1.0)
     rolling.create_cursor(0, 0, 0, NOON)
     rolling.apply([CALL])
 
@@ -86,7 +86,7 @@ def test_a_server_that_was_killed_is_found_again_when_it_is_back(private_redis):
 def test_a_full_server_is_unavailable_and_writes_nothing(private_redis):
     # Given a server at its limit
     server = private_redis()
-    rolling = RedisRolling(server.url, LOG)
+    rolling = RedisAggregates(server.url, LOG)
     rolling.create_cursor(0, 0, 0, NOON)
     with server.client() as client:
         client.config_set("maxmemory", "1mb")
@@ -103,7 +103,7 @@ def test_a_full_server_is_unavailable_and_writes_nothing(private_redis):
 
 def test_a_replica_is_unavailable(private_redis):
     server = private_redis()
-    rolling = RedisRolling(server.url, LOG)
+    rolling = RedisAggregates(server.url, LOG)
     rolling.create_cursor(0, 0, 0, NOON)
     with server.client() as client:
         client.replicaof("127.0.0.1", 1)
@@ -127,14 +127,14 @@ def test_a_wrong_password_and_a_missing_right_are_wrong_settings(private_redis):
         # When somebody comes without, with a wrong one, and as that user
         refused = {}
         for name, who in {"none": "", "wrong": ":hunter2@", "reader": "reader:r@"}.items():
-            rolling = RedisRolling(server.url.replace("redis://", f"redis://{who}"), LOG)
+            rolling = RedisAggregates(server.url.replace("redis://", f"redis://{who}"), LOG)
             with pytest.raises(Misconfigured, match="refused us") as caught:
                 rolling.create_cursor(0, 0, 0, NOON)
             refused[name] = str(caught.value)
 
     # Then none of them is to be tried again, and no message has the secret
     assert all("redis.url" in said and "hunter2" not in said for said in refused.values())
-    right = RedisRolling(server.url.replace("redis://", "redis://:right@"), LOG)
+    right = RedisAggregates(server.url.replace("redis://", "redis://:right@"), LOG)
     assert right.create_cursor(0, 0, 0, NOON) == Cursor(0, 0)
 
 
@@ -144,7 +144,7 @@ def test_the_rights_in_the_docs_are_enough(private_redis):
     server = private_redis()
     with server.client() as client:
         client.execute_command(*line.replace(">secret", ">s").split())
-    rolling = RedisRolling(server.url.replace("redis://", "redis://stream-worker:s@"), LOG)
+    rolling = RedisAggregates(server.url.replace("redis://", "redis://stream-worker:s@"), LOG)
 
     # When a worker does all it does, then nobody refuses it
     rolling.ping()
@@ -167,7 +167,7 @@ def test_the_rights_in_the_docs_are_enough(private_redis):
 
 def test_ping_says_what_may_lose_counts(private_redis):
     server = private_redis()
-    rolling = RedisRolling(server.url, LOG)
+    rolling = RedisAggregates(server.url, LOG)
     plain = rolling.ping()
     with server.client() as client:
         client.config_set("maxmemory", "100mb")
@@ -182,7 +182,7 @@ def test_ping_says_what_may_lose_counts(private_redis):
 
 def test_all_of_our_errors_are_one_line(private_redis):
     server = private_redis()
-    rolling = RedisRolling(server.url, LOG)
+    rolling = RedisAggregates(server.url, LOG)
     rolling.create_cursor(0, 0, 0, NOON)
     with server.client() as client:
         client.set("{sw}:brands", "foreign")
@@ -196,7 +196,7 @@ def test_all_of_our_errors_are_one_line(private_redis):
 def test_the_example_in_the_docs_reads_what_a_worker_wrote(private_redis):
     # Given a picture of one brand
     server = private_redis()
-    rolling = RedisRolling(server.url, LOG)
+    rolling = RedisAggregates(server.url, LOG)
     rolling.create_cursor(0, 0, 0, NOON)
     rolling.apply([Apply(0, 0, 1, 0, 1, cells((NOON, "acme: inc", 3, {"neg": 1, "unscored": 1})))])
     rolling.draw(None)

@@ -10,9 +10,9 @@ import msgspec
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.core.archive.layout import Outcomes
 from stream_worker.core.partition.archiving import Archiving
-from stream_worker.core.partition.chunk_buffer import Gathered
-from stream_worker.core.partition.effects import Commit, CreateManifest, SendLetters
-from stream_worker.core.partition.machine import Partition
+from stream_worker.core.partition.chunk_buffer import ChunkBuffer
+from stream_worker.core.partition.effects import Commit, CreateManifest, SendDeadLetters
+from stream_worker.core.partition.machine import PartitionMachine
 from tests.simulation.mutants.patches import swap
 from tests.simulation.world.broker import SimulatedSource
 from tests.simulation.world.store import Store
@@ -91,7 +91,7 @@ def plan_before_the_last_manifest():
 
     return [
         swap(Archiving, "rows_written", make),
-        patch.object(Partition, "manifest_written", lambda self, now_s: self.archiving.advance(now_s)),
+        patch.object(PartitionMachine, "manifest_written", lambda self, now_s: self.archiving.advance(now_s)),
     ]
 
 
@@ -101,7 +101,7 @@ def committed_before_upload():
     def make(plan_is):
         return lambda self, plan, now_s: [Commit(plan.end), *plan_is(self, plan, now_s)]
 
-    return [swap(Partition, "plan_is", make)]
+    return [swap(PartitionMachine, "plan_is", make)]
 
 
 def commit_of_what_was_read():
@@ -122,7 +122,7 @@ def letters_after_the_plans_end_is_passed():
     def send_later(advance):
         def mutated(self, *args, **more):
             operations = advance(self, *args, **more)
-            if operations and isinstance(operations[0], SendLetters):
+            if operations and isinstance(operations[0], SendDeadLetters):
                 self.owed = operations[0].rejected
                 return self.letters_sent()
             return operations
@@ -132,7 +132,7 @@ def letters_after_the_plans_end_is_passed():
     def send_now(manifest_written):
         def mutated(self):
             owed, self.owed = getattr(self, "owed", []), []
-            return [*manifest_written(self), *([SendLetters(owed)] if owed else [])]
+            return [*manifest_written(self), *([SendDeadLetters(owed)] if owed else [])]
 
         return mutated
 
@@ -212,7 +212,7 @@ def manifest_before_the_rows():
 
 def watermark_of_another_offset_in_a_plan():
     """A plan says the watermark at what was read, not that at its end."""
-    return [patch.object(Gathered, "watermark_at", lambda self, offset: self.watermark_ms)]
+    return [patch.object(ChunkBuffer, "watermark_at", lambda self, offset: self.watermark_ms)]
 
 
 def chunk_too_long():
@@ -225,7 +225,7 @@ def chunk_too_long():
 
         return mutated
 
-    return [swap(Gathered, "cut", make)]
+    return [swap(ChunkBuffer, "cut", make)]
 
 
 def head_by_whoever_starts():
@@ -270,7 +270,7 @@ def rows_forgotten_and_not_read_again():
 
     def make(begin):
         def mutated(self):
-            self.gathered = Gathered(self.gathered.position, self.gathered.watermark_ms)
+            self.gathered = ChunkBuffer(self.gathered.position, self.gathered.watermark_ms)
             self.gathered.start = self.archived if self.chunk is None else self.plan.end
 
         return mutated

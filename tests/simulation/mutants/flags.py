@@ -11,7 +11,7 @@ import numpy as np
 from stream_worker.core.partition import machine
 from stream_worker.core.records import dedup
 from stream_worker.core.records.decode import take
-from stream_worker.core.records.dedup import Horizon
+from stream_worker.core.records.dedup import DedupWindow
 from tests.simulation.mutants.patches import swap
 
 
@@ -26,7 +26,7 @@ def memory_kept_over_a_seek():
 
         return mutated
 
-    return [swap(Horizon, "clear", make)]
+    return [swap(DedupWindow, "clear", make)]
 
 
 def flags_that_depend_on_earlier_flags():
@@ -47,7 +47,7 @@ def flags_that_depend_on_earlier_flags():
 
         return mutated
 
-    return [swap(Horizon, "add", make)]
+    return [swap(DedupWindow, "add", make)]
 
 
 def horizon_one_offset_short():
@@ -58,7 +58,7 @@ def horizon_one_offset_short():
             self, horizon_offsets - 1, horizon_ms, keys
         )
 
-    return [swap(Horizon, "__init__", make)]
+    return [swap(DedupWindow, "__init__", make)]
 
 
 def horizon_without_time():
@@ -67,7 +67,7 @@ def horizon_without_time():
     def make(init):
         return lambda self, horizon_offsets, horizon_ms, keys: init(self, horizon_offsets, 10**15, keys)
 
-    return [swap(Horizon, "__init__", make)]
+    return [swap(DedupWindow, "__init__", make)]
 
 
 def four_voices():

@@ -8,11 +8,11 @@ from unittest.mock import patch
 import numpy as np
 
 from stream_worker.core.partition import counting, machine, recovery
-from stream_worker.core.partition.counting import Counting, Redis
+from stream_worker.core.partition.counting import Counting, CursorState
 from stream_worker.core.partition.effects import Apply, Cursor, Seek
-from stream_worker.core.partition.machine import Partition
-from stream_worker.worker.effect_runner import Performer
-from stream_worker.worker.owned_partition import Held
+from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.worker.effect_runner import EffectRunner
+from stream_worker.worker.owned_partition import OwnedPartition
 from tests.simulation.mutants.patches import swap
 
 # Assignment
@@ -29,7 +29,7 @@ def no_refill_after_a_seek():
 
         return mutated
 
-    return [swap(Partition, "_seek", make)]
+    return [swap(PartitionMachine, "_seek", make)]
 
 
 def committed_offset_decides():
@@ -44,7 +44,7 @@ def committed_offset_decides():
 
         return mutated
 
-    return [swap(Partition, "chain_is", make)]
+    return [swap(PartitionMachine, "chain_is", make)]
 
 
 def counted_again_from_the_newest_boundary():
@@ -79,7 +79,7 @@ def lost_range_not_jumped():
 
         return mutated
 
-    return [swap(Partition, "_reconcile", make)]
+    return [swap(PartitionMachine, "_reconcile", make)]
 
 
 def jump_below_the_log():
@@ -128,15 +128,15 @@ def redis_that_went_back_unnoticed():
 
     def mutated(self, answer):
         if not self._asked:
-            return Redis.FINE, []
+            return CursorState.FINE, []
         self._asked.popleft()
         if answer.cursor is None:
-            return Redis.LOST, []
+            return CursorState.LOST, []
         self.cursor = answer.cursor
         if self._asked or self._batch is None or self.counted >= self._batch.position:
             self._batch = self._batch if self._asked else None
-            return Redis.FINE, []
-        return Redis.FINE, self._ask()
+            return CursorState.FINE, []
+        return CursorState.FINE, self._ask()
 
     return [patch.object(Counting, "applied", mutated)]
 
@@ -183,7 +183,7 @@ def polled_before_a_seek():
         reading = self.machine.phase is machine.Phase.READING and not self.machine.waits
         return reading and not (self.stopped or self.interrupted)
 
-    return [patch.object(Held, "takes_records", property(mutated))]
+    return [patch.object(OwnedPartition, "takes_records", property(mutated))]
 
 
 def records_that_nobody_took_are_dropped():
@@ -193,7 +193,7 @@ def records_that_nobody_took_are_dropped():
         held = self.held.get(number)
         return held if held is None or held.takes_records else None
 
-    return [patch.object(Performer, "taker", mutated)]
+    return [patch.object(EffectRunner, "taker", mutated)]
 
 
 def end_that_ends_nothing():
@@ -205,7 +205,7 @@ def end_that_ends_nothing():
 
         return mutated
 
-    return [swap(Partition, "end_seen", make)]
+    return [swap(PartitionMachine, "end_seen", make)]
 
 
 def day_of_a_minute():

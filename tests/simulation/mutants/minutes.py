@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from stream_worker.core.detection import episodes, evaluate
 from tests.fakes import redis_aggregates
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.simulation.mutants.patches import swap
 
 # Closing
@@ -29,7 +29,7 @@ def _close_that_takes(**of):
 
         return mutated
 
-    return [swap(MemoryRolling, "close_shard", make)]
+    return [swap(MemoryAggregates, "close_shard", make)]
 
 
 def close_without_comparing_the_mark():
@@ -54,7 +54,7 @@ def history_added_twice():
 
         return mutated
 
-    return [swap(MemoryRolling, "close_shard", make)]
+    return [swap(MemoryAggregates, "close_shard", make)]
 
 
 # Judging

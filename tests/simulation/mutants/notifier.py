@@ -8,11 +8,11 @@ from unittest.mock import patch
 import msgspec
 
 from stream_worker.core.alerting import delivery, notification_log
-from stream_worker.core.alerting.delivery import Delivery
-from stream_worker.core.alerting.effects import CreateLink, WriteReceipt
-from stream_worker.core.alerting.notification_log import Alert, Chain
-from stream_worker.core.alerting.policy import View
-from stream_worker.core.alerting.retry_queue import Line, Posts
+from stream_worker.core.alerting.delivery import DeliveryMachine
+from stream_worker.core.alerting.effects import CreateNotification, WriteReceipt
+from stream_worker.core.alerting.notification_log import NotificationLog, NotifiedEpisode
+from stream_worker.core.alerting.policy import BrandSnapshot
+from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue
 from stream_worker.notifier.loop import Notifier
 from tests.fakes.redis_outbox import MemoryOutbox
 from tests.simulation.mutants.run import Ending, Mutant, ending_of
@@ -84,12 +84,12 @@ def body_not_fixed_first():
 
 def no_adoption():
     """An episode that opens in another minute after Redis went back is paged anew."""
-    return [patch.object(Alert, "adoptable", lambda self, opened_ms: False)]
+    return [patch.object(NotifiedEpisode, "adoptable", lambda self, opened_ms: False)]
 
 
 def adopted_whenever():
     """An episode adopts the latest alert, however long that has been over."""
-    return [patch.object(Alert, "adoptable", lambda self, opened_ms: True)]
+    return [patch.object(NotifiedEpisode, "adoptable", lambda self, opened_ms: True)]
 
 
 def no_withdrawal():
@@ -105,12 +105,12 @@ def withdrawn_while_it_goes_on():
 
 def no_age_check():
     """What is over and old is paged."""
-    return [patch.object(View, "worth_a_page", lambda self, event: True)]
+    return [patch.object(BrandSnapshot, "worth_a_page", lambda self, event: True)]
 
 
 def decided_while_behind():
     """Nobody waits until closes are near now."""
-    return [patch.object(View, "caught_up", property(lambda self: True))]
+    return [patch.object(BrandSnapshot, "caught_up", property(lambda self: True))]
 
 
 def link_after_the_send():
@@ -118,7 +118,7 @@ def link_after_the_send():
 
     def make(ask_store):
         def mutated(self, operation):
-            if isinstance(operation, CreateLink) and operation.link.kind != "missed":
+            if isinstance(operation, CreateNotification) and operation.link.kind != "missed":
                 for channel in self._channels.values():
                     channel.send(operation.link.message)
             return ask_store(self, operation)
@@ -133,7 +133,7 @@ def refused_link_ignored():
 
     def make(ask_store):
         def mutated(self, operation):
-            if isinstance(operation, CreateLink):
+            if isinstance(operation, CreateNotification):
                 self._chains.create(operation.key, operation.link)
                 return self._delivery.link_created(operation.key, operation.link)
             return ask_store(self, operation)
@@ -154,7 +154,7 @@ def chain_not_read_again():
 
         return mutated
 
-    return [_swap(Delivery, "_with_the_store", make)]
+    return [_swap(DeliveryMachine, "_with_the_store", make)]
 
 
 def sent_without_fixing():
@@ -169,7 +169,7 @@ def sent_without_fixing():
 
         return mutated
 
-    return [_swap(Delivery, "_without_the_store", make)]
+    return [_swap(DeliveryMachine, "_without_the_store", make)]
 
 
 def fixed_and_decided_again():
@@ -182,7 +182,7 @@ def fixed_and_decided_again():
 
         return mutated
 
-    return [_swap(Delivery, "_decide", make)]
+    return [_swap(DeliveryMachine, "_decide", make)]
 
 
 def removed_whatever_it_is_now():
@@ -208,7 +208,7 @@ def receipt_before_the_send():
 
         return mutated
 
-    return [_swap(Delivery, "_with_the_store", make)]
+    return [_swap(DeliveryMachine, "_with_the_store", make)]
 
 
 def two_ends():
@@ -222,7 +222,7 @@ def two_ends():
 
         return mutated
 
-    return [_swap(Chain, "add", make)]
+    return [_swap(NotificationLog, "add", make)]
 
 
 def chains_never_listed():
@@ -236,14 +236,14 @@ def an_episode_overtakes_itself():
     def make(due):
         def mutated(self, line, now_s):
             for one in reversed(line.waiting):
-                alone = Line([one])
+                alone = BrandQueue([one])
                 if (found := due(self, alone, now_s)) is not None:
                     return found
             return None
 
         return mutated
 
-    return [_swap(Posts, "due", make)]
+    return [_swap(RetryQueue, "due", make)]
 
 
 def adopted_body_not_rewritten():

@@ -8,8 +8,8 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from tests.fakes import redis_aggregates
-from tests.fakes.redis_aggregates import MemoryRolling
-from tests.fakes.redis_state import CursorRow, Minute
+from tests.fakes.redis_aggregates import MemoryAggregates
+from tests.fakes.redis_state import CursorRow, StoredMinute
 from tests.simulation.mutants.patches import swap
 
 
@@ -32,7 +32,7 @@ def increments_without_compare_and_set():
 
         return mutated
 
-    return [swap(MemoryRolling, "_apply", make)]
+    return [swap(MemoryAggregates, "_apply", make)]
 
 
 def absent_cursor_read_as_zero():
@@ -47,7 +47,7 @@ def absent_cursor_read_as_zero():
 
         return mutated
 
-    return [swap(MemoryRolling, "_apply", make)]
+    return [swap(MemoryAggregates, "_apply", make)]
 
 
 def cursor_off_by_one():
@@ -62,7 +62,7 @@ def cursor_off_by_one():
 
         return mutated
 
-    return [swap(MemoryRolling, "_apply", make)]
+    return [swap(MemoryAggregates, "_apply", make)]
 
 
 def cursor_created_over_another():
@@ -75,7 +75,7 @@ def cursor_created_over_another():
 
         return mutated
 
-    return [swap(MemoryRolling, "create_cursor", make)]
+    return [swap(MemoryAggregates, "create_cursor", make)]
 
 
 def jump_without_compare_and_set():
@@ -88,7 +88,7 @@ def jump_without_compare_and_set():
 
         return mutated
 
-    return [swap(MemoryRolling, "jump", make)]
+    return [swap(MemoryAggregates, "jump", make)]
 
 
 def watermark_that_goes_back():
@@ -103,7 +103,7 @@ def watermark_that_goes_back():
 
         return mutated
 
-    return [swap(MemoryRolling, "_apply", make)]
+    return [swap(MemoryAggregates, "_apply", make)]
 
 
 def watermark_not_moved_by_a_jump():
@@ -114,7 +114,7 @@ def watermark_not_moved_by_a_jump():
             self, partition, expected, to, 0, floor_ms
         )
 
-    return [swap(MemoryRolling, "jump", make)]
+    return [swap(MemoryAggregates, "jump", make)]
 
 
 def no_seal():
@@ -127,7 +127,7 @@ def no_seal():
 
         return mutated
 
-    return [swap(MemoryRolling, "_count", make)]
+    return [swap(MemoryAggregates, "_count", make)]
 
 
 def no_floor():
@@ -136,7 +136,7 @@ def no_floor():
     def mutated(self, floor_ms):
         self.state.ctl.floor = self.state.ctl.floor or 0
 
-    return [patch.object(MemoryRolling, "_raise_floor", mutated)]
+    return [patch.object(MemoryAggregates, "_raise_floor", mutated)]
 
 
 def floor_not_raised_by_a_jump():
@@ -147,7 +147,7 @@ def floor_not_raised_by_a_jump():
             self, partition, expected, to, watermark_ms, 0
         )
 
-    return [swap(MemoryRolling, "jump", make)]
+    return [swap(MemoryAggregates, "jump", make)]
 
 
 def counted_below_the_floor():
@@ -160,7 +160,7 @@ def counted_below_the_floor():
 
         return mutated
 
-    return [swap(MemoryRolling, "_count", make)]
+    return [swap(MemoryAggregates, "_count", make)]
 
 
 def late_counted_twice():
@@ -174,7 +174,7 @@ def late_counted_twice():
 
         return mutated
 
-    return [swap(Minute, "add_cell", make)]
+    return [swap(StoredMinute, "add_cell", make)]
 
 
 def late_missing_in_history():
@@ -187,7 +187,7 @@ def late_missing_in_history():
 
         return mutated
 
-    return [swap(MemoryRolling, "_count", make)]
+    return [swap(MemoryAggregates, "_count", make)]
 
 
 def model_not_noted():
@@ -200,7 +200,7 @@ def model_not_noted():
 
         return mutated
 
-    return [swap(Minute, "add_cell", make)]
+    return [swap(StoredMinute, "add_cell", make)]
 
 
 def first_minute_of_a_brand_not_lowered():

@@ -6,11 +6,11 @@ Each function returns patches; its first line says what is broken.
 from dataclasses import replace
 from unittest.mock import patch
 
-from stream_worker.core.records.batch import HOUR_MS
+from stream_worker.core.time import HOUR_MS
 from stream_worker.worker import effect_runner, owned_partition
 from stream_worker.worker.loop import Worker
 from tests.fakes import redis_aggregates, redis_seal
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.simulation.mutants.patches import swap
 
 
@@ -31,7 +31,7 @@ def minimum_taken_by_the_worker():
 
         return mutated
 
-    return [swap(MemoryRolling, "seal", make)]
+    return [swap(MemoryAggregates, "seal", make)]
 
 
 def idle_by_timer():
@@ -52,9 +52,9 @@ def idle_by_timer():
 
 
 def _with_room(name):
-    """`Held` has slots; this one has a place for what a mutant notes."""
-    roomy = type("Held", (owned_partition.Held,), {name: None})
-    return [patch.object(effect_runner, "Held", roomy)]
+    """`OwnedPartition` has slots; this one has a place for what a mutant notes."""
+    roomy = type("OwnedPartition", (owned_partition.OwnedPartition,), {name: None})
+    return [patch.object(effect_runner, "OwnedPartition", roomy)]
 
 
 def idle_by_an_old_proof():
@@ -132,7 +132,7 @@ def held_when_the_group_returns():
 
         return mutated
 
-    return [swap(MemoryRolling, "_begin", make)]
+    return [swap(MemoryAggregates, "_begin", make)]
 
 
 def nobody_is_held():

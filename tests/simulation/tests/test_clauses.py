@@ -35,7 +35,7 @@ went back: proofs                    clauses           a_proof_that_redis_went_b
 went back: outbox                    clauses           a_message_that_redis_forgot_is_the_same_message_again
 the plan is not the chunk            directed_archive  the_next_owner_finishes_a_chunk_as_it_was_planned
 two sources of one watermark         clauses           a_quiet_topic_closes_though_chain_and_redis_know_other_watermarks
-every operation may be the last      operations        an_operation_may_be_the_last_one_of_its_worker
+every operation may be the last      effects           an_operation_may_be_the_last_one_of_its_worker
 """  # noqa: E501 - a table
 
 
@@ -43,7 +43,7 @@ every operation may be the last      operations        an_operation_may_be_the_l
 def test_each_clause_has_its_history(row):
     _, module, name = re.split(r"  +", row)
 
-    assert callable(getattr(import_module(f"tests.simulation.test_{module}"), f"test_{name}"))
+    assert callable(getattr(import_module(f"tests.simulation.tests.test_{module}"), f"test_{name}"))
 
 
 def test_no_plan_is_made_before_the_chunk_before_it_is_done(stage):

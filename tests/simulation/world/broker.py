@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import LogPosition, TopicFacts
 from stream_worker.core.records.batch import Records
+from stream_worker.core.records.poll import Poll
 from stream_worker.errors import Unavailable
-from stream_worker.ports import Poll
 
 
 @dataclass(frozen=True, slots=True)

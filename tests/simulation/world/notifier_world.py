@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from random import Random
 from unittest.mock import patch
 
-from stream_worker.adapters.object_store.notification_log import ObjectChains
+from stream_worker.adapters.object_store.notification_log import StoredNotificationLogs
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.alerting.retry_queue import Outcome
+from stream_worker.core.alerting.retry_queue import SendOutcome
 from stream_worker.errors import Unavailable
 from stream_worker.notifier import loop
 from stream_worker.notifier.loop import Notifier
@@ -104,7 +104,7 @@ class SimulatedObjects:
         return self._wire.ask("store", "list links", found)
 
 
-class SimulatedChains(ObjectChains):
+class SimulatedChains(StoredNotificationLogs):
     """The chains as they are shipped, but for threads."""
 
     def __init__(self, objects):
@@ -126,8 +126,8 @@ class SimulatedChannel:
         try:
             self._wire.ask("channel", "send", lambda: self._world.oracle.receives(message.id, message.body))
         except Unavailable as error:
-            return Outcome("failed", str(error))
-        return Outcome("delivered")
+            return SendOutcome("failed", str(error))
+        return SendOutcome("delivered")
 
 
 class Silent:

@@ -8,16 +8,16 @@ import numpy as np
 import xxhash
 
 from stream_worker.admin.skip import skip
-from stream_worker.core.archive.layout import Limits
-from stream_worker.core.detection.share_detector import Verdict
-from stream_worker.core.partition.chunk_buffer import CutLimits
-from stream_worker.core.partition.machine import Partition, Phase
-from stream_worker.core.records.batch import Scores
+from stream_worker.core.detection.detector import Verdict
+from stream_worker.core.partition.chunk_buffer import RollLimits
+from stream_worker.core.partition.machine import PartitionMachine, Phase
+from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.core.records.dedup import plain_keys
+from stream_worker.core.records.limits import Limits
 from stream_worker.errors import Misconfigured, Unavailable
-from stream_worker.worker.effect_runner import Performer
+from stream_worker.worker.effect_runner import EffectRunner
 from stream_worker.worker.loop import Worker
-from stream_worker.worker.window_lifecycle import Minutes
+from stream_worker.worker.window_lifecycle import WindowLifecycle
 from tests.simulation.world.background import SimulatedBackground
 from tests.simulation.world.broker import SimulatedLetters, SimulatedSource
 from tests.simulation.world.faults import Killed, Wire
@@ -31,7 +31,7 @@ def scorer(model):
         scored = [score_of(text, model) for text in texts]
         labels = np.array([label for label, _ in scored], np.int8)
         micro = np.array([micro for _, micro in scored], np.int32)
-        return Scores(labels, np.full((len(texts), 3), np.nan, np.float32), micro)
+        return ScoreColumns(labels, np.full((len(texts), 3), np.nan, np.float32), micro)
 
     return score
 
@@ -103,12 +103,12 @@ class Process:
         rolling = SimulatedRolling(world, wire, log, owner)
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)
         recorder = SilentRecorder()
-        self.performer = Performer(
+        self.performer = EffectRunner(
             source=self.source, rolling=rolling, archive=archive,
             letters=SimulatedLetters(world, wire, log), background=self.background,
             make=self._machine, start=profile.start, recorder=recorder,
         )  # fmt: skip
-        self.minutes = Minutes(
+        self.minutes = WindowLifecycle(
             rolling, NervousDetector(), owner=owner, lateness_ms=profile.lateness_ms,
             max_hold_ms=profile.max_hold_ms, recorder=recorder,
         )  # fmt: skip
@@ -120,10 +120,10 @@ class Process:
 
     def _machine(self, number):
         profile = self.world.profile
-        cut_limits = CutLimits(
+        cut_limits = RollLimits(
             rows_max=profile.rows_max, seconds_max=profile.seconds_max, span_max=profile.span_max
         )
-        machine = Partition(
+        machine = PartitionMachine(
             number, limits=limits_of(profile), cut_limits=cut_limits,
             keys=plain_keys(xxhash.xxh64_intdigest), score=scorer(self.model), model=self.model,
         )  # fmt: skip

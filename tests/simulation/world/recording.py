@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from tests.contracts.rolling.worlds import dump_memory
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.simulation.histories import NoHistory
 from tests.simulation.world import redis as simulated_redis
 from tests.simulation.world.store import SimulatedObjects
@@ -122,7 +122,7 @@ class Recorder:
         """Hear everything that the servers of the world are asked from here on."""
         redis, store, read = self.world.redis, self.world.store, SimulatedObjects.read
         with (
-            patch.object(simulated_redis, "MemoryRolling", self._twin),
+            patch.object(simulated_redis, "MemoryAggregates", self._twin),
             patch.object(redis, "snapshot", self._snapshot),
             patch.object(redis, "restore", self._restore),
             patch.object(redis, "empty", self._empty),
@@ -141,7 +141,7 @@ class Recorder:
     # Redis
 
     def _twin(self, log, now_ms, state, *, max_brands, owner):
-        twin = MemoryRolling(log, now_ms, state, max_brands=max_brands, owner=owner)
+        twin = MemoryAggregates(log, now_ms, state, max_brands=max_brands, owner=owner)
         return _Heard(self, twin, (log.topic, log.incarnation, owner))
 
     def script(self, worker, name, args, answer):

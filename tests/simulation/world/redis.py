@@ -3,7 +3,7 @@
 import pickle
 from functools import partial
 
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_state import MemoryState
 
 
@@ -40,7 +40,7 @@ class SimulatedRolling:
     def __init__(self, world, wire, log, owner):
         self._world, self._wire, self._log = world, wire, log
         redis = world.redis
-        self._twin = MemoryRolling(
+        self._twin = MemoryAggregates(
             log, redis.now_ms, redis.state, max_brands=world.profile.max_brands, owner=owner
         )
 

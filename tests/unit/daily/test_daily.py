@@ -11,9 +11,9 @@ import pytest
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.days import Day
 from stream_worker.core.detection.profiles import decode
-from stream_worker.core.detection.share_detector import Share
+from stream_worker.core.detection.share_detector import ShareDetector
 from stream_worker.core.partition.effects import Apply
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.builders import score
 from tests.unit.daily.world import DAY, FLOOR_MS, TEN, DayWorld, minute, public
 
@@ -124,7 +124,7 @@ def test_a_complete_day_is_marked_once_and_what_comes_later_is_said(full):
     # And what the detector has learned by its end is kept for workers that begin without Redis
     profiles = full.folder / "_profiles" / f"{DAY}.json"
     learned = profiles.read_bytes()
-    assert decode(learned, Share()).keys() == {row[0] for row in recount(full)}
+    assert decode(learned, ShareDetector()).keys() == {row[0] for row in recount(full)}
 
     # When a mention of that day comes after all
     full.feed({"id": "very late", "brand": "acme", "event_time": minute(3)})

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.days import Day
 from stream_worker.core.reconcile.cells import Cells, Names, grouped, key_of
-from stream_worker.core.records.batch import HOUR_MS
-from stream_worker.core.sentiment.correction import Errors
-from stream_worker.core.sentiment.estimate import BOTH, SAMPLING, KnownModel
+from stream_worker.core.sentiment.correction import ConfusionMatrix
+from stream_worker.core.sentiment.estimate import BOTH, SAMPLING, MeasuredModel
+from stream_worker.core.time import HOUR_MS
 from stream_worker.daily.parity import LOST, NOT_ARCHIVED, Parity
 from stream_worker.daily.repeated_texts import RepeatedTexts
 from stream_worker.daily.tables import (
@@ -65,7 +65,7 @@ def test_an_hour_is_corrected_where_only_the_known_model_scored_and_a_brand_wher
     rows = table(("acme", 1, 1_000, 300), ("acme", 2, 1_000, 300))
     rows["neu"] = 700
     rows["sum"] = -300 * 10**6
-    known = KnownModel("0123456789ab", Errors(WEAK))
+    known = MeasuredModel("0123456789ab", ConfusionMatrix(WEAK))
     half = ScoredBy(known, frozenset({2 * HOUR_MS}), day=False)
 
     hours = with_shares(rows, half)

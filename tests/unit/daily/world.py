@@ -10,9 +10,10 @@ from stream_worker.adapters.object_store.objects import open_store
 from stream_worker.cli.app import app
 from stream_worker.core.aggregates.aggregate import fold
 from stream_worker.core.archive.days import Day
-from stream_worker.core.archive.layout import Head, Limits, Manifest, Outcomes, Plan
+from stream_worker.core.archive.layout import LogOrigin, Manifest, Outcomes, Plan
 from stream_worker.core.partition.effects import Apply
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import StreamWorkerError
 from tests import builders
 from tests.contracts.rolling.worlds import HOLD, LATENESS, LOG, NOON, RedisWorld, close_everything
@@ -31,7 +32,7 @@ class DayWorld:
         self.out = folder / "out"
         self.rolling = self.redis.rolling()
         self.archive = ObjectArchive(open_store(self.folder.as_uri()), LOG)
-        self.archive.create_head(Head(policy="earliest", starts=[0, 0]))
+        self.archive.create_head(LogOrigin(policy="earliest", starts=[0, 0]))
         self.next, self.archived, self.watermark = {0: 0, 1: 0}, {0: 0, 1: 0}, {0: 0, 1: 0}
         for partition in self.next:
             self.rolling.create_cursor(partition, 0, 0, floor_ms)

@@ -9,7 +9,7 @@ import pytest
 
 from models import registry
 from stream_worker.inference.confusion import SHIPPED, known_model
-from stream_worker.settings.schema import Model
+from stream_worker.settings.schema import ModelSettings
 
 PIN = "0a" * 32
 COUNTS = [[50, 9, 3, 4, 0], [8, 60, 9, 5, 1], [2, 9, 70, 6, 0]]
@@ -17,7 +17,7 @@ COUNTS = [[50, 9, 3, 4, 0], [8, 60, 9, 5, 1], [2, 9, 70, 6, 0]]
 
 def configured(folder, **manifest):
     (folder / "mine.json").write_text(json.dumps(manifest))
-    return Model(path=folder / "mine.joblib", pin=PIN)
+    return ModelSettings(path=folder / "mine.joblib", pin=PIN)
 
 
 def test_the_artefact_and_the_errors_come_from_the_manifest_of_a_model_that_is_not_even_there(tmp_path):
@@ -46,15 +46,15 @@ def test_a_manifest_that_does_not_say_it_is_no_reason_to_stop(tmp_path, manifest
 
 
 def test_without_a_model_or_a_manifest_nothing_is_known(tmp_path):
-    assert known_model(Model(scorer="none"))[0] is None
-    assert "cannot be read" in known_model(Model(path=tmp_path / "none.joblib", pin=PIN))[1]
+    assert known_model(ModelSettings(scorer="none"))[0] is None
+    assert "cannot be read" in known_model(ModelSettings(path=tmp_path / "none.joblib", pin=PIN))[1]
 
 
 def test_the_shipped_model_is_the_one_that_the_registry_ships():
     assert registry.named(registry.SHIPPED).resolve() == Path(SHIPPED).resolve()
     manifest = registry.read_manifest(SHIPPED)
 
-    known, _ = known_model(Model())
+    known, _ = known_model(ModelSettings())
 
     assert known is None or known.artefact == manifest.sha256[:12]
     assert (known is None) == (not getattr(manifest, "labels_by_truth", []))

@@ -9,7 +9,7 @@ import pytest
 from models.behaviour.run import behave, is_right
 from models.behaviour.suite import CHANGES, Case, cases, load, targets, texts, with_typos
 from models.cli import main
-from models.scorers.scores import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, Scores
+from models.scorers.scores import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, TextScores
 
 SUITE = load()
 SIZES = {
@@ -31,7 +31,7 @@ class Fixed:
 
     def score(self, batch):
         labels = np.array([self.others.get(text, self.label) for text in batch], np.int8)
-        return Scores(labels, np.full((len(batch), 3), 1 / 3, np.float32), np.zeros(len(batch), np.int32))
+        return TextScores(labels, np.full((len(batch), 3), 1 / 3, np.float32), np.zeros(len(batch), np.int32))
 
 
 def test_every_group_has_its_cases():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.evaluate import BATCH_ROWS, calibration_error, evaluate, judge
-from models.scorers.scores import Scores, to_scores
+from models.scorers.scores import TextScores, to_scores
 from models.scorers.unscored import unscored_scorer
 
 NEG, NEU, POS = np.eye(3)
@@ -69,7 +69,7 @@ def test_rows_are_scored_in_batches_and_stay_in_order():
     class Noting:
         version = "noting"
 
-        def score(self, texts) -> Scores:
+        def score(self, texts) -> TextScores:
             seen.append(len(texts))
             return scores_of(*(np.eye(3)[int(text)] for text in texts))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from models import registry
 from models.explain import OTHER, TEXT_CHARS_MAX, explain, words_of
-from models.scorers.scores import UNSCORED, Scores, to_scores
+from models.scorers.scores import UNSCORED, TextScores, to_scores
 
 LOG_ODDS = {"good": (-1.0, 0.0, 2.0), "bad": (2.0, 0.0, -1.0), "meh": (0.1, 0.2, 0.1)}
 
@@ -103,7 +103,7 @@ def test_a_scorer_whose_numbers_are_no_probabilities_is_unscored_not_a_failure()
 
         def score(self, texts):
             n = len(texts)
-            return Scores(
+            return TextScores(
                 np.full(n, UNSCORED, np.int8), np.full((n, 3), np.nan, np.float32), np.zeros(n, np.int32)
             )
 

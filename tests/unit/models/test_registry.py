@@ -26,7 +26,7 @@ SHIPPED_BYTES_MAX = 15 * 1024 * 1024
 
 def manifest(content, **changes):
     """A manifest that fits these bytes, but for the changes."""
-    fitting = registry.Manifest(
+    fitting = registry.ModelManifest(
         name="mine",
         sha256=hashlib.sha256(content).hexdigest(),
         created=dt.date(2026, 1, 2),

@@ -20,7 +20,7 @@ from models.progress import LINE_EVERY_S, lines
 from models.training.dataset import key
 from models.training.teacher import ALL, folds_of, teach
 from models.training.teacher_model import BertTeacher, batches, class_weights, rate_at
-from models.training.teacher_recipe import Recipe, read_recipe
+from models.training.teacher_recipe import TeacherRecipe, read_recipe
 from tests.checkout import CHECKOUT
 
 SHIPPED = CHECKOUT / "config/models/teacher-minilm.yaml"
@@ -372,7 +372,7 @@ def tiny(tmp_path, monkeypatch):
     tree = yaml.safe_load(SHIPPED.read_text())
     tree["encoder"] |= {"module": "tiny_encoder", "weights_sha256": pin, "tokens_max": 16}
     tree["fit"] |= {"epochs": 40, "batch": 4, "learning_rate": 0.01, "dropout": 0.0}
-    return msgspec.convert(tree, Recipe)
+    return msgspec.convert(tree, TeacherRecipe)
 
 
 @with_torch

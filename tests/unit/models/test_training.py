@@ -284,4 +284,4 @@ def test_a_file_that_holds_no_labelled_texts_is_refused_by_row(tmp_path, texts, 
 def test_a_manifest_keeps_its_meaning_through_json():
     # Given the shipped manifest, when it is written and read again, then it is the same
     shipped = registry.describe().manifest
-    assert msgspec.json.decode(msgspec.json.encode(shipped), type=registry.Manifest) == shipped
+    assert msgspec.json.decode(msgspec.json.encode(shipped), type=registry.ModelManifest) == shipped

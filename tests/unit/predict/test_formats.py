@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.records.batch import Scores
+from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.predict.formats import chunking, header, score
 from stream_worker.predict.formats import csv as csv_rows
 from stream_worker.predict.formats.job import (
@@ -21,11 +21,11 @@ from stream_worker.predict.formats.job import (
     LABELS,
     REASONS,
     TEXT_BYTES_MAX,
-    Chunk,
+    InputChunk,
     Job,
     Position,
 )
-from stream_worker.predict.formats.json_lines import Kinds
+from stream_worker.predict.formats.json_lines import JsonColumns
 
 START = Position(0, 0, 0)
 NAMES = ["id", "review", "stars"]
@@ -38,7 +38,7 @@ def by_length(texts):
     label = np.array([len(text) % 5 for text in texts], np.int8)
     probability = np.tile(np.array([0.2, 0.3, 0.5], np.float32), (len(texts), 1))
     probability[label == 4] = np.nan
-    return Scores(label, probability, np.where(label == 4, 0, 300_000).astype(np.int32))
+    return ScoreColumns(label, probability, np.where(label == 4, 0, 300_000).astype(np.int32))
 
 
 class Drip(io.RawIOBase):
@@ -230,7 +230,7 @@ def test_every_form_becomes_every_other_with_all_columns(form, out):
     if form == "csv":
         body = as_csv([[row["id"], row["review"], "x;y" if row["tags"] else ""] for row in rows])
     elif form == "jsonl":
-        kinds = Kinds()
+        kinds = JsonColumns()
         kinds.add(lines)
         assert kinds.kinds == {"id": "int", "review": "str", "tags": "json"}
         body, job = lines, msgspec.structs.replace(job, kinds=list(kinds.kinds.values()))
@@ -243,7 +243,7 @@ def test_every_form_becomes_every_other_with_all_columns(form, out):
 
     # When they are scored and written in another
     made = score.score_chunk(
-        job, Chunk(0, START, Position(len(body), 2, 2), body, len(body)), by_length, "m1"
+        job, InputChunk(0, START, Position(len(body), 2, 2), body, len(body)), by_length, "m1"
     )
 
     # Then all columns are there, and those that are added
@@ -266,7 +266,7 @@ def test_parquet_texts_that_are_no_utf8_are_rejected_alone():
     job = Job(form="parquet", out="jsonl", text="review", names=["review", "n"])
 
     # When
-    chunk = Chunk(0, START, Position(4, 4, 0), sink.getvalue(), 1)
+    chunk = InputChunk(0, START, Position(4, 4, 0), sink.getvalue(), 1)
     made = score.score_chunk(job, chunk, by_length, "m1")
 
     # Then

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from producers.errors import Unusable
 from producers.feeds.columns import find_columns
-from producers.feeds.files import LINE_BYTES_MAX, Row, open_rows
+from producers.feeds.files import LINE_BYTES_MAX, FileRow, open_rows
 
 COLUMNS = ["id", "brand", "text"]
 # Any character a file can hold: no lone surrogates; CSV readers join \r and \n as line ends.
@@ -100,8 +100,8 @@ def test_lines_that_are_no_json_object_are_told_by_number(tmp_path):
     rows = read(file)
 
     assert [row for row in rows if not row.problem] == [
-        Row(1, ("1", None, None)),
-        Row(8, ("8", "Acme", None)),
+        FileRow(1, ("1", None, None)),
+        FileRow(8, ("8", "Acme", None)),
     ]
     assert [row.number for row in rows if row.problem] == [2, 3, 4, 5, 6, 7]
 

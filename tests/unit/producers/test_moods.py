@@ -11,11 +11,13 @@ from models import registry
 from producers.feeds import phrases
 from producers.feeds.crises import crisis_of
 from producers.feeds.synthetic import World, synthesise
-from stream_worker.core.archive.layout import Limits
-from stream_worker.core.detection.share_detector import OPEN_AT, Observation, Share
-from stream_worker.core.records.batch import MINUTE_MS, Records
+from stream_worker.core.detection.detector import OPEN_AT, Observation
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.records.batch import Records
 from stream_worker.core.records.decode import decode
-from stream_worker.core.records.dedup import Horizon, plain_keys
+from stream_worker.core.records.dedup import DedupWindow, plain_keys
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import MINUTE_MS
 
 START_MS = 1_767_258_000_000
 BRANDS = tuple(phrases.brands(12))
@@ -34,7 +36,7 @@ def minutes(scorer, brand, **options):
     ours = [due for due in dues if due.key == brand]
     times_ms = [START_MS + round(due.at_ms) for due in ours]
     columns, _ = decode(Records(range(len(ours)), times_ms, [due.encoded() for due in ours]), Limits())
-    _, repeat, voice = Horizon(50_000, 3_600_000, plain_keys(xxhash.xxh64_intdigest)).add(columns)
+    _, repeat, voice = DedupWindow(50_000, 3_600_000, plain_keys(xxhash.xxh64_intdigest)).add(columns)
     labels = scorer.score(columns.texts).label
     minute_of = (np.asarray(columns.event_times_ms) - START_MS) // MINUTE_MS
     counted = [
@@ -46,7 +48,7 @@ def minutes(scorer, brand, **options):
 
 
 def highest_score(counted):
-    detector = Share()
+    detector = ShareDetector()
     numbers, highest = detector.start(), 0.0
     for number, (voices, negatives) in enumerate(counted):
         seen = Observation(START_MS + number * MINUTE_MS, voices, negatives, voices, negatives, True, 0)

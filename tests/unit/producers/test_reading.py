@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.feeds.files import Row
-from producers.feeds.row_mapping import SHOWN_MAX, Reader
+from producers.feeds.files import FileRow
+from producers.feeds.row_mapping import SHOWN_MAX, RowMapper
 from stream_worker.core.records.mention import (
     ID_CHARS_MAX,
     INT64_MAX,
@@ -33,11 +33,11 @@ CELLS = st.one_of(
 
 
 def row(number=1, **values):
-    return Row(number, tuple((GOOD | values).values()))
+    return FileRow(number, tuple((GOOD | values).values()))
 
 
 def reader(*more, **options):
-    return Reader(roles=[*GOOD, *more], fixed={}, **options)
+    return RowMapper(roles=[*GOOD, *more], fixed={}, **options)
 
 
 def test_a_row_becomes_a_mention_with_its_time_in_milliseconds():
@@ -103,7 +103,7 @@ def test_of_many_skipped_rows_the_first_are_told_and_all_are_counted():
 
 def test_what_is_skipped_is_told_without_its_text():
     reading = reader("reach")
-    list(reading.mentions([row(text="my secret", reach="x"), Row(2, (), "damaged")]))
+    list(reading.mentions([row(text="my secret", reach="x"), FileRow(2, (), "damaged")]))
     assert "secret" not in "\n".join(reading.skipped.lines())
 
 
@@ -124,8 +124,10 @@ def test_networks_are_made_to_fit_the_contract(name, expected):
 
 
 def test_values_for_all_rows_stand_in_for_columns():
-    reading = Reader(roles=["text", "time"], fixed={"brand": "Acme", "network": "x"}, id_of_row="f-{}".format)
-    found = list(reading.mentions([Row(7, ("hi", 1_767_225_600))]))
+    reading = RowMapper(
+        roles=["text", "time"], fixed={"brand": "Acme", "network": "x"}, id_of_row="f-{}".format
+    )
+    found = list(reading.mentions([FileRow(7, ("hi", 1_767_225_600))]))
     assert [(one.id, one.brand, one.network) for one in found] == [("f-7", "Acme", "x")]
 
 
@@ -145,10 +147,10 @@ def test_times_without_an_offset_are_noticed(time, expected):
 def test_whatever_a_row_holds_it_is_counted_or_keeps_the_contract(cells):
     # Given
     roles = ["id", "brand", "network", "text", "time", "author", "url", "lang", "reach", "reply_to"]
-    reading = Reader(roles=roles, fixed={})
+    reading = RowMapper(roles=roles, fixed={})
 
     # When
-    found = list(reading.mentions(Row(number, values) for number, values in enumerate(cells, 1)))
+    found = list(reading.mentions(FileRow(number, values) for number, values in enumerate(cells, 1)))
 
     # Then
     assert len(found) + reading.skipped.rows == len(cells)

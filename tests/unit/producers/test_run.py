@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from producers.connection import producer_settings
 from producers.errors import Unusable
-from producers.feeds.scheduled import Due
+from producers.feeds.scheduled import ScheduledRecord
 from producers.recording import span
 from producers.run import WAIT_S_MAX, Target, play, publish_feed
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 def feed(times_ms):
-    return [Due(at_ms, str(number), b"") for number, at_ms in enumerate(times_ms)]
+    return [ScheduledRecord(at_ms, str(number), b"") for number, at_ms in enumerate(times_ms)]
 
 
 @given(DUES)

@@ -14,10 +14,10 @@ from producers.feeds.crises import KINDS, SWARM, Crisis, crisis_of
 from producers.feeds.scheduled import epoch_ms
 from producers.feeds.seasonality import DAY_MS, season
 from producers.feeds.synthetic import COPIES, DUPLICATES, LATE, World, synthesise
-from stream_worker.core.archive.layout import Limits
 from stream_worker.core.records.batch import Records
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.dedup import text_key_bytes
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.mention import Mention
 
 START_MS = 1_767_258_000_000

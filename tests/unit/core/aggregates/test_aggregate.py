@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from stream_worker.core.aggregates.aggregate import fold, increments
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.records.batch import (
-    MINUTE_MS,
     NEGATIVE,
     NEUTRAL,
     POSITIVE,
     UNCERTAIN,
     UNSCORED,
     Flags,
-    Scores,
+    ScoreColumns,
 )
+from stream_worker.core.time import MINUTE_MS
 from tests.builders import MODEL, NOON_MS, columns, mention
 
 LABELS = {"neg": NEGATIVE, "neu": NEUTRAL, "pos": POSITIVE, "uncertain": UNCERTAIN, "unscored": UNSCORED}
@@ -38,7 +38,9 @@ def batch(rows):
         time_ms=NOON_MS + 10 * MINUTE_MS,
     )
     flags = [np.array(flag, np.bool_) for flag in (duplicate, repeat, voice, late)]
-    scores = Scores(np.array(label, np.int8), np.zeros((len(rows), 3), np.float32), np.array(micro, np.int32))
+    scores = ScoreColumns(
+        np.array(label, np.int8), np.zeros((len(rows), 3), np.float32), np.array(micro, np.int32)
+    )
     return made, Flags(*flags, np.zeros(len(rows), np.int64)), scores
 
 
@@ -151,7 +153,7 @@ def test_sums_are_exact_to_the_last_micro_unit(sign):
 def test_nothing_to_count_is_an_empty_delta():
     empty = columns()
     no_flags = Flags(*[np.zeros(0, np.bool_)] * 4, np.zeros(0, np.int64))
-    no_scores = Scores(np.zeros(0, np.int8), np.zeros((0, 3), np.float32), np.zeros(0, np.int32))
+    no_scores = ScoreColumns(np.zeros(0, np.int8), np.zeros((0, 3), np.float32), np.zeros(0, np.int32))
 
     for delta in (
         fold(empty, no_flags, no_scores, MODEL, WHOLE),

@@ -24,7 +24,7 @@ from stream_worker.core.aggregates.encoding import (
     window_sums,
 )
 from stream_worker.core.aggregates.measures import MEASURES, Delta
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 NOON = 1_763_812_800_000
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_worker.core.alerting.notification_log import (
     KINDS,
-    Chain,
+    NotificationLog,
     decode_link,
     encode_link,
     key_of,
@@ -17,7 +17,7 @@ from stream_worker.core.alerting.notification_log import (
     link_of,
     read_events,
 )
-from stream_worker.core.alerting.policy import AGE_MAX_MS, View, next_message, withdrawal
+from stream_worker.core.alerting.policy import AGE_MAX_MS, BrandSnapshot, next_message, withdrawal
 from stream_worker.errors import Unreadable
 
 MINUTE_MS = 60_000
@@ -44,7 +44,9 @@ def event(kind, opened, at=None, **more):
 def view(now, closed=None, open_since=None):
     """Redis at a minute after noon; closed up to now unless said; an episode is open since a minute."""
     record = None if open_since is None else json.dumps({"id": episode(open_since)})
-    return View(NOON + now * MINUTE_MS, NOON + (now if closed is None else closed) * MINUTE_MS, record)
+    return BrandSnapshot(
+        NOON + now * MINUTE_MS, NOON + (now if closed is None else closed) * MINUTE_MS, record
+    )
 
 
 def tell(chain, *messages):
@@ -58,13 +60,15 @@ def told(chain, one, seen, *others):
 
 
 def opened_chain(opened=5):
-    return tell(Chain(), told(Chain(), event("opened", opened), view(opened, open_since=opened)))
+    return tell(
+        NotificationLog(), told(NotificationLog(), event("opened", opened), view(opened, open_since=opened))
+    )
 
 
 def test_an_open_episode_is_paged_by_the_body_of_its_event():
     one = event("opened", 5)
 
-    message = told(Chain(), one, view(200, open_since=5))
+    message = told(NotificationLog(), one, view(200, open_since=5))
 
     assert (message.id, message.kind, message.body) == (one.id, "opened", one.body)
 
@@ -73,7 +77,7 @@ def test_an_open_episode_is_paged_by_the_body_of_its_event():
 def test_what_is_over_is_paged_up_to_ten_minutes_and_missed_after(now, kind):
     assert AGE_MAX_MS == 10 * MINUTE_MS
 
-    message = told(Chain(), event("opened", 5), view(now))
+    message = told(NotificationLog(), event("opened", 5), view(now))
 
     assert (message.id, message.kind) == (f"{episode(5)}.{kind}", kind)
     assert json.loads(message.body)["id"] == message.id
@@ -89,14 +93,14 @@ def test_nothing_is_told_twice():
 
 
 def test_an_episode_that_was_missed_has_no_end_for_people():
-    chain = tell(Chain(), told(Chain(), event("opened", 5), view(60)))
+    chain = tell(NotificationLog(), told(NotificationLog(), event("opened", 5), view(60)))
 
     assert told(chain, event("opened", 5), view(60)) is None
     assert told(chain, event("resolved", 5, 40), view(60)) is None
 
 
 def test_an_episode_that_was_missed_and_goes_on_this_time_is_paged():
-    chain = tell(Chain(), told(Chain(), event("opened", 5), view(60)))
+    chain = tell(NotificationLog(), told(NotificationLog(), event("opened", 5), view(60)))
 
     assert told(chain, event("opened", 5), view(60, open_since=5)).kind == "opened"
 
@@ -164,7 +168,7 @@ def test_what_was_paged_without_the_store_is_an_alert_of_its_own_and_the_one_bef
     chain = opened_chain(5)
     one = event("opened", 6)
     tell(chain, told(chain, one, view(8, open_since=6)))
-    tell(chain, told(Chain(), one, view(8, open_since=6)))
+    tell(chain, told(NotificationLog(), one, view(8, open_since=6)))
 
     # Then the episode goes on under its own name, and the other alert is taken back
     assert [alert.episode for alert in chain.alerts] == [episode(5), episode(6)]
@@ -179,7 +183,7 @@ def test_an_alert_whose_opening_is_linked_after_its_end_is_over():
     told_before = opened_chain(5)
     end = told(told_before, event("resolved", 5, 40), view(40))
 
-    chain = tell(Chain(), end, told_before.latest.opened)
+    chain = tell(NotificationLog(), end, told_before.latest.opened)
 
     assert chain.latest.end == "resolved"
     assert told(chain, event("resolved", 5, 41, score=2.0), view(41)) is None
@@ -200,7 +204,10 @@ def test_a_record_that_cannot_be_read_withdraws_nothing():
     broken = view(8)._replace(record="{")
 
     assert withdrawal(opened_chain(5), broken) is None
-    assert told(Chain(), event("opened", 5), broken._replace(now_ms=NOON + 60 * MINUTE_MS)).kind == "missed"
+    assert (
+        told(NotificationLog(), event("opened", 5), broken._replace(now_ms=NOON + 60 * MINUTE_MS)).kind
+        == "missed"
+    )
 
 
 def test_entries_that_are_none_of_ours_are_named_and_passed_over():
@@ -213,7 +220,7 @@ def test_entries_that_are_none_of_ours_are_named_and_passed_over():
 
 
 def test_a_link_is_read_as_it_was_written_and_a_broken_one_is_named():
-    link = link_of(told(Chain(), event("opened", 5), view(5)), 7)
+    link = link_of(told(NotificationLog(), event("opened", 5), view(5)), 7)
 
     assert decode_link("n", encode_link(link)) == link
     assert list(json.loads(encode_link(link))) == ["v", "n", "id", "kind", "brand", "episode", "body"]
@@ -235,7 +242,7 @@ def test_a_link_is_read_as_it_was_written_and_a_broken_one_is_named():
 )
 def test_whatever_closes_say_an_alert_has_one_opening_one_end_and_no_neighbour(steps):
     """Any events of any lives in any order, with Redis open or quiet at random."""
-    chain = Chain()
+    chain = NotificationLog()
     for kind, opened, later in steps:
         seen = view(opened + later, open_since=opened if later % 2 else None)
         if kind == "withdraw":

@@ -3,9 +3,13 @@
 import pytest
 
 from stream_worker.core.alerting.notification_log import Message
-from stream_worker.core.alerting.retry_queue import Line, Outcome, Posts
+from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue, SendOutcome
 
-DELIVERED, FAILED, GONE = Outcome("delivered"), Outcome("failed", "status 500"), Outcome("disabled", "410")
+DELIVERED, FAILED, GONE = (
+    SendOutcome("delivered"),
+    SendOutcome("failed", "status 500"),
+    SendOutcome("disabled", "410"),
+)
 
 
 def message(name, kind="opened", episode="e"):
@@ -13,7 +17,7 @@ def message(name, kind="opened", episode="e"):
 
 
 def posts(*channels, give_up_s=600.0):
-    return Posts(channels or ("a",), give_up_s=give_up_s)
+    return RetryQueue(channels or ("a",), give_up_s=give_up_s)
 
 
 def due(made, line, now_s):
@@ -23,7 +27,7 @@ def due(made, line, now_s):
 
 
 def test_messages_of_an_episode_wait_for_each_other_and_others_do_not():
-    made, line = posts(), Line()
+    made, line = posts(), BrandQueue()
     for one in (message("1"), message("2"), message("3", episode="f")):
         made.enqueue(line, one, 1)
 
@@ -36,7 +40,7 @@ def test_messages_of_an_episode_wait_for_each_other_and_others_do_not():
 
 
 def test_one_channel_does_not_wait_for_another():
-    made, line = posts("a", "b"), Line()
+    made, line = posts("a", "b"), BrandQueue()
     made.enqueue(line, message("1"), 1)
 
     made.take(line, "a", message("1"), FAILED, 0.0)
@@ -45,7 +49,7 @@ def test_one_channel_does_not_wait_for_another():
 
 
 def test_the_pause_grows_up_to_five_minutes_and_longer_if_the_receiver_asks():
-    made, line = posts(give_up_s=1e9), Line()
+    made, line = posts(give_up_s=1e9), BrandQueue()
     made.enqueue(line, message("1"), 1)
     pauses, now_s = [], 0.0
     for _ in range(11):
@@ -55,14 +59,14 @@ def test_the_pause_grows_up_to_five_minutes_and_longer_if_the_receiver_asks():
         now_s += wait_s
 
     assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
-    made.take(line, "a", message("1"), Outcome("failed", "429", 900.0), now_s)
+    made.take(line, "a", message("1"), SendOutcome("failed", "429", 900.0), now_s)
     assert due(made, line, now_s + 899) is None
     assert due(made, line, now_s + 900) == ("a", "1")
 
 
 def test_a_bad_message_does_not_starve_the_others():
     # Given a message of one episode that the receiver never takes, before many good ones
-    made, line = posts(give_up_s=1e9), Line()
+    made, line = posts(give_up_s=1e9), BrandQueue()
     made.enqueue(line, message("bad"), 1)
     for n in range(20):
         made.enqueue(line, message(f"good {n}", episode=f"f{n}"), n + 2)
@@ -84,16 +88,16 @@ def test_a_bad_message_does_not_starve_the_others():
 
 @pytest.mark.parametrize("asked_s", [1e9, 3_600.0])
 def test_nobody_may_ask_for_more_than_an_hour(asked_s):
-    made, line = posts(give_up_s=1e9), Line()
+    made, line = posts(give_up_s=1e9), BrandQueue()
     made.enqueue(line, message("1"), 1)
 
-    made.take(line, "a", message("1"), Outcome("failed", "503", asked_s), 0.0)
+    made.take(line, "a", message("1"), SendOutcome("failed", "503", asked_s), 0.0)
 
     assert due(made, line, 3_600.0) == ("a", "1")
 
 
 def test_what_is_not_taken_is_given_up_on_the_record():
-    made, line = posts(give_up_s=10.0), Line()
+    made, line = posts(give_up_s=10.0), BrandQueue()
     made.enqueue(line, message("1"), 4)
 
     for now_s in (0.0, 5.0, 10.0):
@@ -104,7 +108,7 @@ def test_what_is_not_taken_is_given_up_on_the_record():
 
 
 def test_a_channel_that_is_gone_gets_nothing_more():
-    made, line = posts(), Line()
+    made, line = posts(), BrandQueue()
     for n, one in enumerate((message("1"), message("2")), 1):
         made.enqueue(line, one, n)
 
@@ -117,7 +121,7 @@ def test_a_channel_that_is_gone_gets_nothing_more():
 
 
 def test_what_was_missed_goes_nowhere_and_gets_its_receipt():
-    made, line = posts(), Line()
+    made, line = posts(), BrandQueue()
 
     made.enqueue(line, message("1", "missed"), 1)
 
@@ -126,7 +130,7 @@ def test_what_was_missed_goes_nowhere_and_gets_its_receipt():
 
 
 def test_a_message_without_link_is_sent_and_waits_for_it():
-    made, line = posts(), Line()
+    made, line = posts(), BrandQueue()
     assert made.enqueue(line, message("1"), None)
     made.take(line, "a", message("1"), DELIVERED, 0.0)
     assert line.complete() is None

@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_worker.core.archive.layout import (
-    Head,
-    Limits,
     Log,
+    LogOrigin,
     Manifest,
     Outcomes,
     Plan,
@@ -23,6 +22,7 @@ from stream_worker.core.archive.layout import (
     plans_prefix,
     rows_name,
 )
+from stream_worker.core.records.limits import Limits
 from tests.builders import LOG, NOON_MS
 
 PLAN = Plan(start=7, end=1_234_567, watermark_start=1, watermark_end=2, limits=Limits())
@@ -95,7 +95,11 @@ def test_documents_hold_the_fields_of_the_contract_and_no_others():
         "future_ms": 300_000,
         "value_bytes_max": 1_048_576,
     }
-    assert written(Head(policy="latest", starts=[0, 5])) == {"v": 1, "policy": "latest", "starts": [0, 5]}
+    assert written(LogOrigin(policy="latest", starts=[0, 5])) == {
+        "v": 1,
+        "policy": "latest",
+        "starts": [0, 5],
+    }
     assert written(PLAN) == {
         "v": 1, "kind": "data", "start": 7, "end": 1_234_567, "watermark_start": 1, "watermark_end": 2,
         "text_key": 1, "limits": limits, "why": None,
@@ -114,7 +118,7 @@ def test_documents_hold_the_fields_of_the_contract_and_no_others():
 @pytest.mark.parametrize(
     "document",
     [
-        Head(policy="earliest", starts=[]),
+        LogOrigin(policy="earliest", starts=[]),
         PLAN,
         Plan(kind="skipped", start=0, end=9, watermark_start=0, watermark_end=0, limits=Limits(), why="ops"),
         Manifest(objects=[], outcomes=Outcomes(absent=9), late=0, partial=False),

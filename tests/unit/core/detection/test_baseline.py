@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_worker.core.detection.baseline import HOUR_OFFSET_MAX, QUARTERS_PER_DAY, Quarter, Usual, learn
+from stream_worker.core.detection.baseline import HOUR_OFFSET_MAX, QUARTERS_PER_DAY, Baseline, Quarter, learn
 
 
 def days(count, share_of, voices=60, usual=None):
     """Learn `count` days of quarters with `voices` each; `share_of` gives the share of an hour of the day."""
-    usual = usual or Usual(quarter=0)
+    usual = usual or Baseline(quarter=0)
     for quarter in range(usual.quarter, usual.quarter + count * QUARTERS_PER_DAY):
         share = 1 / (1 + 2.718281828459045 ** -usual.logit(quarter))
         negatives = round(voices * share_of(quarter // 4 % 24))

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_worker.core.detection import episodes
-from stream_worker.core.detection.episodes import CLOSE_AFTER_MINUTES, Judged
+from stream_worker.core.detection.detector import OPEN_AT, Verdict
+from stream_worker.core.detection.episodes import CLOSE_AFTER_MINUTES, EvaluatedMinute
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
-from stream_worker.core.detection.share_detector import OPEN_AT, Verdict
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unreadable
 
 BASE_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS
@@ -21,7 +21,7 @@ BASE_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS
 
 def judged(minute, score, *, brand="acme", complete=True, model="0123456789ab sk"):
     verdict = Verdict(score, 5, 33, 24, 0.15)
-    return Judged(brand, BASE_MS + minute * MINUTE_MS, verdict, "share/1", model, complete)
+    return EvaluatedMinute(brand, BASE_MS + minute * MINUTE_MS, verdict, "share/1", model, complete)
 
 
 def play(scores, episode=None, first=0, open_at=OPEN_AT):

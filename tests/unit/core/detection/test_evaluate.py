@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, shard_of
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.detection import episodes
-from stream_worker.core.detection.evaluate import judge, observe
-from stream_worker.core.detection.share_detector import Observation, Share
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.detection.detector import Observation
+from stream_worker.core.detection.evaluate import evaluate, observe
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.time import MINUTE_MS
 
 BASE_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS
-DETECTOR = Share()
+DETECTOR = ShareDetector()
 BRANDS = [name for name in (f"brand {i}" for i in range(200)) if shard_of(name) == 5][:3]
 A, B, C = BRANDS
 OTHER = next(name for name in (f"other {i}" for i in range(99)) if shard_of(name) != 5)
@@ -72,18 +73,18 @@ def test_zeros_go_to_admitted_brands_from_their_first_on_time_minute_on():
     # C           only late mentions so far
     admitted = {A: at(0), B: at(2), C: None, OTHER: at(0)}
 
-    call = judge(empty_shard(), sealed(1), admitted, DETECTOR, no_history)
+    call = evaluate(empty_shard(), sealed(1), admitted, DETECTOR, no_history)
     assert call.sums == {A: ZEROS}
     assert set(call.numbers) == {A}
 
-    call = judge(empty_shard(), sealed(2), admitted, DETECTOR, no_history)
+    call = evaluate(empty_shard(), sealed(2), admitted, DETECTOR, no_history)
     assert call.sums == {A: ZEROS, B: ZEROS}
 
 
 def test_an_incomplete_minute_gives_no_zeros_and_judges_what_it_saw():
     admitted = {A: at(0), B: at(0)}
 
-    call = judge(
+    call = evaluate(
         empty_shard(), sealed(1, {A: tally(5, 1), OTHER: tally(9, 9)}, complete=False), admitted, DETECTOR,
         no_history,
     )  # fmt: skip
@@ -95,7 +96,7 @@ def test_an_incomplete_minute_gives_no_zeros_and_judges_what_it_saw():
 def test_the_close_carries_all_that_the_script_compares():
     shard = Shard(5, at(3), "v7", "share/5", {}, {})
 
-    call = judge(shard, sealed(3), {}, DETECTOR, no_history)
+    call = evaluate(shard, sealed(3), {}, DETECTOR, no_history)
 
     assert (call.shard, call.minute_ms, call.mark) == (5, at(3), "mark 3")
     assert (call.expected_closed_ms, call.expected_version) == (at(3), "v7")
@@ -103,21 +104,21 @@ def test_the_close_carries_all_that_the_script_compares():
 
 
 def test_the_reserved_brand_goes_to_history_and_is_never_judged():
-    call = judge(empty_shard(0), sealed(0, {"": tally(500, 500)}), {"": at(0)}, DETECTOR, no_history)
+    call = evaluate(empty_shard(0), sealed(0, {"": tally(500, 500)}), {"": at(0)}, DETECTOR, no_history)
 
     assert call.sums == {"": tally(500, 500)}
     assert call.numbers == {}
-    assert judge(empty_shard(0), sealed(1), {"": at(0)}, DETECTOR, no_history).sums == {}
+    assert evaluate(empty_shard(0), sealed(1), {"": at(0)}, DETECTOR, no_history).sums == {}
 
 
 def test_a_minute_with_two_models_goes_to_history_and_is_a_hole_for_the_detector():
     # Given a brand with a past
     shard = written(
-        empty_shard(), judge(empty_shard(), sealed(0, {A: tally(5, 1)}), {}, DETECTOR, no_history)
+        empty_shard(), evaluate(empty_shard(), sealed(0, {A: tally(5, 1)}), {}, DETECTOR, no_history)
     )
 
     # When a minute was scored by two models
-    call = judge(
+    call = evaluate(
         shard, sealed(1, {A: tally(500, 500)}, models=("m1", "m2")), {A: at(0)}, DETECTOR, no_history
     )
 
@@ -127,7 +128,7 @@ def test_a_minute_with_two_models_goes_to_history_and_is_a_hole_for_the_detector
 
     # And the next minute has a hole before it
     shard = written(shard, call)
-    after = judge(shard, sealed(2, {A: tally(5, 1)}), {A: at(0)}, DETECTOR, no_history)
+    after = evaluate(shard, sealed(2, {A: tally(5, 1)}), {A: at(0)}, DETECTOR, no_history)
     numbers, _ = DETECTOR.step(DETECTOR.start(), Observation(at(0), 5, 1, 7, 1, True, 0, "m1"))
     numbers, _ = DETECTOR.step(numbers, Observation(at(2), 5, 1, 7, 1, True, 1, "m1"))
     assert after.numbers == {A: DETECTOR.encode(numbers)}
@@ -140,7 +141,7 @@ def test_a_spike_puts_one_event_into_the_outbox_under_its_own_id():
     outbox = {}
     for minute in range(73):
         seen = tally(40, 6 if minute < 60 else 40)
-        call = judge(shard, sealed(minute, {A: seen}), {A: at(0)}, DETECTOR, no_history)
+        call = evaluate(shard, sealed(minute, {A: seen}), {A: at(0)}, DETECTOR, no_history)
         shard = written(shard, call)
         outbox |= call.outbox
 
@@ -153,7 +154,7 @@ def test_a_spike_puts_one_event_into_the_outbox_under_its_own_id():
     assert episodes.decode(shard.episodes[A]).id == event["episode"]
 
 
-class Newer(Share):
+class Newer(ShareDetector):
     """The same detector under another version."""
 
     version = 99
@@ -170,7 +171,7 @@ def test_another_detector_starts_anew_from_history_and_leaves_no_old_numbers():
         return {**past, at(0): tally(999, 999), at(5): tally(999, 999)}  # late cells of open minutes
 
     # When the newer one judges
-    call = judge(shard, sealed(0, {A: tally(30, 4)}, complete=False), {A: at(0)}, Newer(), history)
+    call = evaluate(shard, sealed(0, {A: tally(30, 4)}, complete=False), {A: at(0)}, Newer(), history)
 
     # Then both brands have numbers that come from the closed minutes before
     assert call.detector == "share/99"
@@ -192,7 +193,7 @@ def test_another_detector_does_not_end_or_repeat_an_open_episode():
     past = {at(i): tally(30, 28 if i >= -5 else 4) for i in range(-120, 0)}
 
     # When the newer detector takes over in the middle of it
-    call = judge(shard, sealed(0, {A: tally(30, 28)}), {A: at(-120)}, Newer(), lambda brand: past)
+    call = evaluate(shard, sealed(0, {A: tally(30, 28)}), {A: at(-120)}, Newer(), lambda brand: past)
 
     # Then nothing is told again, and the spike was not learned as usual
     assert call.outbox == {}
@@ -209,8 +210,10 @@ def test_a_brand_without_numbers_begins_with_what_the_archive_knows_of_it():
     past = {at(i): tally(30, 4) for i in range(-90, 0)}
 
     # When Redis knows nothing, and when it has the numbers of an older detector
-    new = judge(empty_shard(), sealed(0, {A: tally(30, 4)}), {}, DETECTOR, no_history, archived=archived.get)
-    old = judge(
+    new = evaluate(
+        empty_shard(), sealed(0, {A: tally(30, 4)}), {}, DETECTOR, no_history, archived=archived.get
+    )
+    old = evaluate(
         Shard(5, at(0), "9", "older/7", {A: "old"}, {}), sealed(0, {A: tally(30, 4)}), {}, DETECTOR,
         lambda brand: past, archived=archived.get,
     )  # fmt: skip
@@ -229,7 +232,7 @@ def test_the_sensitivity_of_a_brand_decides_which_score_opens():
         shard, kinds = empty_shard(), []
         for minute in range(70):
             seen = tally(40, 6 if minute < 60 else 28)
-            call = judge(
+            call = evaluate(
                 shard, sealed(minute, {A: seen, B: seen}), {A: at(0), B: at(0)}, DETECTOR, no_history,
                 open_at=open_at,
             )  # fmt: skip
@@ -244,14 +247,14 @@ def test_the_sensitivity_of_a_brand_decides_which_score_opens():
 def test_a_two_model_minute_under_another_detector_still_replaces_old_numbers():
     shard = Shard(5, at(0), "9", "older/7", {A: "old"}, {})
 
-    call = judge(shard, sealed(0, {}, models=("a", "b")), {}, DETECTOR, no_history)
+    call = evaluate(shard, sealed(0, {}, models=("a", "b")), {}, DETECTOR, no_history)
 
     assert call.numbers == {A: DETECTOR.encode(DETECTOR.start())}
 
 
 def changed(shard, minute, tallies, model):
     """Judge one minute by this model; returns what a store holds then, and what was told."""
-    call = judge(shard, sealed(minute, tallies, models=(model,)), {A: at(0)}, DETECTOR, no_history)
+    call = evaluate(shard, sealed(minute, tallies, models=(model,)), {A: at(0)}, DETECTOR, no_history)
     return written(shard, call), [json.loads(body) for body in call.outbox.values()]
 
 
@@ -269,7 +272,7 @@ def test_a_model_that_calls_more_texts_negative_pages_nobody():
     # negative    10 %              35 %
     shard = known_by("0123456789ab-k1")
     both = sealed(600, {A: tally(40, 9)}, models=("0123456789ab-k1", "ba9876543210-k1"))
-    shard = written(shard, judge(shard, both, {A: at(0)}, DETECTOR, no_history))
+    shard = written(shard, evaluate(shard, both, {A: at(0)}, DETECTOR, no_history))
 
     # When another model goes on with the stream, and when the same one had seen that
     told, untold, same = [], [], shard
@@ -302,7 +305,7 @@ def test_what_was_learned_from_history_is_of_an_unknown_model_and_begins_anew():
     past = {at(i): tally(40, 4) for i in range(-600, 0)}
 
     # When the first minute is judged
-    call = judge(shard, sealed(0, {A: tally(40, 12)}), {A: at(-600)}, DETECTOR, lambda brand: past)
+    call = evaluate(shard, sealed(0, {A: tally(40, 12)}), {A: at(-600)}, DETECTOR, lambda brand: past)
 
     # Then its volume is known, and the share only as a guess
     usual = DETECTOR.decode(call.numbers[A]).usual
@@ -329,7 +332,7 @@ def test_damaged_numbers_are_made_again_from_history():
     shard = Shard(5, at(0), "9", "share/5", {A: "damaged"}, {})
     past = {at(-1): tally(30, 4)}
 
-    call = judge(shard, sealed(0), {A: at(-1)}, DETECTOR, lambda brand: past)
+    call = evaluate(shard, sealed(0), {A: at(-1)}, DETECTOR, lambda brand: past)
 
     assert DETECTOR.decode(call.numbers[A]).usual.negatives < DETECTOR.start().usual.negatives - 0.3
 
@@ -363,8 +366,8 @@ def test_judging_again_after_a_crash_at_any_point_gives_the_same_close(drawn):
     shard, admitted = empty_shard(), {A: at(0), B: at(3), C: None}
     for minute in series(drawn):
         # When one worker judges, dies, and another one judges the same minute from the same state
-        first = judge(shard, minute, admitted, Share(), no_history)
-        again = judge(shard, minute, admitted, Share(), no_history)
+        first = evaluate(shard, minute, admitted, ShareDetector(), no_history)
+        again = evaluate(shard, minute, admitted, ShareDetector(), no_history)
 
         # Then both would write the same, and neither changed what it read
         assert fields(first) == fields(again)
@@ -383,7 +386,7 @@ def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn
     # When it goes through shards that are stored as text after each minute
     shard, events = empty_shard(), []
     for minute in made:
-        call = judge(shard, minute, admitted, DETECTOR, no_history)
+        call = evaluate(shard, minute, admitted, DETECTOR, no_history)
         shard = written(shard, call)
         events += [json.loads(body) for body in call.outbox.values()]
 
@@ -403,7 +406,7 @@ def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn
         )  # fmt: skip
         model = minute.models[0] if minute.models else None
         episode, event = episodes.advance(
-            episode, episodes.Judged(A, minute.start_ms, verdict, "share/5", model, minute.complete)
+            episode, episodes.EvaluatedMinute(A, minute.start_ms, verdict, "share/5", model, minute.complete)
         )
         expected += [event.id] if event else []
 

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from stream_worker.core.detection import profiles
-from stream_worker.core.detection.share_detector import OPEN_AT, Observation, Share
+from stream_worker.core.detection.detector import OPEN_AT, Observation
+from stream_worker.core.detection.share_detector import ShareDetector
 from stream_worker.core.reconcile.cells import MINUTE_SHIFT, Cells, Names
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS, MINUTE_MS
-from stream_worker.daily.learning import Learner
+from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.daily.learning import ProfileLearner
 from stream_worker.errors import Unreadable
 
-DETECTOR = Share()
+DETECTOR = ShareDetector()
 FIRST_MS = 1_800_000_000_000 // DAY_MS * DAY_MS
 DAYS = 14
 
@@ -31,7 +32,7 @@ def a_day(number):
 
 def learn(before, minutes):
     """Feed minutes as `daily` does, hour by hour."""
-    learner, names = Learner(DETECTOR, {} if before is None else {"acme": before}), Names()
+    learner, names = ProfileLearner(DETECTOR, {} if before is None else {"acme": before}), Names()
     code = names.add("acme")
     for hour_ms, group in groupby(minutes, lambda minute: minute[0] - minute[0] % HOUR_MS):
         some = [(start_ms, sums) for start_ms, sums in group if any(sums)]
@@ -81,7 +82,7 @@ def test_fourteen_archived_days_spare_the_warm_up(learned):
 
 
 def test_the_object_of_a_day_names_its_detector_and_is_worthless_to_another(learned):
-    class Other(Share):
+    class Other(ShareDetector):
         version = 99
 
     data = profiles.encode("2027-01-28", DETECTOR, {"b": learned, "a": learned})
@@ -101,7 +102,7 @@ def test_quiet_minutes_are_zeros_and_half_an_hour_without_anybody_is_a_hole():
     # minute  0       10      …      50
     # acme    2 of 2   zeros            1 of 2      after a hole of 39 minutes, or with another brand in it
     def numbers(other_at):
-        names, learner = Names(), Learner(DETECTOR, {})
+        names, learner = Names(), ProfileLearner(DETECTOR, {})
         seen = [(0, "acme", 2, 2), *((minute, "zeta", 1, 0) for minute in other_at), (50, "acme", 2, 1)]
         keys = [minute << MINUTE_SHIFT | names.add(brand) for minute, brand, _, _ in seen]
         sums = np.array([(n, neg, 0, 0, 0, 0, 0, 0, n, neg) for _, _, n, neg in seen], np.int64)
@@ -125,11 +126,11 @@ def test_quiet_minutes_are_zeros_and_half_an_hour_without_anybody_is_a_hole():
 
 def test_numbers_that_are_unreadable_are_named():
     with pytest.raises(Unreadable, match="_profiles"):
-        Learner(DETECTOR, {"acme": "no numbers"})
+        ProfileLearner(DETECTOR, {"acme": "no numbers"})
 
 
 def test_what_was_late_and_the_reserved_brand_teach_nothing():
-    names, learner = Names(), Learner(DETECTOR, {})
+    names, learner = Names(), ProfileLearner(DETECTOR, {})
     keys = np.array([names.add("acme"), 1 << MINUTE_SHIFT], np.int64)
     sums = np.full((2, 10), 3, np.int64)
 
@@ -141,7 +142,7 @@ def test_what_was_late_and_the_reserved_brand_teach_nothing():
 def test_what_is_learned_knows_its_model_and_a_minute_of_two_teaches_nothing():
     # hour      0     1 (minute 30: both)    2
     # model     a     a, b                   b, of another path
-    names, learner = Names(), Learner(DETECTOR, {})
+    names, learner = Names(), ProfileLearner(DETECTOR, {})
     code = names.add("acme")
 
     def feed(hour, models):

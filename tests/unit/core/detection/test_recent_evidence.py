@@ -4,14 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_worker.core.detection.recent_evidence import SUMS_MAX, Windows, begun_anew, fed, picture
+from stream_worker.core.detection.recent_evidence import SUMS_MAX, RecentEvidence, begun_anew, fed, picture
 
 SHARE = 0.15
 
 
 def after(minutes, voices, share, *, since=None, usual=10.0, complete=True):
     """Feed minutes of one kind; `usual` voices are expected of each."""
-    windows = since or Windows()
+    windows = since or RecentEvidence()
     for _ in range(minutes):
         windows = fed(windows, voices, voices * share, SHARE, usual if complete else None, 0)
     return windows

@@ -2,8 +2,9 @@
 
 import itertools
 
+from stream_worker.core.detection.detector import OPEN_AT
 from stream_worker.core.detection.sensitivity import DEFAULT, OPEN_SCORES, advice
-from stream_worker.core.detection.share_detector import OPEN_AT, STORM_SCORE
+from stream_worker.core.detection.share_detector import STORM_SCORE
 
 
 def test_fewer_false_alerts_need_a_higher_score_and_a_storm_passes_all():

@@ -5,18 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_worker.core.detection.detector import OPEN_AT, Observation, Verdict
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
-from stream_worker.core.detection.share_detector import (
-    OPEN_AT,
-    STORM_SCORE,
-    Observation,
-    Share,
-    ShareNumbers,
-    Verdict,
-)
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.detection.share_detector import STORM_SCORE, ShareDetector, ShareState
+from stream_worker.core.time import MINUTE_MS
 
-DETECTOR = Share()
+DETECTOR = ShareDetector()
 DAY = 1_440
 
 
@@ -25,7 +19,7 @@ def observe(minute, voices=0, negative=0, *, mentions=None, complete=True, gap=0
     return Observation(minute * MINUTE_MS, voices, negative, mentions, negative, complete, gap, model)
 
 
-def feed(observations, numbers=None) -> tuple[ShareNumbers, list[Verdict]]:
+def feed(observations, numbers=None) -> tuple[ShareState, list[Verdict]]:
     numbers = numbers or DETECTOR.start()
     verdicts = []
     for observation in observations:

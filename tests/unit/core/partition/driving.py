@@ -6,35 +6,36 @@ A `Runner` is one worker's hold on one partition. It performs nothing by itself:
 
 from collections import defaultdict, deque
 
-from stream_worker.core.archive.layout import Head, Limits
-from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.archive.layout import LogOrigin
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import (
     Apply,
-    Chain,
     Commit,
     CreateCursor,
+    CreateLogOrigin,
     CreateManifest,
     CreatePlan,
+    FindPlanLog,
     JumpCursor,
     ListPlans,
-    LookUp,
     Phase,
+    PlanLog,
     ReadCursor,
     Seek,
-    SendLetters,
-    StartLog,
+    SendDeadLetters,
     WriteRows,
 )
-from stream_worker.core.partition.machine import Partition
+from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.core.records.limits import Limits
 from tests.builders import LOG, MODEL, NOON_MS, keys, score
 from tests.fakes.kafka import MemoryTopic
-from tests.fakes.redis_aggregates import MemoryRolling
+from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_state import MemoryState
 from tests.unit.core.partition.exactness import rows_of
 
 STEPS_MAX = 10_000
 LIMITS = Limits(horizon_offsets=8, horizon_ms=120_000, lateness_ms=30_000)
-CUT_LIMITS = CutLimits(rows_max=6, bytes_max=10**9, seconds_max=60, span_max=10)
+CUT_LIMITS = RollLimits(rows_max=6, bytes_max=10**9, seconds_max=60, span_max=10)
 
 
 class Store:
@@ -50,7 +51,7 @@ class Store:
 
     def find_chain(self, partition):
         plans = self.chain(partition)
-        return Chain(
+        return PlanLog(
             self.head,
             plans[-1] if plans else None,
             bool(plans) and self._key(partition, plans[-1]) in self.manifests,
@@ -84,7 +85,7 @@ class World:
         self.increments_max = 14  # so few that batches are cut into calls
         self.now_ms, self.now_s = NOON_MS, 100.0
         self.log = defaultdict(list)  # partition -> every (offset, record time, value) there ever was
-        self._rolling = MemoryRolling(LOG, self._tick, self.state)
+        self._rolling = MemoryAggregates(LOG, self._tick, self.state)
 
     def _tick(self):
         self.now_ms += 1
@@ -116,18 +117,18 @@ class World:
 
     def ask_store(self, partition, operation):  # noqa: PLR0911 - a table
         match operation:
-            case LookUp():
+            case FindPlanLog():
                 return self.store.find_chain(partition)
-            case StartLog():
+            case CreateLogOrigin():
                 logs = [self.topic.position(p) for p in range(self.topic.partitions)]
                 starts = [log.log_start if self.policy == "earliest" else log.log_end for log in logs]
-                self.store.head = self.store.head or Head(policy=self.policy, starts=starts)
+                self.store.head = self.store.head or LogOrigin(policy=self.policy, starts=starts)
                 return self.store.head
             case ListPlans():
                 return self.store.chain(partition)
             case CreatePlan(plan):
                 return self.store.plans.setdefault((partition, plan.start), plan)
-            case SendLetters(rejected):
+            case SendDeadLetters(rejected):
                 for letter in rejected:
                     self.store.create(self.store.letters, (partition, letter.offset), letter)
                 return None
@@ -145,7 +146,7 @@ class Runner:
         self.world, self.number = world, partition
         self.asked = []  # every operation, in order
         self.on_redis, self.on_store, self.position = deque(), deque(), None
-        self.machine = Partition(
+        self.machine = PartitionMachine(
             partition, limits=replace_limits(world.limits, changed), cut_limits=world.cut_limits,
             keys=keys, score=score, model=MODEL,
         )  # fmt: skip
@@ -216,15 +217,15 @@ class Runner:
     def _tell(self, operation, answer):  # noqa: PLR0911 - a table
         machine, now_s = self.machine, self.world.now_s
         match operation:
-            case LookUp():
+            case FindPlanLog():
                 return machine.chain_is(answer)
-            case StartLog():
+            case CreateLogOrigin():
                 return machine.head_is(answer)
             case ListPlans():
                 return machine.plans_are(answer)
             case CreatePlan():
                 return machine.plan_is(answer, now_s)
-            case SendLetters():
+            case SendDeadLetters():
                 return machine.letters_sent()
             case WriteRows():
                 return machine.rows_written(answer)

@@ -4,11 +4,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.archive.layout import Limits, Plan, StoredObject
+from stream_worker.core.archive.layout import Plan, StoredObject
 from stream_worker.core.partition.archiving import Archiving
-from stream_worker.core.partition.chunk_buffer import CutLimits
-from stream_worker.core.partition.effects import Commit, CreateManifest, CreatePlan, SendLetters, WriteRows
+from stream_worker.core.partition.chunk_buffer import RollLimits
+from stream_worker.core.partition.effects import (
+    Commit,
+    CreateManifest,
+    CreatePlan,
+    SendDeadLetters,
+    WriteRows,
+)
 from stream_worker.core.records.batch import Rejected
+from stream_worker.core.records.limits import Limits
 from tests.builders import NOON_MS, mention, part
 
 NOW_S = 100.0
@@ -17,7 +24,9 @@ LIMITS = Limits(horizon_offsets=10)
 
 def archiving(at=0, *, rows_max=4, span_max=1_000, watermark_ms=0):
     """At the end of its chain, and ready to gather from there."""
-    made = Archiving(LIMITS, CutLimits(rows_max=rows_max, bytes_max=10**9, seconds_max=60, span_max=span_max))
+    made = Archiving(
+        LIMITS, RollLimits(rows_max=rows_max, bytes_max=10**9, seconds_max=60, span_max=span_max)
+    )
     made.begin(at, watermark_ms, None)
     made.read_again()
     return made
@@ -61,7 +70,7 @@ def finish(made, operations):
     letters, rows = [], []
     while True:
         [operation] = operations
-        if isinstance(operation, SendLetters):
+        if isinstance(operation, SendDeadLetters):
             letters = [letter.offset for letter in operation.rejected]
             operations = made.letters_sent()
         elif isinstance(operation, WriteRows):
@@ -212,7 +221,7 @@ def test_a_skipped_plan_is_lost_whatever_was_gathered_of_it(fed, left):
 
 
 def test_a_range_that_the_log_has_lost_is_closed_by_a_plan_of_its_own():
-    made = Archiving(LIMITS, CutLimits())
+    made = Archiving(LIMITS, RollLimits())
     made.begin(5, 55, None)
     made.log_begins(40, 0)
     assert made.in_gap
@@ -227,7 +236,7 @@ def test_a_range_that_the_log_has_lost_is_closed_by_a_plan_of_its_own():
 
 
 def test_a_plan_that_the_log_has_lost_in_part_counts_what_is_lost():
-    made = Archiving(LIMITS, CutLimits(rows_max=4))
+    made = Archiving(LIMITS, RollLimits(rows_max=4))
     made.begin(5, 55, plan(5, 12))
     made.log_begins(8, 0)
     assert not made.in_gap

@@ -8,18 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.archive.layout import Limits
-from stream_worker.core.partition.chunk_buffer import HOURS_MAX, CutLimits, Gathered, part_from
-from stream_worker.core.records.batch import HOUR_MS, Rejected
+from stream_worker.core.partition.chunk_buffer import HOURS_MAX, ChunkBuffer, RollLimits, part_from
+from stream_worker.core.records.batch import Rejected
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import HOUR_MS
 from tests.builders import NOON_MS, mention, part
 
-NEVER = CutLimits(rows_max=10**9, bytes_max=10**9, seconds_max=1e9, span_max=10**9)
+NEVER = RollLimits(rows_max=10**9, bytes_max=10**9, seconds_max=1e9, span_max=10**9)
 DAYS = Limits(future_ms=40 * 24 * HOUR_MS)
 
 
 def limits(**changed):
-    return CutLimits(
-        **{name: changed.get(name, getattr(NEVER, name)) for name in CutLimits.__dataclass_fields__}
+    return RollLimits(
+        **{name: changed.get(name, getattr(NEVER, name)) for name in RollLimits.__dataclass_fields__}
     )
 
 
@@ -37,7 +38,7 @@ def rows(*offsets, hours=None, watermark_ms=0):
 
 
 def gathered(*offsets, start=0, position=None, rejected=(), value_bytes=0, at_s=100.0, **more):
-    made = Gathered(start, 0)
+    made = ChunkBuffer(start, 0)
     made.add(
         rows(*offsets, **more),
         [letter(offset) for offset in rejected],
@@ -57,7 +58,7 @@ def offsets_of(chunk):
 
 
 def test_nothing_gathered_is_no_chunk_whoever_asks():
-    assert Gathered(5, 0).cut(limits(rows_max=0), 1e9, flush=True) is None
+    assert ChunkBuffer(5, 0).cut(limits(rows_max=0), 1e9, flush=True) is None
 
 
 def test_without_a_reason_a_chunk_may_still_grow_and_a_flush_takes_what_is_there():
@@ -122,7 +123,7 @@ def test_a_chunk_holds_64_event_hours_and_is_cut_before_the_row_of_the_next():
 
 
 def test_hours_are_counted_over_all_batches_of_a_chunk():
-    made = Gathered(0, 0)
+    made = ChunkBuffer(0, 0)
     for hour in range(HOURS_MAX + 3):
         made.add(
             rows(2 * hour, hours=[hour]), [], position=2 * hour + 1, watermark_ms=7, value_bytes=0, now_s=1.0
@@ -146,7 +147,7 @@ def test_the_watermark_at_an_offset_is_that_before_the_next_row_or_at_the_end():
 
 def test_duplicates_letters_holes_and_what_is_lost_are_outcomes_of_their_own():
     # log from 3 on: 0 1 2 lost   3 mention  4 the same  5 letter  6 none  7 mention | 8
-    made = Gathered(0, 0)
+    made = ChunkBuffer(0, 0)
     values = [mention(id="a"), mention(id="a"), mention(id="b")]
     made.add(
         part(*values, offsets=[3, 4, 7]), [letter(5)], position=8, watermark_ms=7, value_bytes=9, now_s=1.0
@@ -189,7 +190,7 @@ def test_the_rows_from_an_offset_on_keep_flags_and_scores(offset, left):
 
 
 def test_rows_wait_as_arrow_arrays_with_the_same_values():
-    made = Gathered(0, 0)
+    made = ChunkBuffer(0, 0)
     whole = part(mention(id="1", author="ann", reach=7), mention(id="2", text="zwei é", lang="de"))
 
     made.add(whole, [], position=2, watermark_ms=7, value_bytes=10, now_s=0.0)
@@ -219,7 +220,7 @@ def test_chunks_cover_the_range_once_within_their_limits(drawn, rows_max, span_m
     # Given few hours a chunk, so that hours cut too
     log, ends = drawn
     cut_limits = limits(rows_max=rows_max, span_max=span_max)
-    made, chunks, edges = Gathered(0, 0), [], [0]
+    made, chunks, edges = ChunkBuffer(0, 0), [], [0]
 
     # When batches come and every chunk that is due is taken
     with pytest.MonkeyPatch.context() as patch:

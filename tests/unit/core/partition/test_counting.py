@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_worker.core.aggregates.aggregate import INCREMENTS_MAX, increments
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.partition.counting import Batch, Counting, Redis
+from stream_worker.core.partition.counting import Counting, CursorState, PendingBatch
 from stream_worker.core.partition.effects import Applied, Cursor
 from tests.builders import NOON_MS, mention, part
 
@@ -19,7 +19,7 @@ END_MS = 777
 def batch(*offsets, position=None, brands=7):
     values = [mention(id=str(o), brand=f"b{o % brands}", event_time=NOON_MS + o % 50_000) for o in offsets]
     made = part(*values, offsets=offsets)
-    return Batch(made, offsets[-1] + 1 if position is None else position, END_MS)
+    return PendingBatch(made, offsets[-1] + 1 if position is None else position, END_MS)
 
 
 def standing_at(next_offset, watermark_ms=0, **options):
@@ -68,7 +68,7 @@ def test_a_cursor_between_two_records_is_expected_as_it_is():
 def test_a_batch_without_a_mention_moves_the_cursor():
     counting = standing_at(10)
 
-    [call] = counting.add(Batch(part(), 15, END_MS))
+    [call] = counting.add(PendingBatch(part(), 15, END_MS))
 
     assert (call.expected, call.next, len(call.delta)) == (10, 15, 0)
 
@@ -120,7 +120,7 @@ def test_when_all_calls_are_applied_the_batch_is_done():
 
     for call in calls:
         assert counting.waits
-        assert counting.applied(answer(call, watermark_ms=call.next)) == (Redis.FINE, [])
+        assert counting.applied(answer(call, watermark_ms=call.next)) == (CursorState.FINE, [])
 
     assert not counting.waits
     assert counting.cursor == (20, 20)
@@ -131,7 +131,7 @@ def test_an_answer_from_further_ahead_means_that_somebody_applied_it():
     counting = standing_at(0)
     counting.add(batch(0, 1, 2))
 
-    assert counting.applied(answer(9)) == (Redis.FINE, [])
+    assert counting.applied(answer(9)) == (CursorState.FINE, [])
     assert (counting.counted, counting.waits) == (9, False)
     assert counting.add(batch(3, 4)) == []
 
@@ -142,7 +142,7 @@ def test_where_somebody_else_cut_otherwise_the_rest_is_still_ours():
 
     redis, [rest] = counting.applied(answer(2))
 
-    assert redis is Redis.FINE
+    assert redis is CursorState.FINE
     assert (rest.expected, rest.next, mentions_in([rest])) == (2, 7, 3)
 
 
@@ -164,14 +164,14 @@ def test_an_answer_from_behind_means_that_redis_went_back():
     counting = standing_at(10)
     counting.add(batch(10, 11))
 
-    assert counting.applied(answer(9)) == (Redis.WENT_BACK, [])
+    assert counting.applied(answer(9)) == (CursorState.WENT_BACK, [])
 
 
 def test_an_answer_without_a_cursor_means_that_redis_was_lost():
     counting = standing_at(0)
     counting.add(batch(0, 1))
 
-    assert counting.applied(answer(None)) == (Redis.LOST, [])
+    assert counting.applied(answer(None)) == (CursorState.LOST, [])
 
 
 def test_answers_from_before_a_new_beginning_are_void():
@@ -180,7 +180,7 @@ def test_answers_from_before_a_new_beginning_are_void():
     counting.begin(Cursor(4, 1))
 
     for _ in asked:
-        assert counting.applied(answer(2)) == (Redis.FINE, [])
+        assert counting.applied(answer(2)) == (CursorState.FINE, [])
 
     assert counting.cursor == (4, 1)
     assert not counting.waits
@@ -199,11 +199,13 @@ def test_a_report_names_the_cursor_twice_and_counts_nothing(paused, proof_t0_ms)
     assert (call.expected, call.next, call.delta, call.watermark_ms) == (10, 10, None, 5)
     assert (call.log_end, call.paused, call.proof_t0_ms) == (50, paused, proof_t0_ms)
     assert counting.waits
-    assert counting.applied(answer(call)) == (Redis.FINE, [])
+    assert counting.applied(answer(call)) == (CursorState.FINE, [])
     assert not counting.waits
 
 
-@pytest.mark.parametrize(("stored", "redis"), [(9, Redis.WENT_BACK), (None, Redis.LOST), (30, Redis.FINE)])
+@pytest.mark.parametrize(
+    ("stored", "redis"), [(9, CursorState.WENT_BACK), (None, CursorState.LOST), (30, CursorState.FINE)]
+)
 def test_a_report_finds_out_what_became_of_redis(stored, redis):
     counting = standing_at(10)
     counting.report(5, paused=False, proof_t0_ms=None)

@@ -2,26 +2,27 @@
 
 import pytest
 
-from stream_worker.core.archive.layout import Head, Limits, Plan
-from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.archive.layout import LogOrigin, Plan
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import (
     Apply,
     Commit,
     CreateCursor,
+    CreateLogOrigin,
     CreateManifest,
     CreatePlan,
+    FindPlanLog,
     JumpCursor,
     ListPlans,
-    LookUp,
     Phase,
     ReadCursor,
     Seek,
-    SendLetters,
-    StartLog,
+    SendDeadLetters,
     WriteRows,
 )
-from stream_worker.core.records.batch import MINUTE_MS
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import floor_ms
+from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unreadable
 from tests.builders import NOON_MS, mention
 from tests.unit.core.partition.driving import LIMITS, Runner, World
@@ -86,9 +87,9 @@ def test_a_first_start_writes_the_head_creates_the_cursor_and_reads_from_there()
     runner = Runner(world).settle()
 
     assert runner.asked == [
-        LookUp(-1), StartLog(), ReadCursor(), CreateCursor(0, 0, floor_ms(0, 30 * S, 300 * S)), Seek(0),
+        FindPlanLog(-1), CreateLogOrigin(), ReadCursor(), CreateCursor(0, 0, floor_ms(0, 30 * S, 300 * S)), Seek(0),
     ]  # fmt: skip
-    assert world.store.head == Head(policy="earliest", starts=[0])
+    assert world.store.head == LogOrigin(policy="earliest", starts=[0])
     assert runner.machine.phase is Phase.READING
 
 
@@ -110,12 +111,12 @@ def test_a_first_start_from_the_latest_refills_the_horizon_and_counts_nothing_of
 
 def test_a_partition_that_the_head_does_not_name_begins_at_its_first_offset():
     world = World(2)
-    world.store.head = Head(policy="latest", starts=[7])
+    world.store.head = LogOrigin(policy="latest", starts=[7])
     world.append(mention(), partition=1)
 
     runner = Runner(world, 1).run(flush=True)
 
-    assert asked(runner, StartLog) == []
+    assert asked(runner, CreateLogOrigin) == []
     assert world.cursor(1) == (1, NOON_MS - 30 * S)
 
 
@@ -123,7 +124,7 @@ def test_a_head_that_somebody_else_wrote_meanwhile_is_taken():
     world = world_of(5)
     runner = Runner(world)
     runner.answer_store()  # there is no chain
-    world.store.head = Head(policy="latest", starts=[3])
+    world.store.head = LogOrigin(policy="latest", starts=[3])
 
     runner.settle()
 
@@ -151,13 +152,13 @@ def test_a_restart_after_any_step_goes_on_exactly(steps):
 
 def test_a_restart_reads_from_one_horizon_before_the_smaller_cursor():
     # Given an archive up to 12 (two chunks of 6), and Redis up to 20
-    world = world_of(20, cut_limits=CutLimits(rows_max=6, span_max=6, seconds_max=1e9))
+    world = world_of(20, cut_limits=RollLimits(rows_max=6, span_max=6, seconds_max=1e9))
     first = Runner(world).run(6)
     assert (first.machine.archiving.archived, world.cursor().next) == (18, 20)
 
     heir = Runner(world).settle()
 
-    assert heir.asked[0] == LookUp(18)
+    assert heir.asked[0] == FindPlanLog(18)
     assert asked(heir, Seek) == [Seek(18 - HORIZON)]
     assert heir.machine.watermark_ms == world.store.chain(0)[-1].watermark_end
     heir.run(flush=True)
@@ -185,12 +186,12 @@ def test_an_unfinished_plan_is_finished_first_with_its_own_end():
 def test_what_a_chunk_asks_for_comes_in_order_and_one_at_a_time():
     world = world_of(6)
     world.append(b"bad", time_ms=NOON_MS)
-    world.cut_limits = CutLimits(rows_max=1, seconds_max=1e9)
+    world.cut_limits = RollLimits(rows_max=1, seconds_max=1e9)
     runner = Runner(world)
 
     runner.run(100, flush=True)
 
-    steps = (CreatePlan, SendLetters, WriteRows, CreateManifest, Commit)
+    steps = (CreatePlan, SendDeadLetters, WriteRows, CreateManifest, Commit)
     assert [kind for kind in kinds(runner.asked) if kind in steps] == list(steps)
 
 
@@ -227,7 +228,7 @@ def test_redis_that_went_back_is_counted_again_from_where_it_stands():
 
 def test_redis_that_was_lost_is_counted_again_from_a_boundary_a_day_old_with_its_floor():
     # Given a chain over 30 hours: a mention an hour, six a chunk
-    world = world_of(30, step_s=3_600, cut_limits=CutLimits(rows_max=6, span_max=6))
+    world = world_of(30, step_s=3_600, cut_limits=RollLimits(rows_max=6, span_max=6))
     runner = Runner(world).run(flush=True)
     plans = world.store.chain(0)
     a_day_old = max(p.start for p in plans if p.watermark_start <= plans[-1].watermark_end - 86_400 * S)
@@ -271,7 +272,7 @@ def test_while_redis_owes_an_answer_nothing_is_taken():
 
 def stopped_at(archived, counted, total, **options):
     """A log of `total`, of which a worker that is gone archived and counted so much."""
-    world = world_of(counted, cut_limits=CutLimits(rows_max=10**9, span_max=10**6), **options)
+    world = world_of(counted, cut_limits=RollLimits(rows_max=10**9, span_max=10**6), **options)
     runner = Runner(world).settle()
     if archived:
         runner.poll(archived)

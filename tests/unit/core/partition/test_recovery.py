@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import pytest
 
-from stream_worker.core.archive.layout import Head, Limits, Plan
+from stream_worker.core.archive.layout import LogOrigin, Plan
 from stream_worker.core.partition.recovery import first_offset, horizon_base, jump_target, lost_redis_start
-from stream_worker.core.records.batch import DAY_MS, HOUR_MS
+from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import DAY_MS, HOUR_MS
 from tests.builders import NOON_MS
 
-EARLIEST, LATEST = Head(policy="earliest", starts=[7, 20]), Head(policy="latest", starts=[7, 20])
+EARLIEST, LATEST = LogOrigin(policy="earliest", starts=[7, 20]), LogOrigin(policy="latest", starts=[7, 20])
 
 
 def chain(*boundaries, skipped=()):

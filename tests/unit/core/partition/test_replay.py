@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.partition.chunk_buffer import CutLimits
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from tests.builders import NOON_MS, mention
 from tests.unit.core.partition.driving import Runner, World
 from tests.unit.core.partition.exactness import check_exact
@@ -81,7 +81,7 @@ class History:
     """A world in which anything may happen at any time."""
 
     def __init__(self, log):
-        self.world, self.log = World(PARTITIONS, cut_limits=CutLimits(rows_max=5, span_max=9)), list(log)
+        self.world, self.log = World(PARTITIONS, cut_limits=RollLimits(rows_max=5, span_max=9)), list(log)
         self.runners = [Runner(self.world, partition) for partition in range(PARTITIONS)]
         self.snapshot = self.world.state.copy()
 

@@ -13,7 +13,7 @@ from stream_worker.core.reconcile.cells import (
     EMPTY,
     Names,
     Recount,
-    Rows,
+    RecountRows,
     history_cells,
     joined,
     key_of,
@@ -21,7 +21,7 @@ from stream_worker.core.reconcile.cells import (
     row_sums,
     unpack,
 )
-from stream_worker.core.reconcile.compare import HISTORY_OF_MINUTES, MINUTE, Comparison, Lost
+from stream_worker.core.reconcile.compare import HISTORY_OF_MINUTES, MINUTE, CellComparison, LostOffsets
 from stream_worker.core.reconcile.findings import LISTED_MAX, Findings
 from stream_worker.core.records.batch import NEGATIVE, UNSCORED
 
@@ -48,7 +48,7 @@ def compared(rows, redis, *, scored=SCORED, lost=0, kind=MINUTE, frozen=True):
     expected, networks, brands = sides(rows)
     found = sides(redis)[0]
     findings = Findings()
-    comparison = Comparison(kind, NOON, networks, brands, Lost(lost), findings)
+    comparison = CellComparison(kind, NOON, networks, brands, LostOffsets(lost), findings)
     comparison.compare(expected, found, scored, frozen=frozen)
     return findings
 
@@ -195,7 +195,7 @@ def rows_of(listed):
     minutes, networks, brands, late, label, micro, repeat, voice, wanted = columns
     sums = row_sums(label.astype(np.int64), micro, repeat.astype(bool), voice.astype(bool))
     offsets = np.arange(len(minutes))
-    made = Rows(
+    made = RecountRows(
         offsets, minutes.astype(np.int64), networks.astype(np.int64), brands.astype(np.int64), late, sums
     )
     return made, wanted.astype(bool)

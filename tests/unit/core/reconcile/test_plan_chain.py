@@ -2,16 +2,17 @@
 
 import pytest
 
-from stream_worker.core.archive.layout import Limits, Log, Manifest, Outcomes, Plan, StoredObject
+from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.plan_chain import (
-    Chain,
-    Chunk,
+    ArchivedChunk,
+    PlanLogReading,
     account_of,
     check_documents,
     check_letters,
     check_rows,
 )
+from stream_worker.core.records.limits import Limits
 
 LOG = Log("mentions", "0a1b2c3d")
 LIMITS = Limits(lateness_ms=1_000)
@@ -28,13 +29,13 @@ def chunk(start, end, *, wm=(0, 0), rows=None, kind="data", partial=False, late=
         why="told so",
     )  # fmt: skip
     manifest = Manifest(objects=objects, outcomes=Outcomes(**outcomes), late=late, partial=partial)
-    return Chunk(plan, manifest, counted + duplicates, duplicates, late, reached_ms)
+    return ArchivedChunk(plan, manifest, counted + duplicates, duplicates, late, reached_ms)
 
 
 def told(*chunks, start=0, whole=True):
     """The checks that fail for a chain."""
     findings = Findings()
-    chain = Chain(LOG, 0, start, list(chunks))
+    chain = PlanLogReading(LOG, 0, start, list(chunks))
     check_documents(chain, findings, whole=whole)
     check_rows(chain, findings, whole=whole)
     return [it.check for it in findings.differences], findings.notes
@@ -57,7 +58,7 @@ def test_a_whole_chain_is_clean():
 def test_plans_follow_each_other_from_the_head_on(chunks, found):
     findings = Findings()
 
-    check_documents(Chain(LOG, 0, 0, chunks), findings, whole=True)
+    check_documents(PlanLogReading(LOG, 0, 0, chunks), findings, whole=True)
 
     assert [(it.check, it.found) for it in findings.differences] == [("plans chain", found)]
 
@@ -149,7 +150,9 @@ def letters(found, *, gone=False, foreign=False):
         chunk(0, 5, counted=4, rejected=1), chunk(5, 9, counted=2, rejected=2), chunk(9, 12, counted=3)
     ]  # fmt: skip
     findings = Findings()
-    check_letters(Chain(LOG, 0, 0, chunks), found, findings, may_be_gone=gone, may_be_foreign=foreign)
+    check_letters(
+        PlanLogReading(LOG, 0, 0, chunks), found, findings, may_be_gone=gone, may_be_foreign=foreign
+    )
     return [it.where.rpartition("chunk ")[2] for it in findings.differences], len(findings.notes)
 
 
@@ -174,7 +177,7 @@ def test_letters_that_their_topic_no_longer_holds_are_explained_oldest_first():
 
 
 def test_an_account_sums_up_the_outcomes():
-    chain = Chain(
+    chain = PlanLogReading(
         LOG, 3, 0, [chunk(0, 5, late=1), chunk(5, 12, counted=2, duplicate=1, rejected=1, absent=2, lost=1)]
     )
 
@@ -192,10 +195,10 @@ def test_an_account_sums_up_the_outcomes():
 
 
 def test_a_chain_without_chunks_has_an_empty_account():
-    account = account_of(Chain(LOG, 0, 17), expired=0)
+    account = account_of(PlanLogReading(LOG, 0, 17), expired=0)
 
     assert (account.start, account.end, account.offsets, account.rows) == (17, 17, 0, 0)
 
 
 def test_a_chunk_without_manifest_has_no_outcomes():
-    assert told(Chunk(chunk(0, 5).plan, None, unread=True)) == ([], [])
+    assert told(ArchivedChunk(chunk(0, 5).plan, None, unread=True)) == ([], [])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.archive.layout import Limits
 from stream_worker.core.records.decode import DEPTH_MAX, REASONS, decode, take
+from stream_worker.core.records.limits import Limits
 from tests.builders import ABSENT, NOON_MS, columns, mention, records
 
 LIMITS = Limits(value_bytes_max=6_000_000)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stream_worker.core.archive.layout import TEXT_KEY_VERSION
 from stream_worker.core.records.decode import take
-from stream_worker.core.records.dedup import VOICE_MENTIONS_MAX, Horizon, text_key_bytes
+from stream_worker.core.records.dedup import VOICE_MENTIONS_MAX, DedupWindow, text_key_bytes
 from tests.builders import NOON_MS, columns, keys, mention
 
 
@@ -67,7 +67,7 @@ def logs(draw):
 @given(logs(), st.integers(1, 20), st.integers(0, 12))
 @settings(max_examples=300, deadline=None)
 def test_flags_are_those_of_brute_force(made, horizon_offsets, horizon_ms):
-    found = flags(Horizon(horizon_offsets, horizon_ms, keys), made)
+    found = flags(DedupWindow(horizon_offsets, horizon_ms, keys), made)
 
     assert found == by_brute_force(made, horizon_offsets, horizon_ms)
 
@@ -76,7 +76,7 @@ def test_flags_are_those_of_brute_force(made, horizon_offsets, horizon_ms):
 @settings(max_examples=80, deadline=None)
 def test_cutting_into_batches_changes_no_flag(made, horizon_offsets, horizon_ms, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(made)), max_size=5)))
-    horizon = Horizon(horizon_offsets, horizon_ms, keys)
+    horizon = DedupWindow(horizon_offsets, horizon_ms, keys)
 
     parts = [
         flags(horizon, take(made, list(range(low, high))))
@@ -84,7 +84,7 @@ def test_cutting_into_batches_changes_no_flag(made, horizon_offsets, horizon_ms,
     ]
 
     assert [list(chain(*flag)) for flag in zip(*parts, strict=True)] == flags(
-        Horizon(horizon_offsets, horizon_ms, keys), made
+        DedupWindow(horizon_offsets, horizon_ms, keys), made
     )
 
 
@@ -94,12 +94,12 @@ def test_a_memory_that_is_refilled_from_one_horizon_below_gives_the_same_flags(
     made, horizon_offsets, horizon_ms, data
 ):
     # Given all flags, and a row at which reading begins again after a seek
-    expected = flags(Horizon(horizon_offsets, horizon_ms, keys), made)
+    expected = flags(DedupWindow(horizon_offsets, horizon_ms, keys), made)
     row = data.draw(st.integers(0, len(made) - 1))
     position = int(made.offsets[row])
 
     # When a memory that held something else is emptied and filled from `position - horizon_offsets`
-    horizon = Horizon(horizon_offsets, horizon_ms, keys)
+    horizon = DedupWindow(horizon_offsets, horizon_ms, keys)
     horizon.add(made)
     horizon.clear()
     refill = [i for i in range(row) if made.offsets[i] >= position - horizon_offsets]
@@ -115,20 +115,20 @@ def test_the_horizon_ends_at_its_last_offset_and_its_last_millisecond():
     #           a        a = within a = one too far|                a       within  one too long
     near = columns(mention(), mention(), offsets=[100, 110])
     far = columns(mention(), mention(), offsets=[100, 111])
-    assert flags(Horizon(10, 1_000, keys), near)[0] == [False, True]
-    assert flags(Horizon(10, 1_000, keys), far)[0] == [False, False]
+    assert flags(DedupWindow(10, 1_000, keys), near)[0] == [False, True]
+    assert flags(DedupWindow(10, 1_000, keys), far)[0] == [False, False]
 
     soon = columns(mention(), mention(), times_ms=[NOON_MS, NOON_MS + 50])
     later = columns(mention(), mention(), times_ms=[NOON_MS, NOON_MS + 51])
-    assert flags(Horizon(10, 50, keys), soon)[0] == [False, True]
-    assert flags(Horizon(10, 50, keys), later)[0] == [False, False]
+    assert flags(DedupWindow(10, 50, keys), soon)[0] == [False, True]
+    assert flags(DedupWindow(10, 50, keys), later)[0] == [False, False]
 
 
 def test_an_earlier_mention_counts_whatever_its_own_flags():
     # Given three of the same: the third lies within the horizon of the second only, itself a duplicate
     made = columns(mention(), mention(), mention(), offsets=[0, 8, 16])
 
-    assert flags(Horizon(10, 1_000, keys), made)[0] == [False, True, True]
+    assert flags(DedupWindow(10, 1_000, keys), made)[0] == [False, True, True]
 
 
 def test_an_older_offset_answers_when_the_newer_one_lies_too_far_back_in_time():
@@ -136,7 +136,7 @@ def test_an_older_offset_answers_when_the_newer_one_lies_too_far_back_in_time():
     #  record time  +100     0        +120        horizon 50 ms: only offset 0 is within
     made = columns(mention(), mention(), mention(), times_ms=[NOON_MS + 100, NOON_MS, NOON_MS + 120])
 
-    assert flags(Horizon(10, 50, keys), made)[0] == [False, True, True]
+    assert flags(DedupWindow(10, 50, keys), made)[0] == [False, True, True]
 
 
 def test_the_fourth_mention_of_an_author_on_a_brand_is_no_voice():
@@ -147,16 +147,16 @@ def test_the_fourth_mention_of_an_author_on_a_brand_is_no_voice():
     nobody = columns(*said(VOICE_MENTIONS_MAX + 2))
     two_brands = columns(*said(2, author="ann"), *said(2, author="ann", brand="other"))
 
-    assert flags(Horizon(50, 1_000, keys), ann)[2] == [True, True, True, False]
-    assert flags(Horizon(50, 1_000, keys), nobody)[2] == [True] * 5
-    assert flags(Horizon(50, 1_000, keys), two_brands)[2] == [True] * 4
+    assert flags(DedupWindow(50, 1_000, keys), ann)[2] == [True, True, True, False]
+    assert flags(DedupWindow(50, 1_000, keys), nobody)[2] == [True] * 5
+    assert flags(DedupWindow(50, 1_000, keys), two_brands)[2] == [True] * 4
 
 
 def test_duplicates_and_repeats_use_up_a_voice():
     # Given the same post three times, then something else by the same author
     made = columns(*[mention(author="ann")] * 3, mention(id="2", text="else", author="ann"))
 
-    duplicate, repeat, voice = flags(Horizon(50, 1_000, keys), made)
+    duplicate, repeat, voice = flags(DedupWindow(50, 1_000, keys), made)
 
     assert duplicate == [False, True, True, False]
     assert repeat == [False, True, True, False]
@@ -176,11 +176,11 @@ def test_duplicates_and_repeats_use_up_a_voice():
 def test_other_words_are_other_keys_wherever_they_are_cut(left, right):
     made = columns(mention(text="1", **left), mention(text="2", **right))
 
-    assert flags(Horizon(50, 1_000, keys), made)[:2] == [[False, False], [False, False]]
+    assert flags(DedupWindow(50, 1_000, keys), made)[:2] == [[False, False], [False, False]]
 
 
 def test_nothing_is_remembered_for_an_empty_batch():
-    assert flags(Horizon(50, 1_000, keys), columns()) == [[], [], []]
+    assert flags(DedupWindow(50, 1_000, keys), columns()) == [[], [], []]
 
 
 # The text key, version 1: brand, NUL, lower-cased words without http… and @… and rt, joined by one space

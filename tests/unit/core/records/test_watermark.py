@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.archive.layout import Limits
-from stream_worker.core.records.batch import MINUTE_MS
 from stream_worker.core.records.decode import take
+from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import floor_ms, late, watermarks_ms, window_starts_ms
+from stream_worker.core.time import MINUTE_MS
 from tests.builders import NOON_MS, columns, mention
 
 S = 1_000

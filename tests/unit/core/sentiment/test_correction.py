@@ -19,8 +19,8 @@ from bench.intervals import (
 )
 from models.registry import read_manifest
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.sentiment.correction import Errors
-from stream_worker.core.sentiment.estimate import BOTH, SAMPLING, KnownModel, estimates, is_by
+from stream_worker.core.sentiment.correction import ConfusionMatrix
+from stream_worker.core.sentiment.estimate import BOTH, SAMPLING, MeasuredModel, estimates, is_by
 from stream_worker.core.sentiment.net import net_sentiment
 from stream_worker.inference.confusion import SHIPPED
 
@@ -51,7 +51,7 @@ def width(found):
 @given(matrices, labels)
 @settings(max_examples=60, deadline=None)
 def test_the_estimate_lies_in_its_interval_and_that_on_the_scale(matrix, given_labels):
-    found = interval(Errors(matrix), *given_labels)
+    found = interval(ConfusionMatrix(matrix), *given_labels)
 
     assert -1 <= found.low <= found.estimate <= found.high <= 1
     assert found.low < found.high
@@ -65,8 +65,8 @@ def test_with_negative_and_positive_changed_places_it_is_its_mirror_image(matrix
     swapped = [[row[2], row[1], row[0], row[3], row[4]] for row in reversed(matrix)]
 
     found, mirrored = (
-        interval(Errors(matrix), *given_labels),
-        interval(Errors(swapped), pos, neu, neg, uncertain),
+        interval(ConfusionMatrix(matrix), *given_labels),
+        interval(ConfusionMatrix(swapped), pos, neu, neg, uncertain),
     )
 
     # Then all is the same with the other sign, but for an end that rounding took to the next mention
@@ -78,7 +78,7 @@ def test_with_negative_and_positive_changed_places_it_is_its_mirror_image(matrix
 @given(labels, st.integers(2, 40))
 @settings(max_examples=60, deadline=None)
 def test_more_mentions_of_the_same_kind_are_never_less_certain(given_labels, times):
-    errors = Errors(WEAK)
+    errors = ConfusionMatrix(WEAK)
     few, many = interval(errors, *given_labels), interval(errors, *(times * n for n in given_labels))
 
     assert width(many) <= width(few) + 0.01
@@ -86,25 +86,25 @@ def test_more_mentions_of_the_same_kind_are_never_less_certain(given_labels, tim
 
 def test_more_held_out_texts_make_it_narrower_and_no_number_of_mentions_does_instead():
     window = (2_000, 5_000, 3_000, 600)
-    some, more = Errors(WEAK), Errors([[20 * n for n in row] for row in WEAK])
+    some, more = ConfusionMatrix(WEAK), ConfusionMatrix([[20 * n for n in row] for row in WEAK])
 
     assert width(interval(more, *window)) < 0.6 * width(interval(some, *window))
     assert width(interval(some, *(100 * n for n in window))) > 0.9 * width(interval(some, *window))
 
 
 def test_labels_that_do_not_tell_the_classes_apart_say_nothing():
-    found = interval(Errors(BLIND), 9_000, 500, 400, 100)
+    found = interval(ConfusionMatrix(BLIND), 9_000, 500, 400, 100)
 
     assert found.estimate == pytest.approx(0, abs=0.01)
     assert width(found) > 1.5
 
 
 def test_a_model_of_which_nothing_is_known_says_nothing():
-    assert width(interval(Errors([[0] * 5] * 3), 5_000, 0, 0, 0)) > 1.5
+    assert width(interval(ConfusionMatrix([[0] * 5] * 3), 5_000, 0, 0, 0)) > 1.5
 
 
 def test_a_model_that_never_errs_is_believed():
-    found = interval(Errors(PERFECT), 2_000, 1_000, 5_000)
+    found = interval(ConfusionMatrix(PERFECT), 2_000, 1_000, 5_000)
 
     assert found.estimate == pytest.approx(3 / 8, abs=0.01)
     assert width(found) < 0.12
@@ -112,7 +112,7 @@ def test_a_model_that_never_errs_is_believed():
 
 def test_what_the_model_misses_is_put_back():
     # Given a mix of 30, 30 and 40 %, as a model that misses half of the poles labels it
-    errors, mix = Errors([[20 * n for n in row] for row in WEAK]), np.array([0.3, 0.3, 0.4])
+    errors, mix = ConfusionMatrix([[20 * n for n in row] for row in WEAK]), np.array([0.3, 0.3, 0.4])
     shares = np.array(WEAK) / np.sum(WEAK, axis=1, keepdims=True)
     seen = np.rint(mix @ shares * 100_000).astype(int).tolist()
 
@@ -125,17 +125,17 @@ def test_what_the_model_misses_is_put_back():
 
 
 def test_one_mention_says_next_to_nothing():
-    errors = Errors(WEAK)
+    errors = ConfusionMatrix(WEAK)
     for one in np.eye(4, dtype=int).tolist():
         assert tuple(interval(errors, *one))[1:] == (-1, 1)
 
 
 def test_nothing_scored_has_no_interval():
-    assert Errors(WEAK).intervals([tally(), tally(unscored=7)]) == [None, None]
+    assert ConfusionMatrix(WEAK).intervals([tally(), tally(unscored=7)]) == [None, None]
 
 
 def test_a_copy_is_no_new_evidence():
-    errors = Errors(WEAK)
+    errors = ConfusionMatrix(WEAK)
 
     assert width(interval(errors, 100, 100, 100, repeats=290)) == pytest.approx(
         width(interval(errors, 3, 4, 3)), abs=0.11
@@ -144,7 +144,7 @@ def test_a_copy_is_no_new_evidence():
 
 
 def test_uncertain_is_no_neutral_and_unscored_no_label():
-    errors = Errors([[700, 200, 50, 50, 0], [50, 900, 50, 0, 0], [50, 200, 700, 50, 0]])
+    errors = ConfusionMatrix([[700, 200, 50, 50, 0], [50, 900, 50, 0, 0], [50, 200, 700, 50, 0]])
 
     # Then who is uncertain is no neutral one: no neutral text of the held-out ones was
     assert width(interval(errors, 0, 0, 0, 200)) > 2 * width(interval(errors, 0, 200, 0))
@@ -154,15 +154,15 @@ def test_uncertain_is_no_neutral_and_unscored_no_label():
 @pytest.mark.parametrize("wrong", [[[1] * 5] * 2, [[1] * 4] * 3, [[-1] * 5] * 3, [[float("nan")] * 5] * 3])
 def test_other_counts_are_refused(wrong):
     with pytest.raises(ValueError, match="3 x 5 counts"):
-        Errors(wrong)
+        ConfusionMatrix(wrong)
 
 
 def test_the_same_window_has_the_same_interval_alone_and_among_others():
     window, many = tally(40, 50, 60, 7), [tally(n, 2 * n, 3, 1) for n in range(200)]
 
-    alone = Errors(WEAK).intervals([window])
+    alone = ConfusionMatrix(WEAK).intervals([window])
 
-    assert Errors(WEAK).intervals([*many, window, *many])[200] == alone[0]
+    assert ConfusionMatrix(WEAK).intervals([*many, window, *many])[200] == alone[0]
 
 
 @pytest.mark.parametrize("name", [*read_counts(), "all"])
@@ -199,7 +199,7 @@ def test_what_the_shipped_manifest_says_holds_on_the_other_half():
     assert sets, "labels_by_truth is of no first halves: count again"
 
     # When windows are drawn from the second halves of the same sets
-    random, errors = np.random.default_rng(SEED), Errors(manifest.labels_by_truth)
+    random, errors = np.random.default_rng(SEED), ConfusionMatrix(manifest.labels_by_truth)
     pool = sum(second[name] for name in sets[0])
     held = {size: np.mean(judged(errors, windows(pool, size, 400, random)), axis=0) for size in SIZES}
 
@@ -212,7 +212,7 @@ PIN = "b05faa0f7fac"
 
 
 def test_only_labels_of_the_known_model_are_corrected_and_it_is_said():
-    known, window = KnownModel(PIN, Errors(WEAK)), tally(300, 500, 200, 50)
+    known, window = MeasuredModel(PIN, ConfusionMatrix(WEAK)), tally(300, 500, 200, 50)
 
     ours, other, none = estimates([window, window, tally(unscored=3)], [True, False, True], known)
 
@@ -233,5 +233,5 @@ def test_only_labels_of_the_known_model_are_corrected_and_it_is_said():
     ],
 )  # fmt: skip
 def test_a_model_is_known_by_its_artefact(models, ours):
-    assert is_by(KnownModel(PIN, Errors(WEAK)), models) == ours
+    assert is_by(MeasuredModel(PIN, ConfusionMatrix(WEAK)), models) == ours
     assert not is_by(None, models)

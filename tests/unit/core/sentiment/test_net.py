@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.records.batch import MINUTE_MS
-from stream_worker.core.sentiment.correction import Errors
+from stream_worker.core.sentiment.correction import ConfusionMatrix
 from stream_worker.core.sentiment.estimate import BOTH, SAMPLING
 from stream_worker.core.sentiment.net import coverage, negative_share, net_sentiment
 from stream_worker.core.sentiment.typical_range import WINDOWS_MIN, bins_of, usual
+from stream_worker.core.time import MINUTE_MS
 
 NOON = 1_763_812_800_000
 
@@ -106,7 +106,7 @@ def test_usual_is_the_middle_of_ones_own_windows():
 
 def test_usual_is_on_the_scale_of_what_is_compared_with_it():
     # Given windows of 200 mentions, as a model that misses half of the poles labels them
-    errors = Errors([[124, 135, 25, 28, 0], [92, 640, 73, 64, 0], [44, 341, 377, 56, 0]])
+    errors = ConfusionMatrix([[124, 135, 25, 28, 0], [92, 640, 73, 64, 0], [44, 341, 377, 56, 0]])
     minutes = history(300, per_minute=lambda _: sums(n=20, neg=2, neu=12, pos=5, uncertain=1, sum=2_000_000))
 
     found = usual(*bins_of(minutes, NOON), NOON, 15, errors=errors)

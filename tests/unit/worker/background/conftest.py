@@ -2,7 +2,7 @@
 
 import pytest
 
-from stream_worker.worker.background import Background
+from stream_worker.worker.background import BackgroundThread
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def start(said):
 
     def start_one(**options):
         options = {"delay_first_s": 0.01, "delay_max_s": 0.05} | options
-        background = Background(
+        background = BackgroundThread(
             lambda name, error: said.append(("trouble", name, str(error))),
             lambda name, seconds: said.append(("recovery", name, seconds >= 0)),
             **options,

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from stream_worker.errors import Unavailable, Unreadable
-from stream_worker.worker.background import Background
+from stream_worker.worker.background import BackgroundThread
 from tests.unit.worker.background.calls import Flaky, Gate, drain, soon
 
 pytestmark = pytest.mark.timeout(30)
@@ -87,7 +87,7 @@ def test_a_log_that_fails_does_not_end_the_thread():
     def broken(*_):
         raise OSError("no space for the log")
 
-    background = Background(broken, broken, delay_first_s=0.01)
+    background = BackgroundThread(broken, broken, delay_first_s=0.01)
     background.submit(0, 1, "rows", Flaky(failures=2))
 
     assert drain(background, 1)[0].result == "answer"
