@@ -72,9 +72,12 @@ def write_archive(
             end = min(start + CHUNK, each)
             times = end_ms - hours * HOUR_MS + np.arange(start, end) * (hours * HOUR_MS) // each
             plan = Plan(
-                start=start, end=end, limits=Limits(), watermark_start=watermark_ms,
+                start=start,
+                end=end,
+                limits=Limits(),
+                watermark_start=watermark_ms,
                 watermark_end=int(times[-1]) - 30_000,
-            )  # fmt: skip
+            )
             watermark_ms = plan.watermark_end
             objects = [
                 write_rows(folder, log, partition, plan, times, hour, texts, chance, recounts)
@@ -90,9 +93,16 @@ def write_archive(
 
 
 def write_rows(
-    folder: Path, log: Log, partition: int, plan: Plan, times: Any, hour: int, texts: Any, chance: Any,
+    folder: Path,
+    log: Log,
+    partition: int,
+    plan: Plan,
+    times: Any,
+    hour: int,
+    texts: Any,
+    chance: Any,
     recounts: Recounts,
-) -> StoredObject:  # fmt: skip
+) -> StoredObject:
     at = np.flatnonzero(times // HOUR_MS == hour)
     n, offsets, event_ms = len(at), plan.start + at, times[at]
     brands = np.minimum(chance.zipf(1.3, n), BRANDS)
@@ -104,18 +114,31 @@ def write_rows(
     )
     none, strings = pa.nulls(n, pa.string()), pa.array([f"n{i}" for i in range(4)])
     columns = {
-        "topic": pa.repeat(pa.scalar(log.topic), n), "partition": np.full(n, partition, np.int32),
-        "offset": offsets, "record_time": event_ms, "event_time": event_ms,
+        "topic": pa.repeat(pa.scalar(log.topic), n),
+        "partition": np.full(n, partition, np.int32),
+        "offset": offsets,
+        "record_time": event_ms,
+        "event_time": event_ms,
         "id": pa.array(offsets).cast(pa.string()),
         "brand": pa.array([f"brand {i}" for i in range(BRANDS + 1)]).take(pa.array(brands)),
-        "network": strings.take(pa.array(networks)), "author": none,
-        "text": texts.take(pa.array(chance.integers(0, len(texts), n))), "url": none, "lang": none,
-        "reach": pa.nulls(n, pa.int64()), "reply_to": none, "extra": none, "duplicate": np.zeros(n, bool),
-        "repeat": repeat, "voice": voice, "late": np.zeros(n, bool), "label": label.astype(np.int8),
+        "network": strings.take(pa.array(networks)),
+        "author": none,
+        "text": texts.take(pa.array(chance.integers(0, len(texts), n))),
+        "url": none,
+        "lang": none,
+        "reach": pa.nulls(n, pa.int64()),
+        "reply_to": none,
+        "extra": none,
+        "duplicate": np.zeros(n, bool),
+        "repeat": repeat,
+        "voice": voice,
+        "late": np.zeros(n, bool),
+        "label": label.astype(np.int8),
         **dict.fromkeys(("p_neg", "p_neu", "p_pos"), pa.nulls(n, pa.float32())),
-        "sentiment_micro": micro.astype(np.int32), "model": pa.repeat(pa.scalar("m1"), n),
+        "sentiment_micro": micro.astype(np.int32),
+        "model": pa.repeat(pa.scalar("m1"), n),
         "schema": np.ones(n, np.int16),
-    }  # fmt: skip
+    }
     arrays = [pa.array(columns[field.name]).cast(field.type) for field in SCHEMA]
     body = encode(pa.Table.from_arrays(arrays, schema=SCHEMA))
     name = rows_name(log, partition, plan, hour * HOUR_MS)
@@ -195,10 +218,12 @@ def main() -> None:
             written = builder.submit(build, *asked_of).result()
         print(f"built: {written / 1e6:,.0f} MB in {time.monotonic() - begun_s:.0f} s", flush=True)
         settings = {
-            "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap, "KAFKA__TOPIC": topic,
-            "KAFKA__DEAD_LETTER_TOPIC": f"{topic}.dead", "REDIS__URL": redis.url,
+            "KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap,
+            "KAFKA__TOPIC": topic,
+            "KAFKA__DEAD_LETTER_TOPIC": f"{topic}.dead",
+            "REDIS__URL": redis.url,
             "ARCHIVE__URL": Path(folder).as_uri(),
-        }  # fmt: skip
+        }
         begun_s = time.monotonic()
         environment = os.environ | {f"STREAM_WORKER_{name}": value for name, value in settings.items()}
         command = [sys.executable, "-m", "stream_worker", "audit", "--json"]

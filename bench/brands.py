@@ -150,9 +150,14 @@ def _usual(
 
 
 def _crisis(
-    rng: np.random.Generator, kind: str, start: int, room: int, rate: np.ndarray, logit: np.ndarray,
+    rng: np.random.Generator,
+    kind: str,
+    start: int,
+    room: int,
+    rate: np.ndarray,
+    logit: np.ndarray,
     strength: float,
-) -> tuple[np.ndarray, np.ndarray, int]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray, int]:
     """Return log volume, logit of the share, and the last minute; at least 15 negative voices too many."""
     n, usual = len(rate), _logistic(logit)
     for attempt in range(50):
@@ -219,9 +224,13 @@ def _trouble(
 
 
 def _converse(
-    rng: np.random.Generator, daily: float, threads: float, thin: np.ndarray, voices: np.ndarray,
+    rng: np.random.Generator,
+    daily: float,
+    threads: float,
+    thin: np.ndarray,
+    voices: np.ndarray,
     neg_voices: np.ndarray,
-) -> None:  # fmt: skip
+) -> None:
     """Add conversations: a few dozen voices of one opinion within the hour."""
     n = len(voices)
     for _ in range(rng.poisson(threads * n / DAY * (0.6 + 0.5 * np.log10(daily)))):

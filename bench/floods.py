@@ -121,9 +121,11 @@ def _dress(rng: np.random.Generator, number: int, text: str) -> str:
 def size_of(rng: np.random.Generator) -> tuple[int, float]:
     """Draw the minutes of a flood and its mentions a minute: most are short, one in six goes on for hours."""
     rate = float(np.exp(rng.uniform(np.log(50), np.log(2_000))))
-    return (int(rng.uniform(90, 240)), min(rate, 200.0)) if rng.random() < 1 / 6 else (
-        int(rng.uniform(5, 30)), rate
-    )  # fmt: skip
+    return (
+        (int(rng.uniform(90, 240)), min(rate, 200.0))
+        if rng.random() < 1 / 6
+        else (int(rng.uniform(5, 30)), rate)
+    )
 
 
 def size_as_simulated(rng: np.random.Generator, daily: float) -> tuple[int, float]:
@@ -156,9 +158,13 @@ def try_one(seed: int, number: int, daily: float, write: Writer, *, simulated: b
 
 
 def _tallies(
-    rng: np.random.Generator, voices: np.ndarray, negative: np.ndarray, flood: np.ndarray, first: int,
+    rng: np.random.Generator,
+    voices: np.ndarray,
+    negative: np.ndarray,
+    flood: np.ndarray,
+    first: int,
     write: Writer,
-) -> Tallies:  # fmt: skip
+) -> Tallies:
     """Write the mentions of all minutes, those of the flood among them, and count them as the worker does."""
     posts = iter(write(rng, int(flood.sum())))
     log: list[tuple[int, Post]] = []

@@ -133,10 +133,12 @@ def run(path: Path, out: Path, options: list[str], kill_after_s: float = 0) -> d
         time.sleep(0.05)
     told = process.stdout.read()
     return {
-        "seconds": round(time.monotonic() - began_s, 1), "cpu_s": round(sum(cpu.values()), 1),
-        "rss_mb": round(peak / 1e6), "exit": process.returncode,
+        "seconds": round(time.monotonic() - began_s, 1),
+        "cpu_s": round(sum(cpu.values()), 1),
+        "rss_mb": round(peak / 1e6),
+        "exit": process.returncode,
         **{name: value for name, value in json.loads(told or "{}").items() if name in TOLD},
-    }  # fmt: skip
+    }
 
 
 def show(form: str, path: Path, what: str, found: dict[str, Any]) -> None:

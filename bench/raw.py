@@ -67,9 +67,13 @@ def openings(tallies: Tallies, numbers: str, sensitivity: float) -> list[int]:
         start_ms = (FIRST + minute) * MINUTE_MS
         sealed = SealedMinute(start_ms, "", True, [], {BRAND: sums}, 0)
         close = evaluate(
-            shard, sealed, {BRAND: FIRST * MINUTE_MS}, detector, lambda _brand: {},
+            shard,
+            sealed,
+            {BRAND: FIRST * MINUTE_MS},
+            detector,
+            lambda _brand: {},
             open_at=lambda _brand: OPEN_SCORES[sensitivity],
-        )  # fmt: skip
+        )
         if any(message.endswith(".opened") for message in close.outbox):
             opened.append(minute)
         kept = {**shard.episodes, **close.episodes}

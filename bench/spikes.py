@@ -28,9 +28,16 @@ from stream_worker.core.time import MINUTE_MS
 HORIZON = {"shift": 360, "surge": 360, "slow": 1_440}
 GRACE = 60
 HEADINGS = (
-    "alert", "false / brand / week", "found", "median delay, min", "utility", "good news", "floods",
-    "repeats", "resolved after, min",
-)  # fmt: skip
+    "alert",
+    "false / brand / week",
+    "found",
+    "median delay, min",
+    "utility",
+    "good news",
+    "floods",
+    "repeats",
+    "resolved after, min",
+)
 Span = tuple[int, int | None]  # opened, ended: minutes of the stream
 
 

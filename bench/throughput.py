@@ -57,20 +57,31 @@ def first_there(*places: Callable[[], Any]) -> Any:
 def fill(bootstrap: str, topic: str, mentions: int) -> None:
     chance, begin_ms = random.Random(7), int(time.time() * 1000) - 2 * 3_600_000
     producer = Producer(
-        {"bootstrap.servers": bootstrap, "compression.type": "lz4", "linger.ms": 50,
-         "queue.buffering.max.messages": 200_000, "log_level": 0}
-    )  # fmt: skip
+        {
+            "bootstrap.servers": bootstrap,
+            "compression.type": "lz4",
+            "linger.ms": 50,
+            "queue.buffering.max.messages": 200_000,
+            "log_level": 0,
+        }
+    )
     for number in range(mentions):
         event_ms = begin_ms + number * EVENT_MINUTES * 60_000 // mentions
         brand = f"brand {chance.randrange(BRANDS)}"
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event_ms / 1000)) + f".{event_ms % 1000:03d}Z"
         value = json.dumps(
-            {"id": f"post-{number}", "brand": brand, "network": chance.choice(["x", "reddit", "bluesky"]),
-             "author": f"author {chance.randrange(50_000)}",
-             "text": " ".join(chance.choices(VOCABULARY, k=18)),
-             "event_time": when, "url": f"https://example.org/posts/{number}", "lang": "en",
-             "reach": chance.randrange(10_000)}
-        ).encode()  # fmt: skip
+            {
+                "id": f"post-{number}",
+                "brand": brand,
+                "network": chance.choice(["x", "reddit", "bluesky"]),
+                "author": f"author {chance.randrange(50_000)}",
+                "text": " ".join(chance.choices(VOCABULARY, k=18)),
+                "event_time": when,
+                "url": f"https://example.org/posts/{number}",
+                "lang": "en",
+                "reach": chance.randrange(10_000),
+            }
+        ).encode()
         while True:
             try:
                 producer.produce(topic, value, brand.encode(), timestamp=event_ms + 300)
@@ -84,9 +95,15 @@ def fill(bootstrap: str, topic: str, mentions: int) -> None:
 
 def open_consumer(bootstrap: str, topic: str) -> Consumer:
     consumer = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": f"raw-{topic}", "fetch.queue.backoff.ms": 5,
-         "enable.auto.commit": False, "queued.min.messages": 50_000, "log_level": 0}
-    )  # fmt: skip
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": f"raw-{topic}",
+            "fetch.queue.backoff.ms": 5,
+            "enable.auto.commit": False,
+            "queued.min.messages": 50_000,
+            "log_level": 0,
+        }
+    )
     consumer.assign([TopicPartition(topic, partition, 0) for partition in range(PARTITIONS)])
     return consumer
 
@@ -161,11 +178,15 @@ def run_worker(
                 worker.wait(30)
     other_s = cpu_s - start_cpu_s - sum(stages.values())
     return {
-        "counted_s": counted_s, "archived_s": archived_s, "cpu_s": cpu_s, "rss_mb": rss_bytes / 1e6,
-        "mentions_per_cpu_s": mentions / cpu_s, "mentions_per_s": mentions / archived_s,
+        "counted_s": counted_s,
+        "archived_s": archived_s,
+        "cpu_s": cpu_s,
+        "rss_mb": rss_bytes / 1e6,
+        "mentions_per_cpu_s": mentions / cpu_s,
+        "mentions_per_s": mentions / archived_s,
         "mentions_per_cpu_s_after_start": mentions / (cpu_s - start_cpu_s),
         "stages_cpu_s": {"start": start_cpu_s, **stages, "other": other_s},
-    }  # fmt: skip
+    }
 
 
 def _stages(log: Path) -> dict[str, float]:

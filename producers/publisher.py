@@ -20,16 +20,18 @@ from producers.errors import Unusable
 
 # ruff: noqa: SLF001 - the client gives its own error codes, as opposed to the broker's, an underscore
 _UNKNOWN = frozenset({KafkaError._MSG_TIMED_OUT, KafkaError._PURGE_INFLIGHT, KafkaError._TIMED_OUT})
-_FOR_ALL = frozenset({
-    KafkaError._FATAL,
-    KafkaError._MSG_TIMED_OUT,
-    KafkaError._UNKNOWN_TOPIC,
-    KafkaError._UNKNOWN_PARTITION,
-    KafkaError._AUTHENTICATION,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-})  # fmt: skip
+_FOR_ALL = frozenset(
+    {
+        KafkaError._FATAL,
+        KafkaError._MSG_TIMED_OUT,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._AUTHENTICATION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
 _POLL_S = 0.1
 _PURGE_S = 1.0
 

@@ -7,10 +7,27 @@ HIDDEN: Final = "[hidden]"
 
 _SENSITIVE: Final = frozenset(
     {
-        "apikey", "author", "authorization", "authors", "body", "cookie", "credential", "credentials", "jaas",
-        "password", "passwords", "secret", "secrets", "text", "texts", "token", "tokens", "value", "values",
+        "apikey",
+        "author",
+        "authorization",
+        "authors",
+        "body",
+        "cookie",
+        "credential",
+        "credentials",
+        "jaas",
+        "password",
+        "passwords",
+        "secret",
+        "secrets",
+        "text",
+        "texts",
+        "token",
+        "tokens",
+        "value",
+        "values",
     }
-)  # fmt: skip
+)
 _SENSITIVE_PAIRS: Final = ("api_key", "access_key", "private_key", "key_pem")
 _DEPTH_MAX = 6
 _USERINFO: Final = re.compile(r"(?<=://)[^/@\s]*@")

@@ -137,11 +137,15 @@ def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
     if not weighed:
         share(classifier, table[:, : rows.shape[1]])
     return Program(
-        vectorizers, len(parts), table.shape[1], lower.pop(),
+        vectorizers,
+        len(parts),
+        table.shape[1],
+        lower.pop(),
         sums_words=[_additive(it) and it.analyzer == ANALYZERS.index("char_wb") for it in vectorizers],
         sizes_counted=max([it.max_n - it.min_n + 1 for it in vectorizers if not _additive(it)], default=0),
-        finish=finish, tables=tables,
-    )  # fmt: skip
+        finish=finish,
+        tables=tables,
+    )
 
 
 def _parts(steps: list[Any]) -> list[_Part]:
@@ -243,10 +247,13 @@ def _vocabulary(part: _Part, into: Vectorizer, kernel: Kernel) -> list[Any]:
     entries = np.zeros((slots, 4), np.uint32)
     columns = features.astype(np.uint32)
     kernel.library.fill_entries(
-        ctypes.c_void_p(entries.ctypes.data), ctypes.c_uint32(slots - 1), ctypes.c_void_p(written.address),
-        ctypes.c_void_p(starts.address), ctypes.c_void_p(columns.ctypes.data),
+        ctypes.c_void_p(entries.ctypes.data),
+        ctypes.c_uint32(slots - 1),
+        ctypes.c_void_p(written.address),
+        ctypes.c_void_p(starts.address),
+        ctypes.c_void_p(columns.ctypes.data),
         ctypes.c_int64(len(vocabulary)),
-    )  # fmt: skip
+    )
     into.slot_mask, into.entries, into.written = slots - 1, entries.ctypes.data, written.address
     return [entries, terms]
 

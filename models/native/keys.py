@@ -72,9 +72,14 @@ def _some_text_keys(
     keys, todo = np.empty(text.rows, np.uint64), np.empty(text.rows, np.uint8)
     scratch = _scratch(brand, text)
     left = native.library.text_keys(
-        _at(native.chars), ctypes.c_int(lowered), *_places(brand, text), ctypes.c_int64(text.rows),
-        _at(scratch), _at(keys), _at(todo),
-    )  # fmt: skip
+        _at(native.chars),
+        ctypes.c_int(lowered),
+        *_places(brand, text),
+        ctypes.c_int64(text.rows),
+        _at(scratch),
+        _at(keys),
+        _at(todo),
+    )
     return keys, np.flatnonzero(todo) if left else np.empty(0, np.intp)
 
 

@@ -55,9 +55,13 @@ def _last(activate: Any, sums: Array, intercepts: Array) -> Array:
     """Return (n, classes) probabilities of (n, width) sums."""
     made = np.empty((len(sums), len(intercepts)))
     activate(
-        _at(sums), ctypes.c_int64(len(sums)), ctypes.c_int32(sums.shape[1]),
-        ctypes.c_int32(len(intercepts)), _at(intercepts), _at(made),
-    )  # fmt: skip
+        _at(sums),
+        ctypes.c_int64(len(sums)),
+        ctypes.c_int32(sums.shape[1]),
+        ctypes.c_int32(len(intercepts)),
+        _at(intercepts),
+        _at(made),
+    )
     return made
 
 
@@ -69,9 +73,16 @@ def _hidden(classifier: Any, kernel: Kernel) -> Callable[[Array], Array]:
     def probabilities(sums: Array) -> Array:
         decisions = np.empty((len(sums), len(second)))
         kernel.library.hidden(
-            _at(sums), ctypes.c_int64(len(sums)), ctypes.c_int32(sums.shape[1]), ctypes.c_int32(len(first)),
-            ctypes.c_int32(activation), _at(first), _at(weights), ctypes.c_int32(len(second)), _at(decisions),
-        )  # fmt: skip
+            _at(sums),
+            ctypes.c_int64(len(sums)),
+            ctypes.c_int32(sums.shape[1]),
+            ctypes.c_int32(len(first)),
+            ctypes.c_int32(activation),
+            _at(first),
+            _at(weights),
+            ctypes.c_int32(len(second)),
+            _at(decisions),
+        )
         return _last(kernel.library.softmax, decisions, second)
 
     return probabilities

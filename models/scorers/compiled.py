@@ -98,12 +98,23 @@ class CompiledScorer:
         known, todo = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
         with self._lock:
             left = self._kernel.library.score_texts(
-                _at(self._kernel.chars), program.vectorizers, ctypes.c_int32(program.count),
-                ctypes.c_int32(program.width), ctypes.c_int32(program.lower), ctypes.c_int32(lowered),
-                ctypes.c_void_p(texts.data), ctypes.c_void_p(texts.starts), ctypes.c_int64(rows),
-                _at(self._space), self._kept_at, _at(self._slots), _at(self._used),
-                _at(sums), _at(known), _at(todo),
-            )  # fmt: skip
+                _at(self._kernel.chars),
+                program.vectorizers,
+                ctypes.c_int32(program.count),
+                ctypes.c_int32(program.width),
+                ctypes.c_int32(program.lower),
+                ctypes.c_int32(lowered),
+                ctypes.c_void_p(texts.data),
+                ctypes.c_void_p(texts.starts),
+                ctypes.c_int64(rows),
+                _at(self._space),
+                self._kept_at,
+                _at(self._slots),
+                _at(self._used),
+                _at(sums),
+                _at(known),
+                _at(todo),
+            )
         return sums, known, np.flatnonzero(todo) if left else np.empty(0, np.intp)
 
 

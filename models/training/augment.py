@@ -227,14 +227,22 @@ def _sentence(kind: str, mood: str) -> Callable[[Random], AugmentedText]:
 
 LONG_MIN: Final = 4
 NOTHING: Final = (
-    "0123456789", "0123456789.,:-/+%$", "?!.,-_=*&/()", "".join(map(chr, range(1, 32))),
+    "0123456789",
+    "0123456789.,:-/+%$",
+    "?!.,-_=*&/()",
+    "".join(map(chr, range(1, 32))),
     "\u200b\ufeff\u200d\x7f",
     "bcdfghjklmnpqrstvwxz",
-)  # fmt: skip
+)
 WORDS_OF: Final = {
-    "good": "positive", "bad": "negative", "deny": "can_be_denied", "spare": "bad_that_can_be_denied",
-    "like": "verbs_positive", "liked": "verbs_positive", "hate": "verbs_negative",
-}  # fmt: skip
+    "good": "positive",
+    "bad": "negative",
+    "deny": "can_be_denied",
+    "spare": "bad_that_can_be_denied",
+    "like": "verbs_positive",
+    "liked": "verbs_positive",
+    "hate": "verbs_negative",
+}
 KINDS: Final[tuple[tuple[int, Callable[[Random], AugmentedText]], ...]] = (
     (20_000, _with_emoji),
     (7_000, _with_emoticon),

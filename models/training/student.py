@@ -25,9 +25,16 @@ TOKENS: Final = r"\w+|[^\w\s]"
 """A run of letters and digits, or one sign that is neither one nor white space."""
 
 LEFTOVERS: Final = (
-    "_optimizer", "_random_state", "loss_curve_", "_no_improvement_count", "_best_coefs", "_best_intercepts",
-    "best_loss_", "loss_", "t_",
-)  # fmt: skip
+    "_optimizer",
+    "_random_state",
+    "loss_curve_",
+    "_no_improvement_count",
+    "_best_coefs",
+    "_best_intercepts",
+    "best_loss_",
+    "loss_",
+    "t_",
+)
 """Traces of the step that makes scikit-learn's network a fitted one."""
 
 TINY: Final = np.float32(1e-9)
@@ -56,20 +63,31 @@ class StudentNetwork(NamedTuple):
 def vectorizer(features: Features) -> FeatureUnion:
     """Return the union of both vectorizers; nothing of it is fitted."""
     words = HashingVectorizer(
-        token_pattern=TOKENS, ngram_range=features.words.ngrams, n_features=features.words.buckets,
-        norm=None, dtype=np.float32,
-    )  # fmt: skip
+        token_pattern=TOKENS,
+        ngram_range=features.words.ngrams,
+        n_features=features.words.buckets,
+        norm=None,
+        dtype=np.float32,
+    )
     letters = HashingVectorizer(
-        analyzer="char_wb", ngram_range=features.letters.ngrams, n_features=features.letters.buckets,
-        norm=None, dtype=np.float32,
-    )  # fmt: skip
+        analyzer="char_wb",
+        ngram_range=features.letters.ngrams,
+        n_features=features.letters.buckets,
+        norm=None,
+        dtype=np.float32,
+    )
     return FeatureUnion([("words", words), ("letters", letters)])
 
 
 def cut(
-    union: FeatureUnion, texts: Sequence[str], labels: Array, weights: Array, batch: int,
-    random: np.random.Generator, progress: Progress,
-) -> list[NgramBatch]:  # fmt: skip
+    union: FeatureUnion,
+    texts: Sequence[str],
+    labels: Array,
+    weights: Array,
+    batch: int,
+    random: np.random.Generator,
+    progress: Progress,
+) -> list[NgramBatch]:
     """Shuffle texts into batches: labels (n, classes), weights (n,)."""
     order = random.permutation(len(texts))
     batches = []
@@ -177,8 +195,12 @@ def pipeline(union: FeatureUnion, network: StudentNetwork, mantissa_bits: int) -
     fitted = {
         "coefs_": [small.astype(np.float64), network.output.astype(np.float64)],
         "intercepts_": [network.hidden_bias.astype(np.float64), network.output_bias.astype(np.float64)],
-        "n_features_in_": features, "n_layers_": 3, "n_outputs_": classes, "out_activation_": "softmax",
-        "_label_binarizer": binarizer, "classes_": np.arange(classes),
-    }  # fmt: skip
+        "n_features_in_": features,
+        "n_layers_": 3,
+        "n_outputs_": classes,
+        "out_activation_": "softmax",
+        "_label_binarizer": binarizer,
+        "classes_": np.arange(classes),
+    }
     classifier.__dict__.update(fitted)
     return Pipeline([("features", union), ("classifier", classifier)])

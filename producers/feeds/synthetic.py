@@ -190,13 +190,15 @@ def _copy(mention: Mention, network: str) -> tuple[str, str | None]:
 def _break(mention: Mention, dice: random.Random) -> bytes:
     """Return a record that the worker must reject, in one of the ways that happen."""
     value = encode(mention)
-    return dice.choice((
-        b"",
-        value[: len(value) // 2],
-        b"[1, 2, 3]",
-        b"\xff\xfe" + value,
-        value.replace(b'"text":', b'"body":', 1),
-        value.replace(b'"brand":"', b'"brand":"","was":"', 1),
-        value.replace(b'"reach":', b'"reach":"many","was":', 1),
-        value.replace(b'"event_time":"', b'"event_time":"yesterday, ', 1),
-    ))  # fmt: skip
+    return dice.choice(
+        (
+            b"",
+            value[: len(value) // 2],
+            b"[1, 2, 3]",
+            b"\xff\xfe" + value,
+            value.replace(b'"text":', b'"body":', 1),
+            value.replace(b'"brand":"', b'"brand":"","was":"', 1),
+            value.replace(b'"reach":', b'"reach":"many","was":', 1),
+            value.replace(b'"event_time":"', b'"event_time":"yesterday, ', 1),
+        )
+    )

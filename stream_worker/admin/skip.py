@@ -33,9 +33,13 @@ def skip_records(settings: Settings, partition: int, to_offset: int, why: str) -
             f"partition {partition} ends at {end}; {to_offset} would skip what is not written"
         )
     return skip(
-        open_archive(settings, topic), open_rolling(settings, topic, "skip"), limits_of(settings),
-        partition=partition, to_offset=to_offset, why=why,
-    )  # fmt: skip
+        open_archive(settings, topic),
+        open_rolling(settings, topic, "skip"),
+        limits_of(settings),
+        partition=partition,
+        to_offset=to_offset,
+        why=why,
+    )
 
 
 def skip(
@@ -73,10 +77,15 @@ def _plan(archive: Archive, limits: Limits, chain: PlanLog, partition: int, to_o
     plan = archive.create_plan(
         partition,
         Plan(
-            kind="skipped", start=start, end=to_offset, limits=limits, why=why,
-            watermark_start=watermark_ms, watermark_end=watermark_ms,
+            kind="skipped",
+            start=start,
+            end=to_offset,
+            limits=limits,
+            why=why,
+            watermark_start=watermark_ms,
+            watermark_end=watermark_ms,
         ),
-    )  # fmt: skip
+    )
     if plan.kind != "skipped" or plan.end != to_offset:
         raise Unavailable(f"partition {partition}: somebody planned [{start}, {plan.end}) first; try again")
     return plan

@@ -10,8 +10,11 @@ from stream_worker.core.detection.episodes import Episode
 
 _KINDS: Final = ("opened", "escalated", "reminder", "missed", "resolved", "expired", "withdrawn")
 _ENDS: Final[dict[str, AlertState]] = {
-    "resolved": "resolved", "expired": "expired", "withdrawn": "withdrawn", "missed": "missed",
-}  # fmt: skip
+    "resolved": "resolved",
+    "expired": "expired",
+    "withdrawn": "withdrawn",
+    "missed": "missed",
+}
 
 
 def alerts_of(messages: Mapping[str, str], look: PageSnapshot) -> list[Alert]:

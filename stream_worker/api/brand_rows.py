@@ -21,12 +21,26 @@ COUNTED_MIN: Final = 30
 """Below so many mentions no share is worth a state."""
 STRIP_MINUTES: Final = 60
 _ORDER: Final[dict[State, int]] = {
-    "spike": 0, "low": 1, "data": 2, "copies": 3, "good": 4, "usual": 5, "few": 5, "none": 5,
-}  # fmt: skip
+    "spike": 0,
+    "low": 1,
+    "data": 2,
+    "copies": 3,
+    "good": 4,
+    "usual": 5,
+    "few": 5,
+    "none": 5,
+}
 _FIELDS: Final = {
-    "mentions": "n", "negative": "neg", "neutral": "neu", "positive": "pos", "uncertain": "uncertain",
-    "unscored": "unscored", "copies": "repeats", "voices": "voices", "negative_voices": "neg_voices",
-}  # fmt: skip
+    "mentions": "n",
+    "negative": "neg",
+    "neutral": "neu",
+    "positive": "pos",
+    "uncertain": "uncertain",
+    "unscored": "unscored",
+    "copies": "repeats",
+    "voices": "voices",
+    "negative_voices": "neg_voices",
+}
 
 
 def numbers_of(sums: Sequence[int], estimate: Estimate | None) -> dict[str, Any]:

@@ -71,9 +71,14 @@ class Queries:
         )
 
     async def rows(
-        self, brands: Sequence[str], window: Window, look: PageSnapshot, *, limit: int = ROWS_MAX,
+        self,
+        brands: Sequence[str],
+        window: Window,
+        look: PageSnapshot,
+        *,
+        limit: int = ROWS_MAX,
         strip_minutes: int = STRIP_MINUTES,
-    ) -> list[Brand]:  # fmt: skip
+    ) -> list[Brand]:
         """Return the rows of brands in order, at most `limit`.
 
         Up to an hour is added up from minutes, which a worker that is busy does not redraw; a day is the

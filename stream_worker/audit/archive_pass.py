@@ -55,9 +55,14 @@ class RowsPass:
     """
 
     def __init__(
-        self, chains: Sequence[PlanLogReading], picture: SpilledSnapshot | None, findings: Findings, schema: pa.Schema,
-        read: Callable[[str], bytes | None], lost_besides: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        chains: Sequence[PlanLogReading],
+        picture: SpilledSnapshot | None,
+        findings: Findings,
+        schema: pa.Schema,
+        read: Callable[[str], bytes | None],
+        lost_besides: int = 0,
+    ) -> None:
         self.seen = [_seen(chain) for chain in chains]
         self.expired = [0] * len(chains)
         self._removed: set[int] = set()  # days whose rows a lifecycle rule has removed

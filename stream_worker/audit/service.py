@@ -185,9 +185,11 @@ def _read_redis(
     begun_s = time.monotonic()
     redis = settings.redis
     snapshots = RedisSnapshots(
-        redis.url.get_secret_value(), [log.log.name for log in logs], prefix=redis.prefix,
+        redis.url.get_secret_value(),
+        [log.log.name for log in logs],
+        prefix=redis.prefix,
         socket_timeout_s=redis.socket_timeout.total_seconds(),
-    )  # fmt: skip
+    )
     try:
         cursors = snapshots.look().cursors
         for log in logs:

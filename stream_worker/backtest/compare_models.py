@@ -211,12 +211,16 @@ def as_json(found: ModelComparison, asked: ComparisonOptions) -> dict[str, Any]:
     changes = found.changes
     examples = [
         {
-            "brand": one.brand, "text": one.text, "a": LABELS[a], "b": LABELS[b],
-            "sentiment_a": one.sentiments_micro[0] / MICRO, "sentiment_b": one.sentiments_micro[1] / MICRO,
+            "brand": one.brand,
+            "text": one.text,
+            "a": LABELS[a],
+            "b": LABELS[b],
+            "sentiment_a": one.sentiments_micro[0] / MICRO,
+            "sentiment_b": one.sentiments_micro[1] / MICRO,
         }
         for (a, b), kept in sorted(found.examples.items(), key=lambda item: -changes[item[0]])
         for one in kept
-    ]  # fmt: skip
+    ]
     brands = [{"brand": brand, **_shift(row)} for brand, row in found.brands.items()]
     brands.sort(key=lambda one: (-abs(one["net_difference"] or 0.0), one["brand"]))
     return {

@@ -114,9 +114,11 @@ def _whole(path: Path, name: str, chunks: pa.ChunkedArray) -> Int64:
 
 def _check_values(path: Path, columns: dict[str, Int64]) -> None:
     for less, more in (
-        ("negative", "mentions"), ("unique_mentions", "mentions"), ("unique_negative", "negative"),
+        ("negative", "mentions"),
+        ("unique_mentions", "mentions"),
+        ("unique_negative", "negative"),
         ("unique_negative", "unique_mentions"),
-    ):  # fmt: skip
+    ):
         if less in columns and (wrong := columns[less] > columns[more]).any():
             row = _first(wrong)
             values = f"{less} is {columns[less][row]}, {more} only {columns[more][row]}"

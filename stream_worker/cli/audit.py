@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 
 SHOWN_MAX = 10
 COLUMNS = (
-    "partition", "offsets", "counted", "duplicates", "rejected", "absent", "lost", "expired", "late", "rows",
-)  # fmt: skip
+    "partition",
+    "offsets",
+    "counted",
+    "duplicates",
+    "rejected",
+    "absent",
+    "lost",
+    "expired",
+    "late",
+    "rows",
+)
 
 
 def _seconds(text: str) -> float:

@@ -27,7 +27,7 @@ from stream_worker.daily.formatting import (
     percent,
     shown,
     signed,
-)  # fmt: skip
+)
 from stream_worker.daily.repeated_texts import Repeated
 from stream_worker.daily.tables import SHARES, ScoredBy, shares
 

@@ -126,8 +126,12 @@ class LiveDay:
         keys, sums, on_time = part.cells
         np.savez(
             self._shelf / f"{part.kind}-{hour_ms}.npz",
-            limits=part.limits, held=part.held, keys=keys, sums=sums, on_time=on_time,
-        )  # fmt: skip
+            limits=part.limits,
+            held=part.held,
+            keys=keys,
+            sums=sums,
+            on_time=on_time,
+        )
 
     def _limits(self, standing: RedisPosition) -> Int64:
         cursors = [standing.cursors.get(log, {}).get(at, 0) for log, at in self._places]

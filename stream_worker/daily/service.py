@@ -109,9 +109,15 @@ def daily(
 
 
 def _report(
-    days: StoredDays, logs: list[Log], day: Day, live: LiveDay | None, known: MeasuredModel | None,
-    out: Path, say: Say, progress: Progress,
-) -> DailyReport:  # fmt: skip
+    days: StoredDays,
+    logs: list[Log],
+    day: Day,
+    live: LiveDay | None,
+    known: MeasuredModel | None,
+    out: Path,
+    say: Say,
+    progress: Progress,
+) -> DailyReport:
     ends = days.ends(logs, day)
     listing = days.listing(day, ends)
     counts = DayCounts(
@@ -151,9 +157,16 @@ def _report(
     )
     files = _write(out / str(day), tables.with_shares(table, scored_by), page(story))
     return DailyReport(
-        day, not why_open, why_open, account, story.parity, story.differences, story.incomplete,
-        counts.faults, files,
-    )  # fmt: skip
+        day,
+        not why_open,
+        why_open,
+        account,
+        story.parity,
+        story.differences,
+        story.incomplete,
+        counts.faults,
+        files,
+    )
 
 
 def _scored_by(listing: DayListing, known: MeasuredModel | None) -> tables.ScoredBy:
@@ -168,9 +181,11 @@ def _scored_by(listing: DayListing, known: MeasuredModel | None) -> tables.Score
 def _read_live(settings: Settings, logs: list[Log], day: Day) -> LiveDay:
     redis = settings.redis
     snapshots = RedisSnapshots(
-        redis.url.get_secret_value(), [log.name for log in logs], prefix=redis.prefix,
+        redis.url.get_secret_value(),
+        [log.name for log in logs],
+        prefix=redis.prefix,
         socket_timeout_s=redis.socket_timeout.total_seconds(),
-    )  # fmt: skip
+    )
     live: LiveDay | None = None
     try:
         live = LiveDay(snapshots, day)

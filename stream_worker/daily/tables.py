@@ -93,9 +93,16 @@ def with_shares(table: pd.DataFrame, scored_by: ScoredBy = UNKNOWN) -> pd.DataFr
 
 
 SHARES: Final = (
-    "coverage", "negative_share", "negative_low", "negative_high", "net_sentiment", "net_low", "net_high",
-    "net_estimate", "interval_holds",
-)  # fmt: skip
+    "coverage",
+    "negative_share",
+    "negative_low",
+    "negative_high",
+    "net_sentiment",
+    "net_low",
+    "net_high",
+    "net_estimate",
+    "interval_holds",
+)
 
 
 def shares(

@@ -93,9 +93,13 @@ def ask(settings: Mapping[str, str], command: str, *options: str) -> dict[str, A
     try:
         done = subprocess.run(  # noqa: S603  our own program
             leashed([sys.executable, "-m", "stream_worker", command, "--json", *options]),
-            env={**others, "PYTHONPATH": str(_CODE), **settings}, capture_output=True, text=True, check=False,
-            timeout=_COMMAND_S, start_new_session=True,  # Ctrl-C reaches us only
-        )  # fmt: skip
+            env={**others, "PYTHONPATH": str(_CODE), **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COMMAND_S,
+            start_new_session=True,  # Ctrl-C reaches us only
+        )
         return dict(json.loads(done.stdout))
     except subprocess.TimeoutExpired:
         raise Unavailable(f"the demo's {command} did not end within {_COMMAND_S:.0f} s") from None
@@ -113,7 +117,13 @@ def account_of(
         for it in found["differences"]
     ]
     return RecordAccount(
-        published=published, not_delivered=not_delivered, counted=found["counted"], late=found["late"],
-        duplicates=found["duplicates"], rejected=found["rejected"], archived=found["rows"],
-        dead_letters=dead_letters, differences=differences,
-    )  # fmt: skip
+        published=published,
+        not_delivered=not_delivered,
+        counted=found["counted"],
+        late=found["late"],
+        duplicates=found["duplicates"],
+        rejected=found["rejected"],
+        archived=found["rows"],
+        dead_letters=dead_letters,
+        differences=differences,
+    )

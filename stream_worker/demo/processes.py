@@ -106,9 +106,17 @@ def start_all(folder: Path, wanted: DemoOptions, webhook: Mapping[str, str]) -> 
         started.append(_program("producer", _publish(kafka.address, wanted), folder, {}).start())
         worker, api, notifier, producer = started[2:]
         yield Processes(
-            kafka, redis, worker, notifier, api, producer, archive=archive, crisis_s=crisis_s,
-            page=f"http://{LOOPBACK}:{port}/", settings=settings,
-        )  # fmt: skip
+            kafka,
+            redis,
+            worker,
+            notifier,
+            api,
+            producer,
+            archive=archive,
+            crisis_s=crisis_s,
+            page=f"http://{LOOPBACK}:{port}/",
+            settings=settings,
+        )
     except KeyboardInterrupt:
         for child in started:
             child.kill()

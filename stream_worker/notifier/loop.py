@@ -178,9 +178,13 @@ class Notifier:
             log.info("message delivered", message=send.message.id, channel=send.channel, attempt=send.attempt)
         else:
             log.warning(
-                "delivery failed", message=send.message.id, channel=send.channel, attempt=send.attempt,
-                kind=outcome.kind, why=outcome.why,
-            )  # fmt: skip
+                "delivery failed",
+                message=send.message.id,
+                channel=send.channel,
+                attempt=send.attempt,
+                kind=outcome.kind,
+                why=outcome.why,
+            )
         self._delivery.sent(send, outcome, now_s)
 
     def _say_away(self, name: str, error: Unavailable | Unreadable) -> None:

@@ -42,10 +42,13 @@ def run_notifier(settings: Settings) -> int:
         for channel in channels:
             open_until_the_end.callback(channel.close)
         notifier = Notifier(
-            outbox=open_outbox(settings), chains=open_chains(settings), channels=channels,
+            outbox=open_outbox(settings),
+            chains=open_chains(settings),
+            channels=channels,
             give_up_s=settings.notify.give_up_after.total_seconds(),
-            owner=owner(), recorder=NotifierMetrics(metrics, health),
-        )  # fmt: skip
+            owner=owner(),
+            recorder=NotifierMetrics(metrics, health),
+        )
         server = open_until_the_end.enter_context(
             HealthServer(settings.http.host, settings.http.port, health, metrics.registry)
         )
@@ -62,9 +65,11 @@ def open_channels(settings: Settings) -> list[Console | Webhook]:
     channels: list[Console | Webhook] = [Console()] if notify.console else []
     if notify.webhook_url is not None and notify.webhook_secret is not None:
         webhook = Webhook(
-            notify.webhook_url.get_secret_value(), notify.webhook_secret.get_secret_value().split(),
-            timeout_s=notify.timeout.total_seconds(), public_only=notify.public_only,
-        )  # fmt: skip
+            notify.webhook_url.get_secret_value(),
+            notify.webhook_secret.get_secret_value().split(),
+            timeout_s=notify.timeout.total_seconds(),
+            public_only=notify.public_only,
+        )
         channels.append(webhook)
     return channels
 

@@ -59,14 +59,19 @@ class Metrics:
 
     def _about_records(self) -> None:
         self.records_total = self._make(
-            Counter, "records_total", "records",
+            Counter,
+            "records_total",
+            "records",
             "Offsets of complete chunks by where they went: counted, duplicate, rejected, absent, lost.",
             "outcome",
-        )  # fmt: skip
+        )
         self.mentions_total = self._make(
-            Counter, "mentions_total", "mentions",
-            "Mentions added to Redis by label: negative, neutral, positive, uncertain, unscored.", "label",
-        )  # fmt: skip
+            Counter,
+            "mentions_total",
+            "mentions",
+            "Mentions added to Redis by label: negative, neutral, positive, uncertain, unscored.",
+            "label",
+        )
         self.late_total = self._make(Counter, "late_total", "mentions", "Mentions added to Redis as late.")
         self.expired_total = self._make(
             Counter, "expired_total", "mentions", "Mentions older than Redis remembers: archive only."
@@ -90,11 +95,13 @@ class Metrics:
             "cursor_offset", "offset", "The next offset Redis will accept."
         )
         self.redis_cas_miss_total = self._make(
-            Counter, "redis_cas_miss_total", "calls",
+            Counter,
+            "redis_cas_miss_total",
+            "calls",
             "Apply calls that found another cursor: `ahead` (somebody applied it), `behind` (Redis went "
             "back), `absent` (Redis is empty).",
             "kind",
-        )  # fmt: skip
+        )
         self.rebalances_total = self._make(
             Counter, "rebalances_total", "times", "Times partitions came or went."
         )
@@ -102,9 +109,12 @@ class Metrics:
             Gauge, "partitions_assigned", "partitions", "Partitions this worker has."
         )
         self.paused_partitions = self._make(
-            Gauge, "paused_partitions", "partitions",
-            "Partitions not read now: too far ahead, waiting for Redis, or stopped.", "why",
-        )  # fmt: skip
+            Gauge,
+            "paused_partitions",
+            "partitions",
+            "Partitions not read now: too far ahead, waiting for Redis, or stopped.",
+            "why",
+        )
 
     def _about_time(self) -> None:
         self.watermark_delay_seconds = self._gauge_of_partition(
@@ -117,31 +127,46 @@ class Metrics:
             "Every minute that starts before this Unix time is sealed.",
         )
         self.sealed_minutes_total = self._make(
-            Counter, "sealed_minutes_total", "minutes",
-            "Minutes this worker saw sealed, by whether every partition took part.", "complete",
-        )  # fmt: skip
+            Counter,
+            "sealed_minutes_total",
+            "minutes",
+            "Minutes this worker saw sealed, by whether every partition took part.",
+            "complete",
+        )
         self.held_partitions = self._make(
             Gauge, "held_partitions", "partitions", "Partitions of the group that minutes no longer wait for."
         )
         self.closed_shard_minutes_total = self._make(
-            Counter, "closed_shard_minutes_total", "minutes",
+            Counter,
+            "closed_shard_minutes_total",
+            "minutes",
             "Minutes of a shard judged and closed by this worker; 16 make a minute.",
-        )  # fmt: skip
+        )
         self.episodes_total = self._make(
             Counter, "episodes_total", "events", "Events put into the outbox, by kind.", "kind"
         )
         self.batch_seconds = self._make(
-            Histogram, "batch_seconds", "seconds", "How long the stages of the loop take.", "stage",
+            Histogram,
+            "batch_seconds",
+            "seconds",
+            "How long the stages of the loop take.",
+            "stage",
             buckets=STAGE_BUCKETS,
-        )  # fmt: skip
+        )
         self.stage_cpu_seconds_total = self._make(
-            Counter, "stage_cpu_seconds_total", "seconds",
-            "CPU that the stages of the loop took, and `archive` in the background.", "stage",
-        )  # fmt: skip
+            Counter,
+            "stage_cpu_seconds_total",
+            "seconds",
+            "CPU that the stages of the loop took, and `archive` in the background.",
+            "stage",
+        )
         self.loop_turn_seconds = self._make(
-            Histogram, "loop_turn_seconds", "seconds", "How long one turn of the loop takes, with its poll.",
+            Histogram,
+            "loop_turn_seconds",
+            "seconds",
+            "How long one turn of the loop takes, with its poll.",
             buckets=STAGE_BUCKETS,
-        )  # fmt: skip
+        )
 
     def _about_the_archive(self) -> None:
         self.archive_buffer_bytes = self._make(
@@ -151,9 +176,11 @@ class Metrics:
             "Record values in memory that are in no complete chunk yet.",
         )
         self.archive_oldest_unarchived_seconds = self._make(
-            Gauge, "archive_oldest_unarchived_seconds", "seconds",
+            Gauge,
+            "archive_oldest_unarchived_seconds",
+            "seconds",
             "Age of the oldest row in memory that is in no complete chunk yet; 0 without any.",
-        )  # fmt: skip
+        )
         self.archive_chunks_total = self._make(
             Counter, "archive_chunks_total", "chunks", "Chunks whose manifest was written or found."
         )
@@ -164,50 +191,73 @@ class Metrics:
             Counter, "archive_bytes_total", "bytes", "Bytes of those objects."
         )
         self.archive_forgotten_total = self._make(
-            Counter, "archive_forgotten_total", "times",
+            Counter,
+            "archive_forgotten_total",
+            "times",
             "Times rows were dropped from memory, past archive.memory_max, to be read again.",
-        )  # fmt: skip
+        )
 
     def _about_alerts(self) -> None:
         self.alerts_total = self._make(
-            Counter, "alerts_total", "messages",
-            "Messages that this notifier put into a chain of alerts, by kind.", "kind",
-        )  # fmt: skip
+            Counter,
+            "alerts_total",
+            "messages",
+            "Messages that this notifier put into a chain of alerts, by kind.",
+            "kind",
+        )
         self.deliveries_total = self._make(
-            Counter, "deliveries_total", "attempts",
+            Counter,
+            "deliveries_total",
+            "attempts",
             "Attempts to send a message: delivered, failed (tried again), disabled (the receiver is gone).",
-            "channel", "outcome",
-        )  # fmt: skip
+            "channel",
+            "outcome",
+        )
         self.delivery_seconds = self._make(
-            Histogram, "delivery_seconds", "seconds", "How long an attempt takes.", "channel",
+            Histogram,
+            "delivery_seconds",
+            "seconds",
+            "How long an attempt takes.",
+            "channel",
             buckets=DELIVERY_BUCKETS,
-        )  # fmt: skip
+        )
         self.undelivered_messages = self._make(
-            Gauge, "undelivered_messages", "messages",
+            Gauge,
+            "undelivered_messages",
+            "messages",
             "Messages in a chain that some channel does not have yet, or that have no receipt.",
-        )  # fmt: skip
+        )
         self.notifier_leads = self._make(
             Gauge, "notifier_leads", "0 or 1", "Whether this notifier is the one that works."
         )
 
     def _about_the_api(self) -> None:
         self.api_requests_total = self._make(
-            Counter, "api_requests_total", "requests", "Answers of `serve` by status: 2xx, 3xx, 4xx, 5xx.",
+            Counter,
+            "api_requests_total",
+            "requests",
+            "Answers of `serve` by status: 2xx, 3xx, 4xx, 5xx.",
             "status",
-        )  # fmt: skip
+        )
         self.api_request_seconds = self._make(
-            Histogram, "api_request_seconds", "seconds", "How long `serve` takes to begin an answer.",
+            Histogram,
+            "api_request_seconds",
+            "seconds",
+            "How long `serve` takes to begin an answer.",
             buckets=STAGE_BUCKETS,
-        )  # fmt: skip
+        )
         self.api_live_clients = self._make(
             Gauge, "api_live_clients", "connections", "Live feeds that `serve` has open."
         )
 
     def _about_the_process(self) -> None:
         self.dependency_up = self._make(
-            Gauge, "dependency_up", "0 or 1",
-            "Whether it answered when it was last asked: kafka, redis, archive, dead_letters.", "name",
-        )  # fmt: skip
+            Gauge,
+            "dependency_up",
+            "0 or 1",
+            "Whether it answered when it was last asked: kafka, redis, archive, dead_letters.",
+            "name",
+        )
         self.partitions_stopped_total = self._make(
             Counter, "partitions_stopped_total", "partitions", "Partitions stopped for an unreadable state."
         )

@@ -35,9 +35,15 @@ def look(item: Input, result: InputResult, text: str, delimiter: str | None, pre
     if out.form == "csv" and shape.form == "csv" and out.delimiter == ",":
         out = out._replace(delimiter=shape.delimiter)
     job = Job(
-        form=shape.form, out=out.form, text=text, delimiter=shape.delimiter, out_delimiter=out.delimiter,
-        prefix=prefix, compressed=out.compressed, whole_parts=result.path is None,
-    )  # fmt: skip
+        form=shape.form,
+        out=out.form,
+        text=text,
+        delimiter=shape.delimiter,
+        out_delimiter=out.delimiter,
+        prefix=prefix,
+        compressed=out.compressed,
+        whole_parts=result.path is None,
+    )
     reading = {"csv": _look_at_csv, "jsonl": _look_at_json, "parquet": _look_at_parquet}
     stream, raw = item.open()
     with raw:

@@ -103,9 +103,13 @@ def predict(settings: Settings, given: str, out: str, options: Options, progress
 def _bucket(settings: Settings) -> StoreAt:
     archive, secret = settings.archive, settings.archive.secret_access_key
     return StoreAt(
-        "", archive.endpoint, archive.access_key_id, None if secret is None else secret.get_secret_value(),
-        archive.region, archive.allow_http,
-    )  # fmt: skip
+        "",
+        archive.endpoint,
+        archive.access_key_id,
+        None if secret is None else secret.get_secret_value(),
+        archive.region,
+        archive.allow_http,
+    )
 
 
 def _refuse_finished(output: Output, options: Options) -> None:

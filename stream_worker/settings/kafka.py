@@ -8,11 +8,21 @@ from stream_worker.settings.fields import Duration, SettingsGroup, setting
 
 PROTOCOL_PROPERTIES: Final = frozenset(
     {
-        "auto.commit.enable", "auto.offset.reset", "enable.auto.commit", "enable.auto.offset.store",
-        "enable.partition.eof", "group.id", "group.instance.id", "group.protocol", "isolation.level",
-        "partition.assignment.strategy", "enable.idempotence", "acks", "message.timeout.ms",
+        "auto.commit.enable",
+        "auto.offset.reset",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.partition.eof",
+        "group.id",
+        "group.instance.id",
+        "group.protocol",
+        "isolation.level",
+        "partition.assignment.strategy",
+        "enable.idempotence",
+        "acks",
+        "message.timeout.ms",
     }
-)  # fmt: skip
+)
 """librdkafka properties that the delivery protocol rests on."""
 
 

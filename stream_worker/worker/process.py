@@ -85,47 +85,72 @@ def _join(
         return None
     letters = KafkaDeadLetters(client, log_of, kafka.dead_letter_topic, VERSION, archive.keep_dead_value)
     source = KafkaSource(
-        client, kafka.topic, kafka.group,
-        session_timeout_ms=in_ms(kafka.session_timeout), records_max=kafka.batch_records_max,
+        client,
+        kafka.topic,
+        kafka.group,
+        session_timeout_ms=in_ms(kafka.session_timeout),
+        records_max=kafka.batch_records_max,
         partitions=topic.partitions,
         on_trouble=_say_kafka_trouble(),
-    )  # fmt: skip
+    )
     archived = _when_there("archive", lambda: open_profiles(settings, ShareDetector()), recorder, stop)
     if archived is None:
         return None
     background = _start_background(recorder)
     log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
     performer = EffectRunner(
-        source=source, rolling=rolling, archive=archive, letters=letters, background=background,
-        make=_maker(settings, score, model), start=kafka.start, recorder=recorder,
-    )  # fmt: skip
-    minutes = WindowLifecycle(
-        rolling, ShareDetector(), owner=owner(), lateness_ms=in_ms(settings.windows.lateness),
-        max_hold_ms=in_ms(settings.windows.max_hold), recorder=recorder,
-        open_at=lambda brand: OPEN_SCORES[settings.alerts.of(brand)], archived=archived.get,
-    )  # fmt: skip
-    return Worker(
-        source=source, performer=performer, minutes=minutes, background=background,
-        topic=TopicFacts(topic.incarnation, topic.partitions),
-        alignment_ms=in_ms(settings.windows.alignment), memory_max_bytes=settings.archive.memory_max,
+        source=source,
+        rolling=rolling,
+        archive=archive,
+        letters=letters,
+        background=background,
+        make=_maker(settings, score, model),
+        start=kafka.start,
         recorder=recorder,
-    )  # fmt: skip
+    )
+    minutes = WindowLifecycle(
+        rolling,
+        ShareDetector(),
+        owner=owner(),
+        lateness_ms=in_ms(settings.windows.lateness),
+        max_hold_ms=in_ms(settings.windows.max_hold),
+        recorder=recorder,
+        open_at=lambda brand: OPEN_SCORES[settings.alerts.of(brand)],
+        archived=archived.get,
+    )
+    return Worker(
+        source=source,
+        performer=performer,
+        minutes=minutes,
+        background=background,
+        topic=TopicFacts(topic.incarnation, topic.partitions),
+        alignment_ms=in_ms(settings.windows.alignment),
+        memory_max_bytes=settings.archive.memory_max,
+        recorder=recorder,
+    )
 
 
 def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], PartitionMachine]:
     """Return how the step machine of a partition is made."""
     archive, limits = settings.archive, limits_of(settings)
     cut_limits = RollLimits(
-        rows_max=archive.rows_max, bytes_max=archive.bytes_max, seconds_max=archive.seconds_max,
+        rows_max=archive.rows_max,
+        bytes_max=archive.bytes_max,
+        seconds_max=archive.seconds_max,
         span_max=archive.span_max,
-    )  # fmt: skip
+    )
 
     keys = native_keys(plain_keys(xxhash.xxh64_intdigest))
 
     def make(number: int) -> PartitionMachine:
         return PartitionMachine(
-            number, limits=limits, cut_limits=cut_limits, keys=keys, score=score, model=model,
-        )  # fmt: skip
+            number,
+            limits=limits,
+            cut_limits=cut_limits,
+            keys=keys,
+            score=score,
+            model=model,
+        )
 
     return make
 

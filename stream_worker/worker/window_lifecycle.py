@@ -106,9 +106,14 @@ class WindowLifecycle:
 
     def _judge(self, shard: Shard, minute: SealedMinute) -> Close:
         return evaluate(
-            shard, minute, self._brands, self._detector, lambda brand: self._past(brand, minute),
-            open_at=self._open_at, archived=self._archived,
-        )  # fmt: skip
+            shard,
+            minute,
+            self._brands,
+            self._detector,
+            lambda brand: self._past(brand, minute),
+            open_at=self._open_at,
+            archived=self._archived,
+        )
 
     def _past(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
         """Closed minutes of the last 48 hours; hours before the brand was there are not asked for."""

@@ -106,10 +106,15 @@ class KafkaWorld(World):
     def source(self, *_, records_max=500):
         self.sources.append(
             KafkaSource(
-                self.client | self.quick, self.name, self.group, session_timeout_ms=6_000, records_max=records_max,  # noqa: E501 - one line of a table
-                partitions=self.partitions, on_trouble=lambda _: None,
+                self.client | self.quick,
+                self.name,
+                self.group,
+                session_timeout_ms=6_000,
+                records_max=records_max,  # noqa: E501 - one line of a table
+                partitions=self.partitions,
+                on_trouble=lambda _: None,
             )
-        )  # fmt: skip
+        )
         return self.sources[-1]
 
     def second(self, first, partition):

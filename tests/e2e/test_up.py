@@ -30,9 +30,12 @@ class Up:
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "stream_worker", "up"],
-                cwd=CHECKOUT, env=others | environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=stderr,
-            )  # fmt: skip
+                cwd=CHECKOUT,
+                env=others | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
 
     def is_running(self):
         return self.process.poll() is None

@@ -91,8 +91,13 @@ def audited(environment, *arguments):
     others = {it: value for it, value in os.environ.items() if not it.startswith("STREAM_WORKER_")}
     done = subprocess.run(
         [sys.executable, "-m", "stream_worker", "audit", "--json", *arguments],
-        cwd=CHECKOUT, env=others | environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        env=others | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 

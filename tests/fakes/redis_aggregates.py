@@ -32,7 +32,7 @@ from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Applied, Apply, Cursor
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.fakes.redis_seal import seal
-from tests.fakes.redis_state import (  # fmt: skip
+from tests.fakes.redis_state import (
     CursorRow,
     MemoryState,
     StoredMinute,

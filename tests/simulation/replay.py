@@ -97,9 +97,13 @@ def _check_redis(url):
 def open_bucket(s3, bucket, place):
     """Open a place in a bucket of a test server."""
     return open_store(
-        f"s3://{bucket}/{place}", endpoint=s3.endpoint, allow_http=True, region=s3.region,
-        access_key_id=s3.access_key, secret_access_key=s3.secret_key,
-    )  # fmt: skip
+        f"s3://{bucket}/{place}",
+        endpoint=s3.endpoint,
+        allow_http=True,
+        region=s3.region,
+        access_key_id=s3.access_key,
+        secret_access_key=s3.secret_key,
+    )
 
 
 def main(arguments=None) -> int:

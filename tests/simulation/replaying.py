@@ -107,10 +107,13 @@ def _apply(told):
     told = dict(told)
     if (delta := told.pop("delta")) is not None:
         delta = Delta(
-            np.array(delta["minutes_ms"], np.int64), np.array(delta["late"], bool),
-            delta["networks"], delta["brands"],
-            np.array(delta["measures"], np.int64).reshape(-1, 10), delta["model"],
-        )  # fmt: skip
+            np.array(delta["minutes_ms"], np.int64),
+            np.array(delta["late"], bool),
+            delta["networks"],
+            delta["brands"],
+            np.array(delta["measures"], np.int64).reshape(-1, 10),
+            delta["model"],
+        )
     return Apply(**told, delta=delta)
 
 

@@ -68,14 +68,17 @@ class KafkaSource:
         self._admin = AdminClient(admin_properties)
         self._consumer = Consumer(
             {
-                **CONSUMER_PROPERTIES, **client,
+                **CONSUMER_PROPERTIES,
+                **client,
                 # The client's bound holds for each partition, so all of them share ours
                 "queued.max.messages.kbytes": max(QUEUE_KBYTES_MIN, QUEUES_KBYTES // max(1, partitions)),
-                "group.id": group, "session.timeout.ms": session_timeout_ms,
+                "group.id": group,
+                "session.timeout.ms": session_timeout_ms,
                 "heartbeat.interval.ms": max(100, session_timeout_ms // 10),
-                "error_cb": self._note, "on_commit": self._committed,
+                "error_cb": self._note,
+                "on_commit": self._committed,
             }
-        )  # fmt: skip
+        )
         self._revoked: list[int] = []
         self._assigned: list[int] = []
         self._to_seek: dict[int, int] = {}

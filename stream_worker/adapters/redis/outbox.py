@@ -33,7 +33,7 @@ class RedisOutbox:
         keys = [f"{prefix}:ctl"]
         self._scripts = Scripts(
             self._client, keys, clock, names=OUTBOX_NAMES, prelude_name="notifier_prelude"
-        )  # fmt: skip
+        )
         self._alerts = f"{prefix}:alerts"
 
     def look(self, brands: Sequence[str]) -> OutboxSnapshot:

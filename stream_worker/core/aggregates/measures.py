@@ -12,8 +12,17 @@ from typing import Final
 from stream_worker.core.records.batch import Bool, Int64
 
 MEASURES: Final = (
-    "n", "neg", "neu", "pos", "uncertain", "unscored", "sum", "repeats", "voices", "neg_voices",
-)  # fmt: skip
+    "n",
+    "neg",
+    "neu",
+    "pos",
+    "uncertain",
+    "unscored",
+    "sum",
+    "repeats",
+    "voices",
+    "neg_voices",
+)
 """The ten measures of a tally, in the order of every list, history value and script (CONTRACTS §3)."""
 
 

@@ -68,9 +68,13 @@ class NotificationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     def message(self) -> Message:
         """What the link tells."""
         return Message(
-            id=self.id, kind=self.kind, brand=self.brand, episode=self.episode, body=self.body,
+            id=self.id,
+            kind=self.kind,
+            brand=self.brand,
+            episode=self.episode,
+            body=self.body,
             again_for=self.again_for,
-        )  # fmt: skip
+        )
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,9 +119,15 @@ def receipt_name(key: str, n: int) -> str:
 def link_of(message: Message, n: int) -> NotificationEntry:
     """Give a message its place."""
     return NotificationEntry(
-        v=FORMAT_VERSION, n=n, id=message.id, kind=message.kind, brand=message.brand,
-        episode=message.episode, body=message.body, again_for=message.again_for,
-    )  # fmt: skip
+        v=FORMAT_VERSION,
+        n=n,
+        id=message.id,
+        kind=message.kind,
+        brand=message.brand,
+        episode=message.episode,
+        body=message.body,
+        again_for=message.again_for,
+    )
 
 
 def encode_link(link: NotificationEntry) -> bytes:
@@ -162,7 +172,7 @@ def _event(text: str) -> OutboxEntry:
     body = _bodies.decode(text)
     return OutboxEntry(
         body.id, body.kind, body.episode, body.brand, _in_ms(body.opened), _in_ms(body.minute), text
-    )  # fmt: skip
+    )
 
 
 def _in_ms(instant: dt.datetime) -> int:

@@ -100,15 +100,16 @@ def _opening(
         return None
     name = f"{event.episode}.missed"
     return Message(
-        id=name, kind="missed", brand=event.brand, episode=event.episode,
+        id=name,
+        kind="missed",
+        brand=event.brand,
+        episode=event.episode,
         body=rewritten(event.body, id=name, kind="missed"),
-    )  # fmt: skip
+    )
 
 
 def _message(event: OutboxEntry) -> Message:
-    return Message(
-        id=event.id, kind=event.kind, brand=event.brand, episode=event.episode, body=event.body
-    )  # fmt: skip
+    return Message(id=event.id, kind=event.kind, brand=event.brand, episode=event.episode, body=event.body)
 
 
 def _told_of(alert: NotifiedEpisode, event: OutboxEntry) -> Message:

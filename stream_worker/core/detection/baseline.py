@@ -121,9 +121,19 @@ def learn(usual: Baseline, seen: Quarter, quarter: int) -> Baseline:
             wander,
         )
     learned = Baseline(
-        quarter, usual.hours, excited, *sums, usual.share_hours, usual.level, usual.volume_hours,
-        usual.volume_days, *trembles, hour, usual.day, group,
-    )  # fmt: skip
+        quarter,
+        usual.hours,
+        excited,
+        *sums,
+        usual.share_hours,
+        usual.level,
+        usual.volume_hours,
+        usual.volume_days,
+        *trembles,
+        hour,
+        usual.day,
+        group,
+    )
     if quarter // QUARTERS_PER_HOUR == usual.quarter // QUARTERS_PER_HOUR:
         return learned
     return _end_of_hour(learned, usual.quarter, rate)
@@ -133,9 +143,13 @@ def under_another_model(usual: Baseline) -> Baseline:
     """Begin the share and its hours anew: the old share is a guess that some tens of voices wash out."""
     part = min(1.0, PRIOR_VOICES / usual.known_voices)
     return msgspec.structs.replace(
-        usual, negatives=usual.negatives * part, others=usual.others * part, share_hours=(0.0,) * 24,
-        excited_quarters=0, hour=(*usual.hour[:2], 0, 0.0, 0.0),
-    )  # fmt: skip
+        usual,
+        negatives=usual.negatives * part,
+        others=usual.others * part,
+        share_hours=(0.0,) * 24,
+        excited_quarters=0,
+        hour=(*usual.hour[:2], 0, 0.0, 0.0),
+    )
 
 
 def _dispersion(
@@ -196,9 +210,15 @@ def _end_of_hour(usual: Baseline, quarter: int, rate: float) -> Baseline:
             volume_days = _with(volume_days, day, _clip(volume_days[day] * exp(rate * drift), 0.3, 2.0))
         day_voices, day_mean = 0, 0.0
     return msgspec.structs.replace(
-        usual, hours=hours, share_hours=share_hours, level=level, volume_hours=volume_hours,
-        volume_days=volume_days, hour=(0, 0, 0, 0.0, 0.0), day=(day_voices, day_mean),
-    )  # fmt: skip
+        usual,
+        hours=hours,
+        share_hours=share_hours,
+        level=level,
+        volume_hours=volume_hours,
+        volume_days=volume_days,
+        hour=(0, 0, 0, 0.0, 0.0),
+        day=(day_voices, day_mean),
+    )
 
 
 def _moved(offset: float, step: float, later: int) -> float:

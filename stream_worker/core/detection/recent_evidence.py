@@ -49,9 +49,13 @@ class RecentEvidence(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def fed(
-    windows: RecentEvidence, voices: float, negatives: float, share: float, usual_voices: float | None,
+    windows: RecentEvidence,
+    voices: float,
+    negatives: float,
+    share: float,
+    usual_voices: float | None,
     gap_minutes: int,
-) -> RecentEvidence:  # fmt: skip
+) -> RecentEvidence:
     """Add one minute, `share` of whose voices would usually be negative.
 
     `usual_voices` is None where the volume of the minute is not known.
@@ -63,11 +67,15 @@ def fed(
         short, loud, long = short ** (gap_minutes + 1), loud ** (gap_minutes + 1), long ** (gap_minutes + 1)
     counted, usual = (0.0, 0.0) if usual_voices is None else (voices, usual_voices)
     return RecentEvidence(
-        windows.short_excess * short + excess, windows.short_variance * short + variance,
-        windows.long_excess * long + excess, windows.long_variance * long + variance,
-        windows.loud_voices * loud + counted, windows.loud_usual * loud + usual,
-        windows.long_voices * long + counted, windows.long_usual * long + usual,
-    )  # fmt: skip
+        windows.short_excess * short + excess,
+        windows.short_variance * short + variance,
+        windows.long_excess * long + excess,
+        windows.long_variance * long + variance,
+        windows.loud_voices * loud + counted,
+        windows.loud_usual * loud + usual,
+        windows.long_voices * long + counted,
+        windows.long_usual * long + usual,
+    )
 
 
 def picture(
@@ -87,10 +95,14 @@ def picture(
     excess, variance = windows.short_excess, windows.short_variance
     louder = _louder(windows) if volume_known else 0.0
     seen = (
-        SUMS * sums + HEIGHT * excess / (variance + 1) + SHORT * excess / sqrt(dispersion * variance + 0.3)
+        SUMS * sums
+        + HEIGHT * excess / (variance + 1)
+        + SHORT * excess / sqrt(dispersion * variance + 0.3)
         + LONG * max(0.0, windows.long_excess) / sqrt(dispersion * windows.long_variance + 0.3)
-        + LOUDER * louder + SPREAD * spread + ZERO
-    )  # fmt: skip
+        + LOUDER * louder
+        + SPREAD * spread
+        + ZERO
+    )
     return min(seen, SUMS_MAX * sums)
 
 

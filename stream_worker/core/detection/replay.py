@@ -76,9 +76,14 @@ class _Machine:
 
     def _as_told(self, episode: Episode, ended_ms: int | None, *, expired: bool) -> ReplayedEpisode:
         return ReplayedEpisode(
-            self._brand, episode.opened_ms, ended_ms, expired, episode.peak_score, episode.escalated,
+            self._brand,
+            episode.opened_ms,
+            ended_ms,
+            expired,
+            episode.peak_score,
+            episode.escalated,
             self._notifications,
-        )  # fmt: skip
+        )
 
 
 def replay(

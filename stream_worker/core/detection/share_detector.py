@@ -144,9 +144,22 @@ class ShareDetector:
         shown = n if neg_voices - n < LEAK_MAX else v * share
         looks = fed(numbers.windows, v, shown, share, volume if complete else None, gap_minutes)
         after = ShareState(
-            minute_ms, fast, slow, low, high, since_ms, run_voices, run_negatives, seen, usual, against,
-            looks, numbers.model, numbers.settled_ms, numbers.waits,
-        )  # fmt: skip
+            minute_ms,
+            fast,
+            slow,
+            low,
+            high,
+            since_ms,
+            run_voices,
+            run_negatives,
+            seen,
+            usual,
+            against,
+            looks,
+            numbers.model,
+            numbers.settled_ms,
+            numbers.waits,
+        )
         score = max(_score(after), STORM_SCORE) if storm else _score(after)
         return after, _verdict(after, score, voices, neg_voices)
 
@@ -198,10 +211,15 @@ def _change(numbers: ShareState, minute_ms: int, model: str) -> ShareState:
     quarter = minute_ms // QUARTER_MS
     usual = baseline.under_another_model(_turn(numbers, quarter))
     return structs.replace(
-        numbers, quarter=(0, 0, 0), usual=usual, against=against_of(usual, quarter, settled=False),
-        windows=begun_anew(numbers.windows), model=model,
-        settled_ms=minute_ms + SETTLE_MINUTES * MINUTE_MS, waits=0,
-    )  # fmt: skip
+        numbers,
+        quarter=(0, 0, 0),
+        usual=usual,
+        against=against_of(usual, quarter, settled=False),
+        windows=begun_anew(numbers.windows),
+        model=model,
+        settled_ms=minute_ms + SETTLE_MINUTES * MINUTE_MS,
+        waits=0,
+    )
 
 
 def _turn(numbers: ShareState, quarter: int) -> Baseline:
@@ -214,8 +232,13 @@ def _turn(numbers: ShareState, quarter: int) -> Baseline:
     return baseline.learn(
         usual,
         Quarter(
-            minutes, voices, negatives, against.share, against.mean, numbers.fast > EXCITED,
+            minutes,
+            voices,
+            negatives,
+            against.share,
+            against.mean,
+            numbers.fast > EXCITED,
             numbers.minute_ms >= numbers.settled_ms,
         ),
         quarter,
-    )  # fmt: skip
+    )

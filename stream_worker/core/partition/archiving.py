@@ -78,9 +78,15 @@ class Archiving:
         self.gathered = None
 
     def add(
-        self, part: ScoredBatch, rejected: list[Rejected], *, position: int, watermark_ms: int, value_bytes: int,
+        self,
+        part: ScoredBatch,
+        rejected: list[Rejected],
+        *,
+        position: int,
+        watermark_ms: int,
+        value_bytes: int,
         now_s: float,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Gather the rows and letters at or after what was gathered so far."""
         if self.gathered is not None and position > self.gathered.position:
             self.gathered.add(

@@ -167,12 +167,15 @@ def _slice(part: ScoredBatch, low: int, high: int) -> ScoredBatch:
     return ScoredBatch(
         columns=_each(part.columns, lambda _, values: values[at]),
         flags=Flags(
-            flags.duplicate[at], flags.repeat[at], flags.voice[at], flags.late[at],
+            flags.duplicate[at],
+            flags.repeat[at],
+            flags.voice[at],
+            flags.late[at],
             flags.watermark_before_ms[at],
         ),
         scores=ScoreColumns(scores.label[at], scores.probability[at], scores.sentiment_micro[at]),
         model=part.model,
-    )  # fmt: skip
+    )
 
 
 def part_from(part: ScoredBatch, offset: int) -> ScoredBatch:

@@ -185,6 +185,17 @@ class CreateManifest:
 
 
 Effect = (
-    Seek | Commit | SendDeadLetters | ReadCursor | CreateCursor | JumpCursor | Apply
-    | FindPlanLog | CreateLogOrigin | ListPlans | CreatePlan | WriteRows | CreateManifest
-)  # fmt: skip
+    Seek
+    | Commit
+    | SendDeadLetters
+    | ReadCursor
+    | CreateCursor
+    | JumpCursor
+    | Apply
+    | FindPlanLog
+    | CreateLogOrigin
+    | ListPlans
+    | CreatePlan
+    | WriteRows
+    | CreateManifest
+)

@@ -240,9 +240,13 @@ class PartitionMachine:
         if gathered is not None:
             letters = [letter for letter in rejected if letter.offset >= gathered.position]
             self.archiving.add(
-                part_from(part, gathered.position), letters, position=self.position,
-                watermark_ms=self.watermark_ms, value_bytes=value_bytes, now_s=now_s,
-            )  # fmt: skip
+                part_from(part, gathered.position),
+                letters,
+                position=self.position,
+                watermark_ms=self.watermark_ms,
+                value_bytes=value_bytes,
+                now_s=now_s,
+            )
         calls = self.counting.add(PendingBatch(part, self.position, self.watermark_ms))
         return [*calls, *self.archiving.advance(now_s)]
 

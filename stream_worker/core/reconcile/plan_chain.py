@@ -190,9 +190,17 @@ def account_of(chain: PlanLogReading, expired: int) -> OffsetAccount:
     totals = {name: sum(getattr(of, name) for of in outcomes) for name in OUTCOMES}
     start = chain.chunks[0].plan.start if chain.chunks else chain.start
     return OffsetAccount(
-        partition=chain.partition, log=chain.log.name, start=start, end=chain.end, offsets=chain.end - start,
-        counted=totals["counted"], duplicates=totals["duplicate"], rejected=totals["rejected"],
-        absent=totals["absent"], lost=totals["lost"], expired=expired,
+        partition=chain.partition,
+        log=chain.log.name,
+        start=start,
+        end=chain.end,
+        offsets=chain.end - start,
+        counted=totals["counted"],
+        duplicates=totals["duplicate"],
+        rejected=totals["rejected"],
+        absent=totals["absent"],
+        lost=totals["lost"],
+        expired=expired,
         late=sum(chunk.manifest.late for chunk in chain.chunks if chunk.manifest),
         rows=sum(chunk.rows for chunk in chain.chunks),
-    )  # fmt: skip
+    )

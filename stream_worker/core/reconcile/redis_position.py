@@ -39,9 +39,12 @@ class RedisPosition(NamedTuple):
 
 
 def standing_of(
-    now_ms: int, control: dict[str, str], closed: list[str], minutes: list[str],
+    now_ms: int,
+    control: dict[str, str],
+    closed: list[str],
+    minutes: list[str],
     cursors: dict[str, dict[str, str]],
-) -> RedisPosition:  # fmt: skip
+) -> RedisPosition:
     """Decode the answer of `snapshot.lua`; `cursors` are whole hashes by log name. Raises ValueError."""
     return RedisPosition(
         now_ms=now_ms,

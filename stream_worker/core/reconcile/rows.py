@@ -19,9 +19,21 @@ from stream_worker.core.time import HOUR_MS, MINUTE_MS
 
 BATCH_ROWS: Final = 65_536
 COLUMNS: Final = (
-    "topic", "partition", "offset", "record_time", "event_time", "brand", "network", "duplicate", "repeat",
-    "voice", "late", "label", "sentiment_micro", "model",
-)  # fmt: skip
+    "topic",
+    "partition",
+    "offset",
+    "record_time",
+    "event_time",
+    "brand",
+    "network",
+    "duplicate",
+    "repeat",
+    "voice",
+    "late",
+    "label",
+    "sentiment_micro",
+    "model",
+)
 
 
 class RowBatch(NamedTuple):

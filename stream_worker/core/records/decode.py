@@ -98,15 +98,25 @@ def take(columns: MentionBatch, rows: list[int]) -> MentionBatch:
         return [values[i] for i in rows]
 
     return MentionBatch(
-        columns.offsets[rows], columns.record_times_ms[rows], columns.event_times_ms[rows],
+        columns.offsets[rows],
+        columns.record_times_ms[rows],
+        columns.event_times_ms[rows],
         *(
             pick(values)
             for values in (
-                columns.ids, columns.brands, columns.networks, columns.authors, columns.texts,
-                columns.urls, columns.langs, columns.reaches, columns.reply_tos, columns.extras,
+                columns.ids,
+                columns.brands,
+                columns.networks,
+                columns.authors,
+                columns.texts,
+                columns.urls,
+                columns.langs,
+                columns.reaches,
+                columns.reply_tos,
+                columns.extras,
             )
         ),
-    )  # fmt: skip
+    )
 
 
 def _decode_values(
@@ -245,8 +255,12 @@ def _columns(
 def _rejected(records: Records, bad: list[tuple[int, _Bad]]) -> list[Rejected]:
     return [
         Rejected(
-            records.offsets[i], records.record_times_ms[i], records.values[i],
-            verdict.reason, verdict.field, verdict.error,
+            records.offsets[i],
+            records.record_times_ms[i],
+            records.values[i],
+            verdict.reason,
+            verdict.field,
+            verdict.error,
         )
         for i, verdict in sorted(bad, key=lambda item: item[0])
-    ]  # fmt: skip
+    ]

@@ -74,9 +74,13 @@ def bins_of(minutes: Mapping[int, Sums], end_ms: int) -> tuple[Int64, Int64]:
 
 
 def usual(
-    bins: Int64, known: Int64, end_ms: int, window_minutes: int, troubled: Sequence[tuple[int, int]] = (),
+    bins: Int64,
+    known: Int64,
+    end_ms: int,
+    window_minutes: int,
+    troubled: Sequence[tuple[int, int]] = (),
     errors: ConfusionMatrix | None = None,
-) -> TypicalRange | None:  # fmt: skip
+) -> TypicalRange | None:
     """Return what is usual for windows of this length, 5 minutes or a multiple.
 
     `bins` and `known` as from `bins_of`; `troubled` are half-open ranges of episodes, ms; `errors` are those

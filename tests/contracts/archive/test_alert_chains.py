@@ -18,10 +18,8 @@ def link(n, name="opened"):
     body = body_of(name)
     told = json.loads(body)
     return link_of(
-        Message(
-            id=told["id"], kind=told["kind"], brand=told["brand"], episode=told["episode"], body=body
-        ), n
-    )  # fmt: skip
+        Message(id=told["id"], kind=told["kind"], brand=told["brand"], episode=told["episode"], body=body), n
+    )
 
 
 @pytest.fixture

@@ -136,8 +136,12 @@ def test_the_first_manifest_stays(store, archive):
 
     assert written(store, manifest_name(LOG, 0, made)) == before
     assert msgspec.json.decode(before)["outcomes"] == {
-        "counted": 10, "duplicate": 0, "rejected": 0, "absent": 0, "lost": 0,
-    }  # fmt: skip
+        "counted": 10,
+        "duplicate": 0,
+        "rejected": 0,
+        "absent": 0,
+        "lost": 0,
+    }
 
 
 def test_a_dead_value_is_kept_byte_by_byte_and_once(store, archive):

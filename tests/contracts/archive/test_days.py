@@ -43,8 +43,10 @@ def test_a_day_has_the_objects_of_finished_chunks_hour_by_hour(days):
     listing = days.listing(DAY, ends)
 
     assert [(one.hour_ms, one.partition, one.stored.rows) for one in listing.objects] == [
-        (NOON_MS, 0, 3), (NOON_MS, 0, 1), (NOON_MS + HOUR_MS, 0, 1),
-    ]  # fmt: skip
+        (NOON_MS, 0, 3),
+        (NOON_MS, 0, 1),
+        (NOON_MS + HOUR_MS, 0, 1),
+    ]
     assert (listing.unfinished, listing.missing) == (1, [])
     assert days.listing(Day(DAY.start_ms - DAY_MS), ends).objects == []
 

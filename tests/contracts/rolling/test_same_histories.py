@@ -46,8 +46,15 @@ def step(name, *arguments):
 steps = st.one_of(
     step("create", logs, partitions, st.integers(0, 3), watermarks, st.sampled_from([0, NOON, minute(2)])),
     step(
-        "apply", logs, partitions, st.sampled_from([0, 0, 0, 0, 1, -1]), rows, watermarks,
-        st.booleans(), st.none() | starts, st.sampled_from(["m1", "m2"]),
+        "apply",
+        logs,
+        partitions,
+        st.sampled_from([0, 0, 0, 0, 1, -1]),
+        rows,
+        watermarks,
+        st.booleans(),
+        st.none() | starts,
+        st.sampled_from(["m1", "m2"]),
     ),
     step("count", partitions, rows, watermarks),
     step("jump", logs, partitions, st.sampled_from([0, 0, 1]), watermarks, starts),
@@ -58,7 +65,7 @@ steps = st.one_of(
     step("notify", st.lists(starts, max_size=2), st.lists(brands, max_size=2)),
     step("advance", st.sampled_from([1, 10_000, 29_999, 31_000, HOLD, HOLD + 1, DAY_MS])),
     st.tuples(st.sampled_from(["snapshot", "restore", "empty"])),
-)  # fmt: skip
+)
 
 
 class Player:

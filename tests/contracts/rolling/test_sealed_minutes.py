@@ -197,8 +197,10 @@ def test_the_seal_notes_from_which_minute_on_which_models_scored(world):
 
     # Then only changes are kept, whatever order the models came in
     assert world.dump()["models"] == {
-        str(minute(0)): "old", str(minute(1)): "new,old", str(minute(3)): "new",
-    }  # fmt: skip
+        str(minute(0)): "old",
+        str(minute(1)): "new,old",
+        str(minute(3)): "new",
+    }
     assert world.dump()["ctl"]["models"] == "new"
 
 

@@ -43,9 +43,13 @@ def browser(*, folder, timezone="UTC"):
     program, driver = find_programs()
     port = free_port()
     child = Child(
-        "chromedriver", [driver, f"--port={port}", "--log-level=SEVERE"], address=f"http://{LOOPBACK}:{port}",
-        is_ready=lambda: listens(port), folder=folder, env={"TZ": timezone, "HOME": str(folder)},
-    )  # fmt: skip
+        "chromedriver",
+        [driver, f"--port={port}", "--log-level=SEVERE"],
+        address=f"http://{LOOPBACK}:{port}",
+        is_ready=lambda: listens(port),
+        folder=folder,
+        env={"TZ": timezone, "HOME": str(folder)},
+    )
     with child:
         made = Browser(child.address, program, folder)
         try:
@@ -60,8 +64,9 @@ class Browser:
     def __init__(self, address, program, folder):
         self._address = address
         options = {
-            "binary": str(program), "args": [*ARGUMENTS, f"--user-data-dir={folder / 'profile'}"],
-        }  # fmt: skip
+            "binary": str(program),
+            "args": [*ARGUMENTS, f"--user-data-dir={folder / 'profile'}"],
+        }
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         made = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
         self._session = f"/session/{made['sessionId']}"

@@ -52,9 +52,11 @@ class Client:
         connection.close()
         kind = answer.getheader("content-type", "")
         return SimpleNamespace(
-            status=answer.status, headers=answer.headers, body=body,
+            status=answer.status,
+            headers=answer.headers,
+            body=body,
             json=json.loads(body) if "json" in kind else None,
-        )  # fmt: skip
+        )
 
     @contextmanager
     def listen(self, path="/api/v1/live", **headers):

@@ -38,10 +38,16 @@ def _ease(since, slow):
 
 def _recall(ago):
     since = CRISIS_MINUTES - ago
-    return {} if since < 0 else {
-        "rate": 26 * (1 + 5.3 * _ease(since, 5)), "neg": 0.17 + 0.45 * _ease(since, 2.5),
-        "pos": 0.34 - 0.26 * _ease(since, 2.5), "copies": 0.2 + 0.09 * _ease(since, 4),
-    }  # fmt: skip
+    return (
+        {}
+        if since < 0
+        else {
+            "rate": 26 * (1 + 5.3 * _ease(since, 5)),
+            "neg": 0.17 + 0.45 * _ease(since, 2.5),
+            "pos": 0.34 - 0.26 * _ease(since, 2.5),
+            "copies": 0.2 + 0.09 * _ease(since, 4),
+        }
+    )
 
 
 TOWN = {
@@ -74,9 +80,13 @@ class Scene:
         self._next = dict.fromkeys(range(PARTITIONS), 0)
         recorder = WorkerRecorder(Metrics(), Health())
         self._minutes = WindowLifecycle(
-            self.rolling, ShareDetector(), owner="scene", lateness_ms=LATENESS_MS, max_hold_ms=120_000,
+            self.rolling,
+            ShareDetector(),
+            owner="scene",
+            lateness_ms=LATENESS_MS,
+            max_hold_ms=120_000,
             recorder=recorder,
-        )  # fmt: skip
+        )
 
     def play(self, minutes):
         """Count the minutes before this one, seal and close what may be, and draw."""

@@ -71,9 +71,15 @@ def test_a_name_that_is_not_there_is_not_written_into_the_answer_as_markup(hosti
 def test_messages_that_cannot_be_read_are_left_out_and_unknown_fields_are_kept(hostile, redis_server):
     # Given an outbox with rubbish, and one message with a kind and a field of a later version
     told = {
-        "id": "e-1.rumoured", "kind": "rumoured", "episode": "e-1", "brand": NAMES[0], "more": [1, {"a": 2}],
-        "opened": "2026-07-16T12:07:00Z", "minute": "2026-07-16T12:09:00Z", "peak_score": "high",
-    }  # fmt: skip
+        "id": "e-1.rumoured",
+        "kind": "rumoured",
+        "episode": "e-1",
+        "brand": NAMES[0],
+        "more": [1, {"a": 2}],
+        "opened": "2026-07-16T12:07:00Z",
+        "minute": "2026-07-16T12:09:00Z",
+        "peak_score": "high",
+    }
     rubbish = {
         "r1": "",
         "r2": "not json",

@@ -46,8 +46,10 @@ def test_every_minute_says_who_scored_it_and_the_series_says_where_that_changed(
 
     # Then each change is there with its first minute, however long ago its hash was trimmed
     assert [(it["models"], it["judged"]) for it in answer["models"]] == [
-        ([OLD], True), ([OLD, NEW], False), ([NEW], True),
-    ]  # fmt: skip
+        ([OLD], True),
+        ([OLD, NEW], False),
+        ([NEW], True),
+    ]
     by_start = {minute["start"]: minute["model"] for minute in answer["minutes"]}
     changed = [it["since"] for it in answer["models"]]
     assert [by_start[since] for since in changed] == [OLD, f"{OLD},{NEW}", NEW]

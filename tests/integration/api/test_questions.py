@@ -230,9 +230,15 @@ def test_probes_and_metrics_stand_beside_the_api(api):
 def test_the_description_is_whole(api):
     described = api.ask("/api/v1/openapi.json").json
     addresses = {
-        "/api/v1/brands", "/api/v1/brands/{brand}", "/api/v1/brands/{brand}/minutes", "/api/v1/alerts",
-        "/api/v1/alerts/{alert}", "/api/v1/pipeline", "/api/v1/live", "/api/v1/explain",
-    }  # fmt: skip
+        "/api/v1/brands",
+        "/api/v1/brands/{brand}",
+        "/api/v1/brands/{brand}/minutes",
+        "/api/v1/alerts",
+        "/api/v1/alerts/{alert}",
+        "/api/v1/pipeline",
+        "/api/v1/live",
+        "/api/v1/explain",
+    }
 
     assert described["openapi"].startswith("3.")
     assert set(described["paths"]) == addresses

@@ -18,8 +18,9 @@ def serve(**settings):
     return subprocess.Popen(
         [sys.executable, "-m", "stream_worker", "serve"],
         env={**os.environ, "STREAM_WORKER_REDIS__URL": "redis://127.0.0.1:1/0", **env},
-        stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

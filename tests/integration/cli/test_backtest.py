@@ -157,7 +157,7 @@ def test_rows_in_any_order_whole_floats_and_dictionaries_are_the_same(past, tmp_
         (lambda t: changed(t, minute=pa.compute.cast(t["minute"], pa.string())), "minute is string"),
         (lambda t: changed(t, brand=t["minute"]), "brand is int64, not text"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_file_is_refused_with_its_row(past, tmp_path, spoil, said):
     path = stored(spoil(past), tmp_path)
 
@@ -191,14 +191,15 @@ def test_the_archive_is_counted_by_minute_with_zeros_and_holes():
     table = pa.table(
         {
             "brand": [row[1] for row in rows] + ["b", "b"],
-            "event_time": pa.array([(FIRST + row[0]) * MINUTE_MS for row in rows] + [FIRST * MINUTE_MS] * 2)
-            .cast(pa.timestamp("ms", "UTC")),
+            "event_time": pa.array(
+                [(FIRST + row[0]) * MINUTE_MS for row in rows] + [FIRST * MINUTE_MS] * 2
+            ).cast(pa.timestamp("ms", "UTC")),
             "label": pa.array([row[2] for row in rows] + [0, 0], pa.int8()),
             "voice": [row[3] for row in rows] + [True, True],
             "duplicate": [False] * 4 + [True, False],
             "late": [False] * 4 + [False, True],
         }
-    )  # fmt: skip
+    )
 
     found = {brand: [column.tolist() for column in series] for brand, series in count_archive([table])}
 

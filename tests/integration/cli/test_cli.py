@@ -206,9 +206,15 @@ def test_check_leaves_with_what_must_be_mended(stream_worker, monkeypatch, faili
 
 
 LETTER = {
-    "topic": "mentions", "partition": 1, "offset": 7, "time": "2026-07-16T12:07:00Z", "reason": "not_json",
-    "field": "", "error": "malformed\n\x1b[31m", "bytes": 12,
-}  # fmt: skip
+    "topic": "mentions",
+    "partition": 1,
+    "offset": 7,
+    "time": "2026-07-16T12:07:00Z",
+    "reason": "not_json",
+    "field": "",
+    "error": "malformed\n\x1b[31m",
+    "bytes": 12,
+}
 
 
 def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypatch):

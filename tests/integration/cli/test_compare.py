@@ -55,10 +55,24 @@ def models(tmp_path):
 def row(minute, brand, text, **more):
     at = dt.datetime.fromtimestamp((FIRST_MS + minute * MINUTE_MS) / 1000, dt.UTC)
     return {
-        "topic": "mentions", "partition": 0, "offset": 0, "record_time": at, "event_time": at, "id": "i",
-        "brand": brand, "network": "x", "author": None, "text": text, "duplicate": False, "repeat": False,
-        "voice": True, "late": False, "label": 1, "model": "old-sk", "schema": 1,
-    } | more  # fmt: skip
+        "topic": "mentions",
+        "partition": 0,
+        "offset": 0,
+        "record_time": at,
+        "event_time": at,
+        "id": "i",
+        "brand": brand,
+        "network": "x",
+        "author": None,
+        "text": text,
+        "duplicate": False,
+        "repeat": False,
+        "voice": True,
+        "late": False,
+        "label": 1,
+        "model": "old-sk",
+        "schema": 1,
+    } | more
 
 
 def archive(folder, rows):
@@ -98,9 +112,11 @@ def test_labels_brands_and_texts_are_what_plain_python_finds(stream_worker, mode
     assert found["rows"] == 900
     changes = {(a, b): n for a, of in found["changes"].items() for b, n in of.items() if n}
     assert changes == {
-        ("negative", "negative"): count["bad"], ("neutral", "neutral"): count["fact"],
-        ("positive", "positive"): count["good"], ("uncertain", "negative"): count["meh"],
-    }  # fmt: skip
+        ("negative", "negative"): count["bad"],
+        ("neutral", "neutral"): count["fact"],
+        ("positive", "positive"): count["good"],
+        ("uncertain", "negative"): count["meh"],
+    }
     assert found["agree"] == round(1 - count["meh"] / 900, 4)
     brands = {one["brand"]: one for one in found["brands"]}
     meh = sum(one["brand"] == "zeta" and one["text"].startswith("meh") for one in rows[:-1])

@@ -45,10 +45,17 @@ def store(path, model, **changes):
     joblib.dump(model, buffer)
     pin = hashlib.sha256(buffer.getvalue()).hexdigest()
     made = registry.ModelManifest(
-        name=path.stem, sha256=pin, created=dt.date(2026, 1, 2), languages=["en"], uncertain_below=0.4,
-        libraries={"scikit-learn": sklearn.__version__}, classes=["negative", "neutral", "positive"],
-        training={}, data=[], quality={},
-    )  # fmt: skip
+        name=path.stem,
+        sha256=pin,
+        created=dt.date(2026, 1, 2),
+        languages=["en"],
+        uncertain_below=0.4,
+        libraries={"scikit-learn": sklearn.__version__},
+        classes=["negative", "neutral", "positive"],
+        training={},
+        data=[],
+        quality={},
+    )
     path.write_bytes(buffer.getvalue())
     path.with_suffix(".json").write_bytes(msgspec.json.encode(msgspec.structs.replace(made, **changes)))
     return f"{path}@{pin}"

@@ -106,8 +106,12 @@ def test_a_folder_of_every_form_is_scored_by_the_shipped_model(tmp_path):
     assert told["negative"]
     # And each file is there in its own form, scored by one model
     assert sorted(path.name for path in out.iterdir()) == [
-        "a.csv", "b.jsonl.gz", "b.jsonl.gz.rejected.jsonl", "c.parquet", "c.parquet.rejected.jsonl",
-    ]  # fmt: skip
+        "a.csv",
+        "b.jsonl.gz",
+        "b.jsonl.gz.rejected.jsonl",
+        "c.parquet",
+        "c.parquet.rejected.jsonl",
+    ]
     rows = read_csv(out / "a.csv")
     scored = [json.loads(line) for line in gzip.decompress((out / "b.jsonl.gz").read_bytes()).splitlines()]
     table = pq.read_table(out / "c.parquet").to_pylist()
@@ -218,9 +222,14 @@ def test_a_model_that_is_not_the_pinned_one_is_refused(tmp_path):
     artefact = CHECKOUT / "models/artefacts/sentiment-en.joblib"
 
     ran = run(
-        given, tmp_path / "out.csv", "--processes", 1, scorer="model",
-        STREAM_WORKER_MODEL__PATH=str(artefact), STREAM_WORKER_MODEL__PIN="0" * 64,
-    )  # fmt: skip
+        given,
+        tmp_path / "out.csv",
+        "--processes",
+        1,
+        scorer="model",
+        STREAM_WORKER_MODEL__PATH=str(artefact),
+        STREAM_WORKER_MODEL__PIN="0" * 64,
+    )
 
     assert ran.code == 78
     assert "its sha256 is" in ran.err
@@ -234,10 +243,12 @@ def test_objects_are_scored_into_parts_of_their_own(tmp_path, s3, stream_worker,
     with files.open_output_stream(f"{bucket}/in/b.csv") as stream:
         stream.write(write_csv(tmp_path / "b.csv", 8).read_bytes())
     keys = {
-        "STREAM_WORKER_ARCHIVE__ENDPOINT": s3.endpoint, "STREAM_WORKER_ARCHIVE__ACCESS_KEY_ID": s3.access_key,
-        "STREAM_WORKER_ARCHIVE__SECRET_ACCESS_KEY": s3.secret_key, "STREAM_WORKER_ARCHIVE__REGION": s3.region,
+        "STREAM_WORKER_ARCHIVE__ENDPOINT": s3.endpoint,
+        "STREAM_WORKER_ARCHIVE__ACCESS_KEY_ID": s3.access_key,
+        "STREAM_WORKER_ARCHIVE__SECRET_ACCESS_KEY": s3.secret_key,
+        "STREAM_WORKER_ARCHIVE__REGION": s3.region,
         "STREAM_WORKER_ARCHIVE__ALLOW_HTTP": "true",
-    }  # fmt: skip
+    }
     given, out = f"s3://{bucket}/in/*", f"s3://{bucket}/out"
 
     # When they are scored, and once more

@@ -34,10 +34,15 @@ def source_of(kafka):
     def make(topic, **client):
         made.append(
             KafkaSource(
-                client_of(kafka) | client, topic, f"{topic}-group", session_timeout_ms=6_000,
-                records_max=500, partitions=1, on_trouble=lambda _: None,
+                client_of(kafka) | client,
+                topic,
+                f"{topic}-group",
+                session_timeout_ms=6_000,
+                records_max=500,
+                partitions=1,
+                on_trouble=lambda _: None,
             )
-        )  # fmt: skip
+        )
         return made[-1]
 
     yield make
@@ -142,9 +147,14 @@ def test_questions_to_a_broker_that_is_away_are_unavailable_and_name_the_setting
     bootstrap = f"127.0.0.1:{free_port()}"
     client, said = {"bootstrap.servers": bootstrap, "log_level": 0}, []
     source = KafkaSource(
-        client, "mentions", "group", session_timeout_ms=6_000, records_max=10, partitions=1,
+        client,
+        "mentions",
+        "group",
+        session_timeout_ms=6_000,
+        records_max=10,
+        partitions=1,
         on_trouble=said.append,
-    )  # fmt: skip
+    )
 
     for ask in (
         lambda: source.position(0),

@@ -137,20 +137,32 @@ class Rig:
         for row in table.to_pylist():
             minute_ms = int(row["event_time"].timestamp() * 1_000) // MINUTE_MS * MINUTE_MS
             yield (
-                row["offset"], row["id"], row["brand"], row["network"], minute_ms,
-                row["duplicate"], row["repeat"], row["voice"], row["late"],
-                row["label"], row["sentiment_micro"] or 0,
-            )  # fmt: skip
+                row["offset"],
+                row["id"],
+                row["brand"],
+                row["network"],
+                minute_ms,
+                row["duplicate"],
+                row["repeat"],
+                row["voice"],
+                row["late"],
+                row["label"],
+                row["sentiment_micro"] or 0,
+            )
 
     def check_exact(self):
         """All of the log is in the archive and in Redis, once."""
         rolling = MemoryAggregates(LOG, self.clock.now_ms, self.state)
         check_exact(
             SimpleNamespace(
-                topic=self.topic, store=self.stored(), state=self.state, log=self.log,
-                limits=self.limits, cursor=rolling.cursor,
+                topic=self.topic,
+                store=self.stored(),
+                state=self.state,
+                log=self.log,
+                limits=self.limits,
+                cursor=rolling.cursor,
             )
-        )  # fmt: skip
+        )
 
     def close(self):
         for worker in self.workers:
@@ -171,18 +183,33 @@ class Member:
         )
         recorder = WorkerRecorder(Metrics(), Health())
         self.performer = EffectRunner(
-            source=self.source, rolling=self.redis, archive=self.store, letters=rig.letters,
-            background=self.background, make=self._machine, start="earliest", recorder=recorder,
-        )  # fmt: skip
+            source=self.source,
+            rolling=self.redis,
+            archive=self.store,
+            letters=rig.letters,
+            background=self.background,
+            make=self._machine,
+            start="earliest",
+            recorder=recorder,
+        )
         self.minutes = WindowLifecycle(
-            self.redis, ShareDetector(), owner=str(len(rig.workers)), lateness_ms=LIMITS.lateness_ms,
-            max_hold_ms=max_hold_ms, recorder=recorder,
-        )  # fmt: skip
+            self.redis,
+            ShareDetector(),
+            owner=str(len(rig.workers)),
+            lateness_ms=LIMITS.lateness_ms,
+            max_hold_ms=max_hold_ms,
+            recorder=recorder,
+        )
         self.worker = Worker(
-            source=self.source, performer=self.performer, minutes=self.minutes, background=self.background,
-            topic=TopicFacts(rig.topic.incarnation, rig.topic.partitions), alignment_ms=alignment_ms,
-            memory_max_bytes=memory_max_bytes, recorder=recorder,
-        )  # fmt: skip
+            source=self.source,
+            performer=self.performer,
+            minutes=self.minutes,
+            background=self.background,
+            topic=TopicFacts(rig.topic.incarnation, rig.topic.partitions),
+            alignment_ms=alignment_ms,
+            memory_max_bytes=memory_max_bytes,
+            recorder=recorder,
+        )
 
     def _machine(self, number):
         return PartitionMachine(

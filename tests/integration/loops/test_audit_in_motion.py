@@ -77,7 +77,7 @@ class System:
         """The archive of all batches, counted or not."""
         plan = Plan(
             start=0, end=BATCHES * ROWS, watermark_start=0, watermark_end=self.watermarks[-1], limits=LIMITS
-        )  # fmt: skip
+        )
         objects = self.archive.write_rows(0, plan, self.parts)
         duplicates = sum(int(one.flags.duplicate.sum()) for one in self.parts)
         outcomes = Outcomes(counted=BATCHES * ROWS - duplicates, duplicate=duplicates)
@@ -100,11 +100,14 @@ def _parts(chance, model):
         times_ms = [now_ms - chance.choice((0, 1, 2, 3, 200)) * MINUTE_MS // 2 for _ in range(ROWS)]
         values = [
             mention(
-                id=str(chance.randrange(500)), brand=chance.choice(("acme", "globex", "b:c", "late_n:x")),
-                network=chance.choice(("x", "reddit")), text=chance.choice("abcdefgh"), event_time=time_ms,
+                id=str(chance.randrange(500)),
+                brand=chance.choice(("acme", "globex", "b:c", "late_n:x")),
+                network=chance.choice(("x", "reddit")),
+                text=chance.choice("abcdefgh"),
+                event_time=time_ms,
             )
             for time_ms in times_ms
-        ]  # fmt: skip
+        ]
         made = part(*values, start=number * ROWS, time_ms=now_ms, watermark_ms=watermark_ms, limits=LIMITS)
         made.model = model(number) if model else made.model
         watermark_ms = max(watermark_ms, max(times_ms) - LIMITS.lateness_ms)

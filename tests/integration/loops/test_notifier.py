@@ -52,9 +52,15 @@ class Workers:
             self._client.hdel(shard, f"episode:{BRAND}")
         for kind in kinds:
             body = {
-                "v": 1, "id": f"{self.episode}.{kind}", "kind": kind, "episode": self.episode, "brand": BRAND,
-                "opened": _instant(self.opened_ms), "minute": _instant(at), "score": score,
-            }  # fmt: skip
+                "v": 1,
+                "id": f"{self.episode}.{kind}",
+                "kind": kind,
+                "episode": self.episode,
+                "brand": BRAND,
+                "opened": _instant(self.opened_ms),
+                "minute": _instant(at),
+                "score": score,
+            }
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             self._client.hsetnx(f"{self._prefix}:outbox", body["id"], text)
 
@@ -103,9 +109,14 @@ def start(redis_server, redis_prefix, store, receiver):
         outbox = RedisOutbox(redis_server.url, prefix=redis_prefix)
         opened.extend((webhook, outbox._client))
         return Notifier(
-            outbox=outbox, chains=StoredNotificationLogs(store), channels=[webhook], give_up_s=600,
-            owner=owner, recorder=NoticeRecorder(make.metrics, Health(required=())), now_s=make.clock,
-        )  # fmt: skip
+            outbox=outbox,
+            chains=StoredNotificationLogs(store),
+            channels=[webhook],
+            give_up_s=600,
+            owner=owner,
+            recorder=NoticeRecorder(make.metrics, Health(required=())),
+            now_s=make.clock,
+        )
 
     make.clock, make.metrics = Clock(), Metrics()
     yield make

@@ -261,12 +261,24 @@ MUTANTS = [
     *(
         Mutant(patches, live=live_with_notifiers)
         for patches in (
-            body_not_fixed_first, no_adoption, adopted_whenever, no_withdrawal, withdrawn_while_it_goes_on,
-            no_age_check, decided_while_behind, link_after_the_send, refused_link_ignored,
-            chain_not_read_again, sent_without_fixing, receipt_before_the_send, two_ends,
-            chains_never_listed, an_episode_overtakes_itself, adopted_body_not_rewritten,
+            body_not_fixed_first,
+            no_adoption,
+            adopted_whenever,
+            no_withdrawal,
+            withdrawn_while_it_goes_on,
+            no_age_check,
+            decided_while_behind,
+            link_after_the_send,
+            refused_link_ignored,
+            chain_not_read_again,
+            sent_without_fixing,
+            receipt_before_the_send,
+            two_ends,
+            chains_never_listed,
+            an_episode_overtakes_itself,
+            adopted_body_not_rewritten,
         )
     ),
     Mutant(fixed_and_decided_again, live=live_through(_paged_without_the_store_by_one_that_died)),
     Mutant(removed_whatever_it_is_now, live=live_through(_removed_over_a_rollback)),
-]  # fmt: skip
+]

@@ -230,8 +230,11 @@ class RollingOracle:
         stored = self.state.minutes.get(minute)
         fields, stored_models = ({}, ()) if stored is None else (stored.fields, stored.models)
         fields = {name: value for name, value in fields.items() if value and name.count(":") > 1}
-        wrong = {k: (expected.get(k), fields.get(k)) for k in expected.keys() | fields.keys()
-                 if expected.get(k) != fields.get(k)}  # fmt: skip
+        wrong = {
+            k: (expected.get(k), fields.get(k))
+            for k in expected.keys() | fields.keys()
+            if expected.get(k) != fields.get(k)
+        }
         self.check(not wrong, "window", minute, "expected and stored:", wrong)
         models = self.seen.models[minute]
         self.check(set(stored_models) == models, "models", minute, stored_models, models)

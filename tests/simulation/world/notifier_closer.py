@@ -100,9 +100,14 @@ class Closer:
         """Put an event into the outbox, unless it is there; another life finds other words."""
         name = f"{record['id']}.{kind}{count}"
         body = {
-            "id": name, "kind": kind, "episode": record["id"], "brand": brand,
-            "opened": instant(record["at"]), "minute": instant(minute), "score": 10 + self.life,
-        }  # fmt: skip
+            "id": name,
+            "kind": kind,
+            "episode": record["id"],
+            "brand": brand,
+            "opened": instant(record["at"]),
+            "minute": instant(minute),
+            "score": 10 + self.life,
+        }
         state = self._world.redis
         if name not in state.outbox:
             state.outbox[name] = json.dumps(body, separators=(",", ":"), ensure_ascii=False)

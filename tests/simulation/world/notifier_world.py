@@ -148,8 +148,11 @@ class Process:
             outbox=SimulatedOutbox(world, self, wire),
             chains=SimulatedChains(SimulatedObjects(world, self, wire)),
             channels=[SimulatedChannel(world, wire)],
-            give_up_s=1e9, owner=f"n{number}", recorder=Silent(), now_s=world.monotonic,
-        )  # fmt: skip
+            give_up_s=1e9,
+            owner=f"n{number}",
+            recorder=Silent(),
+            now_s=world.monotonic,
+        )
 
     @property
     def runs(self):

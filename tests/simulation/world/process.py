@@ -104,19 +104,33 @@ class Process:
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)
         recorder = SilentRecorder()
         self.performer = EffectRunner(
-            source=self.source, rolling=rolling, archive=archive,
-            letters=SimulatedLetters(world, wire, log), background=self.background,
-            make=self._machine, start=profile.start, recorder=recorder,
-        )  # fmt: skip
+            source=self.source,
+            rolling=rolling,
+            archive=archive,
+            letters=SimulatedLetters(world, wire, log),
+            background=self.background,
+            make=self._machine,
+            start=profile.start,
+            recorder=recorder,
+        )
         self.minutes = WindowLifecycle(
-            rolling, NervousDetector(), owner=owner, lateness_ms=profile.lateness_ms,
-            max_hold_ms=profile.max_hold_ms, recorder=recorder,
-        )  # fmt: skip
+            rolling,
+            NervousDetector(),
+            owner=owner,
+            lateness_ms=profile.lateness_ms,
+            max_hold_ms=profile.max_hold_ms,
+            recorder=recorder,
+        )
         self.worker = Worker(
-            source=self.source, performer=self.performer, minutes=self.minutes, background=self.background,
-            topic=topic.facts, alignment_ms=profile.alignment_ms,
-            memory_max_bytes=profile.memory_max_bytes, recorder=recorder,
-        )  # fmt: skip
+            source=self.source,
+            performer=self.performer,
+            minutes=self.minutes,
+            background=self.background,
+            topic=topic.facts,
+            alignment_ms=profile.alignment_ms,
+            memory_max_bytes=profile.memory_max_bytes,
+            recorder=recorder,
+        )
 
     def _machine(self, number):
         profile = self.world.profile
@@ -124,9 +138,13 @@ class Process:
             rows_max=profile.rows_max, seconds_max=profile.seconds_max, span_max=profile.span_max
         )
         machine = PartitionMachine(
-            number, limits=limits_of(profile), cut_limits=cut_limits,
-            keys=plain_keys(xxhash.xxh64_intdigest), score=scorer(self.model), model=self.model,
-        )  # fmt: skip
+            number,
+            limits=limits_of(profile),
+            cut_limits=cut_limits,
+            keys=plain_keys(xxhash.xxh64_intdigest),
+            score=scorer(self.model),
+            model=self.model,
+        )
         machine.counting._increments_max = profile.increments_max
         return machine
 

@@ -128,14 +128,16 @@ def encoded(rows):
 def test_copies_are_counted_by_text_key_and_brand_with_their_authors():
     texts = RepeatedTexts()
     texts.add(
-        encoded([
-            ("acme", "ann", "Buy now", False, False, 0),  # the first one is no copy
-            ("acme", "bob", "RT @ann: buy  NOW http://x", False, True, 0),
-            ("acme", None, "buy now", False, True, 2),
-            ("acme", "bob", "buy now", True, True, 0),  # a duplicate is not counted
-            ("lone", "bob", "buy now", False, True, 1),
-        ])
-    )  # fmt: skip
+        encoded(
+            [
+                ("acme", "ann", "Buy now", False, False, 0),  # the first one is no copy
+                ("acme", "bob", "RT @ann: buy  NOW http://x", False, True, 0),
+                ("acme", None, "buy now", False, True, 2),
+                ("acme", "bob", "buy now", True, True, 0),  # a duplicate is not counted
+                ("lone", "bob", "buy now", False, True, 1),
+            ]
+        )
+    )
 
     first, second = texts.top(9)
 
@@ -197,8 +199,9 @@ def test_a_reason_is_used_up(parity):
         parity.compare("m", 0, cells((minute, 1, 1, 1)), cells((minute, 1, 1, 4)), EVERY, EVERY)
 
     assert {name: one["mentions"] for name, one in parity.result()["reasons"].items()} == {
-        NOT_ARCHIVED: 3, "unexplained": 6,
-    }  # fmt: skip
+        NOT_ARCHIVED: 3,
+        "unexplained": 6,
+    }
 
 
 def test_sentiment_is_compared_only_where_it_can_be(parity):

@@ -89,8 +89,12 @@ def test_a_folder_that_cannot_be_made_is_one_line_that_says_how_to_mend_it(tmp_p
     # When the demo is asked to keep what it writes there
     done = subprocess.run(
         [sys.executable, "-m", "stream_worker", "demo", "--keep", str(tmp_path / "file" / "kept")],
-        cwd=CHECKOUT, check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        cwd=CHECKOUT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
     # Then nothing has begun
     assert (done.returncode, done.stdout) == (69, "")

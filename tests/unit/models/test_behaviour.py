@@ -13,12 +13,25 @@ from models.scorers.scores import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCOR
 
 SUITE = load()
 SIZES = {
-    "simple words": 60, "neutral facts and questions": 36, "not good": 48, "not bad": 30,
-    "long-range negation": 24, "used to love, now": 24, "emoji only": 60, "emoticons": 48, "hashtags": 42,
-    "elongation": 36, "sarcasm": 36, "complaint without a sentiment word": 36, "URL added": 36,
-    "RT prefix": 36, "neutral hashtags": 36, "brand swapped": 30, "one typo per long word": 36,
+    "simple words": 60,
+    "neutral facts and questions": 36,
+    "not good": 48,
+    "not bad": 30,
+    "long-range negation": 24,
+    "used to love, now": 24,
+    "emoji only": 60,
+    "emoticons": 48,
+    "hashtags": 42,
+    "elongation": 36,
+    "sarcasm": 36,
+    "complaint without a sentiment word": 36,
+    "URL added": 36,
+    "RT prefix": 36,
+    "neutral hashtags": 36,
+    "brand swapped": 30,
+    "one typo per long word": 36,
     "curly apostrophes": 6,
-}  # fmt: skip
+}
 
 
 class Fixed:
@@ -57,11 +70,17 @@ def test_a_typo_is_in_long_small_words_only():
 @pytest.mark.parametrize(
     ("expect", "label", "right"),
     [
-        ("negative", NEGATIVE, True), ("negative", UNCERTAIN, False), ("neutral", NEUTRAL, True),
-        ("positive", NEUTRAL, False), ("not-negative", UNCERTAIN, True), ("not-negative", NEGATIVE, False),
-        ("not-negative", UNSCORED, False), ("same", POSITIVE, True), ("same", UNCERTAIN, False),
+        ("negative", NEGATIVE, True),
+        ("negative", UNCERTAIN, False),
+        ("neutral", NEUTRAL, True),
+        ("positive", NEUTRAL, False),
+        ("not-negative", UNCERTAIN, True),
+        ("not-negative", NEGATIVE, False),
+        ("not-negative", UNSCORED, False),
+        ("same", POSITIVE, True),
+        ("same", UNCERTAIN, False),
     ],
-)  # fmt: skip
+)
 def test_a_case_is_right_when_its_label_is_what_it_asks_for(expect, label, right):
     # Given a case, and a text like it that is positive
     case = Case("a group", "a text", expect, "another text" if expect == "same" else None)

@@ -86,7 +86,7 @@ def test_evaluate_prints_a_table_for_people(models_here, rows):
         (("train", "--recipe", "nowhere.yaml", "--out", "{rows}.joblib"), 1, "nowhere.yaml cannot be read"),
         (("evaluate", "--input", "{rows}", "--text", "body", "--label", "mood", "--model", "x"), 78, "no su"),
     ],
-)  # fmt: skip
+)
 def test_an_error_is_one_line_on_stderr_and_a_code(models_here, rows, arguments, code, message):
     # Given a command that cannot be done
     # When it is run

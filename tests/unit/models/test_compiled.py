@@ -46,20 +46,34 @@ def logistic():
 
 
 SHAPES = {
-    "the shipped kind": Pipeline([
-        ("features", FeatureUnion([
-            ("words", hashing(token_pattern=OURS, ngram_range=(1, 3), norm=None)),
-            ("chars", hashing(analyzer="char_wb", ngram_range=(2, 5), norm=None, n_features=300)),
-        ])),
-        ("classifier", MLPClassifier((16,), max_iter=15, random_state=1)),
-    ]),
-    "the same, linear": Pipeline([
-        ("features", FeatureUnion([
-            ("words", hashing(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), norm=None)),
-            ("chars", hashing(analyzer="char_wb", ngram_range=(3, 7), norm=None)),
-        ])),
-        ("classifier", logistic()),
-    ]),
+    "the shipped kind": Pipeline(
+        [
+            (
+                "features",
+                FeatureUnion(
+                    [
+                        ("words", hashing(token_pattern=OURS, ngram_range=(1, 3), norm=None)),
+                        ("chars", hashing(analyzer="char_wb", ngram_range=(2, 5), norm=None, n_features=300)),
+                    ]
+                ),
+            ),
+            ("classifier", MLPClassifier((16,), max_iter=15, random_state=1)),
+        ]
+    ),
+    "the same, linear": Pipeline(
+        [
+            (
+                "features",
+                FeatureUnion(
+                    [
+                        ("words", hashing(token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), norm=None)),
+                        ("chars", hashing(analyzer="char_wb", ngram_range=(3, 7), norm=None)),
+                    ]
+                ),
+            ),
+            ("classifier", logistic()),
+        ]
+    ),
     "all defaults": make_pipeline(TfidfVectorizer(), logistic()),
     "words and characters": make_pipeline(
         FeatureUnion(
@@ -103,7 +117,7 @@ SHAPES = {
         hashing(), MLPClassifier((4,), activation="identity", max_iter=15, random_state=1)
     ),
     "one against the rest": make_pipeline(hashing(), SGDClassifier(loss="log_loss", random_state=1)),
-}  # fmt: skip
+}
 
 PIECES = st.one_of(
     st.text(max_size=6),

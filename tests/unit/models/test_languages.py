@@ -40,19 +40,24 @@ def installed(tmp_path, monkeypatch):
 def test_translations_of_installed_packages_are_gathered_and_english_is_not(installed, tmp_path):
     # Given a package with texts in two languages and in English
     texts = {"title": "Gerät hinzufügen", "more": {"deep": "<b>Bitte</b> {name} warten", "short": "ja"}}
-    installed("homeassistant", {
-        "a/translations/de.json": json.dumps({**texts, "same": "Only in English"}),
-        "a/translations/tr.json": json.dumps({"title": "Yeni cihaz ekle"}),
-        "a/translations/en.json": json.dumps({"title": "Add device", "same": "Only in English"}),
-    })  # fmt: skip
+    installed(
+        "homeassistant",
+        {
+            "a/translations/de.json": json.dumps({**texts, "same": "Only in English"}),
+            "a/translations/tr.json": json.dumps({"title": "Yeni cihaz ekle"}),
+            "a/translations/en.json": json.dumps({"title": "Add device", "same": "Only in English"}),
+        },
+    )
     said = []
     # When texts are gathered
     languages.gather(tmp_path / "out", 1, said.append)
     # Then they are there without mark-up, with their language, source and licence
     table = pq.read_table(tmp_path / "out" / "languages.parquet").to_pylist()
     assert {row["text"]: row["lang"] for row in table} == {
-        "Gerät hinzufügen": "de", "Bitte warten": "de", "Yeni cihaz ekle": "tr",
-    }  # fmt: skip
+        "Gerät hinzufügen": "de",
+        "Bitte warten": "de",
+        "Yeni cihaz ekle": "tr",
+    }
     assert {(row["source"], row["licence"]) for row in table} == {("homeassistant", "Apache-2.0")}
     assert said[-1] == "3 texts in 2 languages"
 

@@ -79,8 +79,10 @@ def test_labels_follow_the_most_probable_class_and_doubt_is_uncertain():
     assert scores.label.tolist() == [NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, NEGATIVE, UNSCORED]
     assert scores.sentiment_micro.tolist() == [-700_000, 0, 700_000, 0, -200_000, 0]
     assert (scores.label.dtype, scores.probability.dtype, scores.sentiment_micro.dtype) == (
-        np.int8, np.float32, np.int32,
-    )  # fmt: skip
+        np.int8,
+        np.float32,
+        np.int32,
+    )
 
 
 def test_no_texts_give_no_rows():
@@ -106,13 +108,19 @@ def test_the_scorer_named_none_leaves_everything_unscored():
 @pytest.mark.parametrize(
     "text",
     [
-        "", "   ", "これは最高です", "これはひどい、もう二度と買わない", "سيء جدا ولا أنصح به أحدا",
+        "",
+        "   ",
+        "これは最高です",
+        "これはひどい、もう二度と買わない",
+        "سيء جدا ولا أنصح به أحدا",
         "это худшее что я видел",
-        "bu telefon çok kötü, kimseye tavsiye etmiyorum", "der Service war leider eine Katastrophe",
-        "la atención al cliente es muy mala", "le service client est vraiment nul",
+        "bu telefon çok kötü, kimseye tavsiye etmiyorum",
+        "der Service war leider eine Katastrophe",
+        "la atención al cliente es muy mala",
+        "le service client est vraiment nul",
         "ürün harika, herkese öneririm",
     ],
-)  # fmt: skip
+)
 def test_a_text_in_another_language_or_without_any_is_unscored(text):
     # Given a text that the shipped model does not cover, when it is scored, then it is not called neutral
     assert SHIPPED.score([text]).label.tolist() == [UNSCORED]
@@ -129,10 +137,23 @@ def test_a_text_that_says_nothing_is_never_neutral_with_confidence(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["love it!!", "WORST. SERVICE. EVER.", "smh", "lol ok", "#fail", "gr8 thx m8", "😍", "😡😡", "Nokia",
-     "@acme pls help",
-     "just setting up my twttr", "omg i cant even rn", "https://t.co/Ab12Cd34Ef", "RT @user: so good"],
-)  # fmt: skip
+    [
+        "love it!!",
+        "WORST. SERVICE. EVER.",
+        "smh",
+        "lol ok",
+        "#fail",
+        "gr8 thx m8",
+        "😍",
+        "😡😡",
+        "Nokia",
+        "@acme pls help",
+        "just setting up my twttr",
+        "omg i cant even rn",
+        "https://t.co/Ab12Cd34Ef",
+        "RT @user: so good",
+    ],
+)
 def test_short_shouted_and_misspelt_english_is_covered(text):
     # Given English as it is posted, when it is scored, then the gate lets it in
     assert SHIPPED.score([text]).label.tolist() != [UNSCORED]

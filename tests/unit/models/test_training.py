@@ -39,9 +39,11 @@ def small(**changes):
     shipped["fit"] |= {"epochs": 20, "batch": 32, "learning_rate": 0.05}
     shipped["data"]["calibration"]["share"] = 0.3
     shipped["made"] = {
-        "sentences": {"share": 0.001, "weight": 0.1}, "changed": {"share": 0.1},
-        "variants": {"rows": 10, "weight": 0.5}, "signs": {"rows": 5, "weight": 0.5},
-    }  # fmt: skip
+        "sentences": {"share": 0.001, "weight": 0.1},
+        "changed": {"share": 0.1},
+        "variants": {"rows": 10, "weight": 0.5},
+        "signs": {"rows": 5, "weight": 0.5},
+    }
     return msgspec.convert(shipped | changes, Recipe)
 
 
@@ -191,9 +193,14 @@ def test_a_weight_keeps_so_many_bits_of_its_mantissa(weight, bits):
 def test_texts_that_are_known_repeated_or_contradicted_do_not_train():
     # Given texts with a held-out one, a repeat in another spelling, a contradiction and an empty one
     texts = labelled(
-        ("Held OUT text!", 0), ("Good day", 2), ("good   day http://a.b @you", 2),
-        ("so so", 0), ("So, so.", 2), ("@you http://a.b", 1), ("😂", 2),
-    )  # fmt: skip
+        ("Held OUT text!", 0),
+        ("Good day", 2),
+        ("good   day http://a.b @you", 2),
+        ("so so", 0),
+        ("So, so.", 2),
+        ("@you http://a.b", 1),
+        ("😂", 2),
+    )
     # When they are cleaned
     kept = drop_known(texts, {key("held out: text")})
     # Then one of each is left, and emoji alone are a text

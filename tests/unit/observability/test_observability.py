@@ -95,8 +95,17 @@ def test_libraries_speak_in_the_same_format_and_only_of_warnings(lines):
     assert [json.loads(line)["event"] for line in written()] == ["trouble"]
 
 
-SECRETS = ("text", "author", "sasl_password", "ssl.key.password", "secret_access_key", "Authorization",
-           "access_key_id", "api-key", "sasl.jaas.config")  # fmt: skip
+SECRETS = (
+    "text",
+    "author",
+    "sasl_password",
+    "ssl.key.password",
+    "secret_access_key",
+    "Authorization",
+    "access_key_id",
+    "api-key",
+    "sasl.jaas.config",
+)
 
 
 @pytest.mark.parametrize("key", SECRETS)
@@ -149,9 +158,19 @@ def test_every_metric_is_described_and_has_a_bounded_set_of_labels():
         assert metric.meaning.endswith(".")
         assert (metric.kind == "counter") == metric.name.endswith("_total"), metric.name
         assert set(metric.labels) <= {
-            "outcome", "label", "reason", "kind", "why", "stage", "name", "version", "complete", "partition",
-            "channel", "status",
-        }  # fmt: skip
+            "outcome",
+            "label",
+            "reason",
+            "kind",
+            "why",
+            "stage",
+            "name",
+            "version",
+            "complete",
+            "partition",
+            "channel",
+            "status",
+        }
 
 
 def test_the_series_of_a_lost_partition_vanish():

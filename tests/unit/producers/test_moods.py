@@ -40,10 +40,12 @@ def minutes(scorer, brand, **options):
     labels = scorer.score(columns.texts).label
     minute_of = (np.asarray(columns.event_times_ms) - START_MS) // MINUTE_MS
     counted = [
-        (int((voice & (minute_of == minute)).sum()),
-         int((voice & (minute_of == minute) & (labels == NEGATIVE)).sum()))
+        (
+            int((voice & (minute_of == minute)).sum()),
+            int((voice & (minute_of == minute) & (labels == NEGATIVE)).sum()),
+        )
         for minute in range(-10, 3)
-    ]  # fmt: skip
+    ]
     return counted, repeat.mean()
 
 

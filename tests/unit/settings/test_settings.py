@@ -104,7 +104,7 @@ def test_the_tree_is_frozen():
         ('[kafka]\ntopic = ""\ngroup = ""', "(and 1 more)"),
         ("[kafka", "config file {} is no TOML"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_file_is_refused_with_the_key_the_place_and_the_way_out(config, text, said):
     file = config(text)
 

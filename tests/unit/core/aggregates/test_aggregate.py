@@ -128,9 +128,17 @@ def test_each_measure_counts_what_its_name_says():
     delta = fold(*batch(rows), MODEL, WHOLE)
 
     assert dict(zip(MEASURES, delta.measures[0].tolist(), strict=True)) == {
-        "n": 5, "neg": 2, "neu": 0, "pos": 1, "uncertain": 1, "unscored": 1,
-        "sum": -299_999, "repeats": 1, "voices": 4, "neg_voices": 1,
-    }  # fmt: skip
+        "n": 5,
+        "neg": 2,
+        "neu": 0,
+        "pos": 1,
+        "uncertain": 1,
+        "unscored": 1,
+        "sum": -299_999,
+        "repeats": 1,
+        "voices": 4,
+        "neg_voices": 1,
+    }
     assert delta.model == MODEL
 
 

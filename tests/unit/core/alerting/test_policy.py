@@ -35,9 +35,14 @@ def episode(opened):
 def event(kind, opened, at=None, **more):
     """An event of the episode that opened in a minute after noon, led to by minute `at`."""
     body = {
-        "id": f"{episode(opened)}.{kind}", "kind": kind.split(".")[0], "episode": episode(opened),
-        "brand": "acme", "opened": instant(opened), "minute": instant(opened if at is None else at), **more,
-    }  # fmt: skip
+        "id": f"{episode(opened)}.{kind}",
+        "kind": kind.split(".")[0],
+        "episode": episode(opened),
+        "brand": "acme",
+        "opened": instant(opened),
+        "minute": instant(opened if at is None else at),
+        **more,
+    }
     return read_events({body["id"]: json.dumps(body)})[0]["acme"][0]
 
 

@@ -77,8 +77,13 @@ def test_a_bad_message_does_not_starve_the_others():
         found = due(made, line, float(now_s))
         if found is not None:
             bad = found[1] == "bad"
-            made.take(line, "a", message(found[1], episode="e" if bad else found[1].replace("good ", "f")),
-                      FAILED if bad else DELIVERED, float(now_s))  # fmt: skip
+            made.take(
+                line,
+                "a",
+                message(found[1], episode="e" if bad else found[1].replace("good ", "f")),
+                FAILED if bad else DELIVERED,
+                float(now_s),
+            )
             taken += [now_s] if not bad else []
 
     # Then all good ones were taken within the first minute

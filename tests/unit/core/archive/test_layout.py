@@ -101,9 +101,16 @@ def test_documents_hold_the_fields_of_the_contract_and_no_others():
         "starts": [0, 5],
     }
     assert written(PLAN) == {
-        "v": 1, "kind": "data", "start": 7, "end": 1_234_567, "watermark_start": 1, "watermark_end": 2,
-        "text_key": 1, "limits": limits, "why": None,
-    }  # fmt: skip
+        "v": 1,
+        "kind": "data",
+        "start": 7,
+        "end": 1_234_567,
+        "watermark_start": 1,
+        "watermark_end": 2,
+        "text_key": 1,
+        "limits": limits,
+        "why": None,
+    }
     stored = StoredObject(name="dt=…", rows=3, bytes=4, sha256="ab", model="m")
     manifest = Manifest(objects=[stored], outcomes=Outcomes(counted=2, lost=1), late=1, partial=True)
     assert written(manifest) == {

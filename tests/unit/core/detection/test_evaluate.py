@@ -85,9 +85,12 @@ def test_an_incomplete_minute_gives_no_zeros_and_judges_what_it_saw():
     admitted = {A: at(0), B: at(0)}
 
     call = evaluate(
-        empty_shard(), sealed(1, {A: tally(5, 1), OTHER: tally(9, 9)}, complete=False), admitted, DETECTOR,
+        empty_shard(),
+        sealed(1, {A: tally(5, 1), OTHER: tally(9, 9)}, complete=False),
+        admitted,
+        DETECTOR,
         no_history,
-    )  # fmt: skip
+    )
 
     assert call.sums == {A: tally(5, 1)}
     assert set(call.numbers) == {A}
@@ -214,9 +217,13 @@ def test_a_brand_without_numbers_begins_with_what_the_archive_knows_of_it():
         empty_shard(), sealed(0, {A: tally(30, 4)}), {}, DETECTOR, no_history, archived=archived.get
     )
     old = evaluate(
-        Shard(5, at(0), "9", "older/7", {A: "old"}, {}), sealed(0, {A: tally(30, 4)}), {}, DETECTOR,
-        lambda brand: past, archived=archived.get,
-    )  # fmt: skip
+        Shard(5, at(0), "9", "older/7", {A: "old"}, {}),
+        sealed(0, {A: tally(30, 4)}),
+        {},
+        DETECTOR,
+        lambda brand: past,
+        archived=archived.get,
+    )
 
     # Then it goes on from there, and history after it is fed once
     expected, _ = DETECTOR.step(numbers, observe(numbers.minute_ms, at(0), tally(30, 4), artefact="m1"))
@@ -233,9 +240,13 @@ def test_the_sensitivity_of_a_brand_decides_which_score_opens():
         for minute in range(70):
             seen = tally(40, 6 if minute < 60 else 28)
             call = evaluate(
-                shard, sealed(minute, {A: seen, B: seen}), {A: at(0), B: at(0)}, DETECTOR, no_history,
+                shard,
+                sealed(minute, {A: seen, B: seen}),
+                {A: at(0), B: at(0)},
+                DETECTOR,
+                no_history,
                 open_at=open_at,
-            )  # fmt: skip
+            )
             shard = written(shard, call)
             kinds += [json.loads(body)["brand"] for body in call.outbox.values()]
         return kinds
@@ -400,10 +411,16 @@ def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn
         numbers, verdict = DETECTOR.step(
             numbers,
             Observation(
-                minute.start_ms, seen[8], seen[9], seen[0], seen[1], minute.complete, gap,
+                minute.start_ms,
+                seen[8],
+                seen[9],
+                seen[0],
+                seen[1],
+                minute.complete,
+                gap,
                 minute.models[0] if minute.models else "",
             ),
-        )  # fmt: skip
+        )
         model = minute.models[0] if minute.models else None
         episode, event = episodes.advance(
             episode, episodes.EvaluatedMinute(A, minute.start_ms, verdict, "share/5", model, minute.complete)

@@ -147,9 +147,13 @@ class Runner:
         self.asked = []  # every operation, in order
         self.on_redis, self.on_store, self.position = deque(), deque(), None
         self.machine = PartitionMachine(
-            partition, limits=replace_limits(world.limits, changed), cut_limits=world.cut_limits,
-            keys=keys, score=score, model=MODEL,
-        )  # fmt: skip
+            partition,
+            limits=replace_limits(world.limits, changed),
+            cut_limits=world.cut_limits,
+            keys=keys,
+            score=score,
+            model=MODEL,
+        )
         self.machine.counting._increments_max = world.increments_max
         self.perform(self.machine.assigned(world.topic.position(partition)))
 

@@ -16,11 +16,15 @@ def rows_of(columns, flags, scores):
     flag_columns = (flags.duplicate, flags.repeat, flags.voice, flags.late)
     return list(
         zip(
-            columns.offsets.tolist(), *map(_plain, (columns.ids, columns.brands, columns.networks)), minutes,
+            columns.offsets.tolist(),
+            *map(_plain, (columns.ids, columns.brands, columns.networks)),
+            minutes,
             *(flag.tolist() for flag in flag_columns),
-            scores.label.tolist(), scores.sentiment_micro.tolist(), strict=True,
+            scores.label.tolist(),
+            scores.sentiment_micro.tolist(),
+            strict=True,
         )
-    )  # fmt: skip
+    )
 
 
 def _plain(texts):
@@ -55,11 +59,19 @@ def expected_rows(log, limits):
         )
         rows.append(
             (
-                offset, columns.ids[i], columns.brands[i], columns.networks[i], minutes[i],
-                duplicate, repeat, not repeat and said < 3, is_late[i],
-                int(scores.label[i]), int(scores.sentiment_micro[i]),
+                offset,
+                columns.ids[i],
+                columns.brands[i],
+                columns.networks[i],
+                minutes[i],
+                duplicate,
+                repeat,
+                not repeat and said < 3,
+                is_late[i],
+                int(scores.label[i]),
+                int(scores.sentiment_micro[i]),
             )
-        )  # fmt: skip
+        )
     watermarks = [*zip(offsets, before_ms.tolist(), strict=True), (2**63, after_ms)]
     return rows, [letter.offset for letter in rejected], watermarks
 

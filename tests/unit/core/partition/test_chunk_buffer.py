@@ -141,8 +141,14 @@ def test_the_watermark_at_an_offset_is_that_before_the_next_row_or_at_the_end():
     before = made._parts[0].flags.watermark_before_ms.tolist()
 
     assert [made.watermark_at(offset) for offset in range(7)] == [
-        before[0], before[1], before[2], before[2], before[2], before[2], 7,
-    ]  # fmt: skip
+        before[0],
+        before[1],
+        before[2],
+        before[2],
+        before[2],
+        before[2],
+        7,
+    ]
 
 
 def test_duplicates_letters_holes_and_what_is_lost_are_outcomes_of_their_own():

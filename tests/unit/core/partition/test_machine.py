@@ -87,8 +87,12 @@ def test_a_first_start_writes_the_head_creates_the_cursor_and_reads_from_there()
     runner = Runner(world).settle()
 
     assert runner.asked == [
-        FindPlanLog(-1), CreateLogOrigin(), ReadCursor(), CreateCursor(0, 0, floor_ms(0, 30 * S, 300 * S)), Seek(0),
-    ]  # fmt: skip
+        FindPlanLog(-1),
+        CreateLogOrigin(),
+        ReadCursor(),
+        CreateCursor(0, 0, floor_ms(0, 30 * S, 300 * S)),
+        Seek(0),
+    ]
     assert world.store.head == LogOrigin(policy="earliest", starts=[0])
     assert runner.machine.phase is Phase.READING
 
@@ -397,9 +401,14 @@ def skip(world, to):
     """What the command does in the store: a plan with its reason. The worker does the rest."""
     last = world.store.chain(0)[-1]
     plan = Plan(
-        kind="skipped", start=last.end, end=to, limits=LIMITS, why="asked for",
-        watermark_start=last.watermark_end, watermark_end=last.watermark_end,
-    )  # fmt: skip
+        kind="skipped",
+        start=last.end,
+        end=to,
+        limits=LIMITS,
+        why="asked for",
+        watermark_start=last.watermark_end,
+        watermark_end=last.watermark_end,
+    )
     world.store.plans[0, plan.start] = plan
     return plan
 

@@ -18,11 +18,14 @@ def chain(*boundaries, skipped=()):
     return [
         Plan(
             kind="skipped" if start in skipped else "data",
-            start=start, end=end, limits=Limits(),
-            watermark_start=NOON_MS - int(before * HOUR_MS), watermark_end=NOON_MS - int(after * HOUR_MS),
+            start=start,
+            end=end,
+            limits=Limits(),
+            watermark_start=NOON_MS - int(before * HOUR_MS),
+            watermark_end=NOON_MS - int(after * HOUR_MS),
         )
         for (start, before), (end, after) in pairwise(boundaries)
-    ]  # fmt: skip
+    ]
 
 
 def start_again(plans, *, log_start=0, horizon=50, base=0):

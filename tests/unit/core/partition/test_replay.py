@@ -71,10 +71,32 @@ def test_any_cut_and_any_interleaving_of_partitions_end_in_the_same(log, turns):
 
 
 ACTIONS = [
-    "append", "append", "poll", "poll", "poll", "end", "redis", "redis", "store", "store", "settle", "tick",
-    "wait", "report", "seal", "lose redis's answer", "lose store's answer", "kill", "zombie", "forget",
-    "snapshot", "go back", "empty", "leave out", "flush",
-]  # fmt: skip
+    "append",
+    "append",
+    "poll",
+    "poll",
+    "poll",
+    "end",
+    "redis",
+    "redis",
+    "store",
+    "store",
+    "settle",
+    "tick",
+    "wait",
+    "report",
+    "seal",
+    "lose redis's answer",
+    "lose store's answer",
+    "kill",
+    "zombie",
+    "forget",
+    "snapshot",
+    "go back",
+    "empty",
+    "leave out",
+    "flush",
+]
 
 
 class History:

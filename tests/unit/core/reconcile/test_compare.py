@@ -185,9 +185,16 @@ def test_history_that_is_not_ten_integers_is_refused(value):
 # ---------------------------------------------------------------- recounting rows
 
 row = st.tuples(
-    st.integers(0, 59), st.integers(0, 2), st.integers(0, 2), st.booleans(), st.integers(0, 4),
-    st.integers(-10**6, 10**6), st.booleans(), st.booleans(), st.booleans(),
-)  # fmt: skip
+    st.integers(0, 59),
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.booleans(),
+    st.integers(0, 4),
+    st.integers(-(10**6), 10**6),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
 
 
 def rows_of(listed):

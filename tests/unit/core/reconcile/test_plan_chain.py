@@ -25,9 +25,14 @@ def chunk(start, end, *, wm=(0, 0), rows=None, kind="data", partial=False, late=
     rows = counted + duplicates if rows is None else rows
     objects = [StoredObject(name="x", rows=rows, bytes=1, sha256="0", model="m")] if rows else []
     plan = Plan(
-        kind=kind, start=start, end=end, watermark_start=wm[0], watermark_end=wm[1], limits=LIMITS,
+        kind=kind,
+        start=start,
+        end=end,
+        watermark_start=wm[0],
+        watermark_end=wm[1],
+        limits=LIMITS,
         why="told so",
-    )  # fmt: skip
+    )
     manifest = Manifest(objects=objects, outcomes=Outcomes(**outcomes), late=late, partial=partial)
     return ArchivedChunk(plan, manifest, counted + duplicates, duplicates, late, reached_ms)
 
@@ -70,8 +75,9 @@ def test_a_range_may_begin_anywhere_but_has_no_hole():
 
 def test_watermarks_follow_each_other_and_never_fall():
     assert told(chunk(0, 5, wm=(0, 9), reached_ms=1_009), chunk(5, 9, wm=(8, 9)))[0] == [
-        "watermarks chain", "plan's watermark"
-    ]  # fmt: skip
+        "watermarks chain",
+        "plan's watermark",
+    ]
     assert "watermarks chain" in told(chunk(0, 5, wm=(5, 3)), whole=False)[0]
 
 
@@ -146,9 +152,7 @@ def test_a_skipped_range_holds_no_rows():
 
 def letters(found, *, gone=False, foreign=False):
     """What is told of three chunks with one, two and no rejected offsets."""
-    chunks = [
-        chunk(0, 5, counted=4, rejected=1), chunk(5, 9, counted=2, rejected=2), chunk(9, 12, counted=3)
-    ]  # fmt: skip
+    chunks = [chunk(0, 5, counted=4, rejected=1), chunk(5, 9, counted=2, rejected=2), chunk(9, 12, counted=3)]
     findings = Findings()
     check_letters(
         PlanLogReading(LOG, 0, 0, chunks), found, findings, may_be_gone=gone, may_be_foreign=foreign

@@ -213,9 +213,17 @@ def test_all_fields_arrive_in_their_columns():
     assert made.record_times_ms.tolist() == [NOON_MS + 5]
     found = {field.name: getattr(made, field.name) for field in fields(made)}
     assert {name: values[0] for name, values in found.items() if isinstance(values, list)} == {
-        "ids": "1", "brands": "acme", "networks": "reddit", "texts": "a text", "authors": "ann",
-        "urls": "https://e.org/1", "langs": "en", "reaches": 12, "reply_tos": "0", "extras": None,
-    }  # fmt: skip
+        "ids": "1",
+        "brands": "acme",
+        "networks": "reddit",
+        "texts": "a text",
+        "authors": "ann",
+        "urls": "https://e.org/1",
+        "langs": "en",
+        "reaches": 12,
+        "reply_tos": "0",
+        "extras": None,
+    }
 
 
 def test_a_rejected_record_keeps_its_coordinates_and_its_bytes():

@@ -227,11 +227,17 @@ def test_only_labels_of_the_known_model_are_corrected_and_it_is_said():
 @pytest.mark.parametrize(
     ("models", "ours"),
     [
-        (f"{PIN}-sk", True), (f"{PIN}-k1", True), (f"{PIN}-k1,{PIN}-sk", True),
+        (f"{PIN}-sk", True),
+        (f"{PIN}-k1", True),
+        (f"{PIN}-k1,{PIN}-sk", True),
         (f"{PIN}-sk,0123456789ab-sk", False),
-        ("0123456789ab-sk", False), ("none", False), ("", False), (None, False), (f"{PIN}0-sk", False),
+        ("0123456789ab-sk", False),
+        ("none", False),
+        ("", False),
+        (None, False),
+        (f"{PIN}0-sk", False),
     ],
-)  # fmt: skip
+)
 def test_a_model_is_known_by_its_artefact(models, ours):
     assert is_by(MeasuredModel(PIN, ConfusionMatrix(WEAK)), models) == ours
     assert not is_by(None, models)
