@@ -45,7 +45,9 @@ def live(voices: np.ndarray, negative: np.ndarray) -> str:
 def count(log: Sequence[tuple[int, Post]], minutes: range) -> Tallies:
     """Take (event time in ms, post) in the order of the log through decode, rules and fold."""
     limits = Limits()
-    horizon = DedupWindow(limits.horizon_offsets, limits.horizon_ms, plain_keys(xxhash.xxh64_intdigest))
+    horizon = DedupWindow(
+        limits.dedup_window_offsets, limits.dedup_window_ms, plain_keys(xxhash.xxh64_intdigest)
+    )
     sums = {minute: np.zeros(len(MEASURES), np.int64) for minute in minutes}
     watermark_ms = 0
     for low in range(0, len(log), BATCH):

@@ -32,7 +32,7 @@ def measure(
     """CPU seconds per mention of each stage, over (partition, records) in the order of the polls."""
     keys = native_keys(plain_keys(xxhash.xxh64_intdigest))
     limits, spent_s, parts = Limits(), defaultdict(float), defaultdict(list)
-    horizons = defaultdict(lambda: DedupWindow(limits.horizon_offsets, limits.horizon_ms, keys))
+    horizons = defaultdict(lambda: DedupWindow(limits.dedup_window_offsets, limits.dedup_window_ms, keys))
     watermark_ms: dict[int, int] = defaultdict(int)
 
     def timed(stage: str, call: Callable[..., Any], *arguments: Any) -> Any:

@@ -25,8 +25,8 @@ def limits_of(settings: Settings) -> Limits:
     """Return the limits that verdicts depend on, as they stand in every plan."""
     windows = settings.windows
     return Limits(
-        horizon_offsets=windows.horizon_records,
-        horizon_ms=in_ms(windows.horizon),
+        dedup_window_offsets=windows.horizon_records,
+        dedup_window_ms=in_ms(windows.horizon),
         lateness_ms=in_ms(windows.lateness),
         future_ms=in_ms(windows.future),
         value_bytes_max=windows.value_bytes_max,
@@ -52,7 +52,7 @@ def open_archive(settings: Settings, topic: Topic) -> ObjectArchive:
     return ObjectArchive(store, log_of, max_span=settings.archive.span_max)
 
 
-def open_rolling(settings: Settings, topic: Topic, owner: str) -> RedisAggregates:
+def open_aggregates(settings: Settings, topic: Topic, owner: str) -> RedisAggregates:
     """Open the rolling picture of a log."""
     return RedisAggregates(
         settings.redis.url.get_secret_value(),

@@ -7,7 +7,7 @@ Rules:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
@@ -57,7 +57,7 @@ class Source(Protocol):
         """The answer to the last `ask_ends`, once; None while it is under way, empty if there is none."""
 
     def commit(self, partition: int, offset: int) -> None:
-        """Tell Kafka, without waiting, where the archive is; a hint for tools and for `find_chain`."""
+        """Tell Kafka, without waiting, where the archive is; a hint for tools and for `find_plan_log`."""
 
     def close(self) -> None: ...
 
@@ -68,11 +68,13 @@ class Source(Protocol):
 class Aggregates(Protocol):
     """The rolling picture and its cursors (CONTRACTS §3). All methods raise Unavailable."""
 
-    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, complete_from_ms: int) -> Cursor:
         """Create the cursor if there is none; return what is stored."""
 
     def cursor(self, partition: int) -> Cursor | None: ...
-    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+    def advance_cursor(
+        self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
+    ) -> Cursor | None:
         """Compare-and-set the cursor over records that are gone, raise the floor; return what is stored."""
 
     def apply(self, calls: Sequence[Apply]) -> list[Applied]:
@@ -102,10 +104,10 @@ class Aggregates(Protocol):
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease: so that one worker seals, judges and draws; truth never needs it."""
 
-    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+    def publish_change(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
         """Append one change notice; at most 100 brands are named, more are `*`."""
 
-    def draw(self, brands: Sequence[str] | None) -> None:
+    def refresh_view(self, brands: Sequence[str] | None) -> None:
         """Overwrite the rolling hash `now:<brand>` of these brands (None: all): a view, never judged."""
 
     def ping(self) -> str:
@@ -118,8 +120,8 @@ class Aggregates(Protocol):
 class Archive(Protocol):
     """Create-only objects; the archive's cursor is its chain of plans. All methods raise Unavailable."""
 
-    def find_chain(self, partition: int, committed: int) -> PlanLog: ...
-    def create_head(self, head: LogOrigin) -> LogOrigin:
+    def find_plan_log(self, partition: int, committed: int) -> PlanLog: ...
+    def create_log_origin(self, head: LogOrigin) -> LogOrigin:
         """Create the head, or return the one that is there."""
 
     def create_plan(self, partition: int, plan: Plan) -> Plan:
@@ -199,19 +201,14 @@ class Channel(Protocol):
 # The background thread
 
 
-class Completion(Protocol):
-    """What became of a job."""
+class Completion(NamedTuple):
+    """What became of a job: its result, or the error that ended its epoch."""
 
-    @property
-    def partition(self) -> int: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def result(self) -> object: ...
-    @property
-    def error(self) -> BaseException | None: ...
+    partition: int
+    epoch: int
+    name: str
+    result: object
+    error: BaseException | None
 
 
 class Background(Protocol):

@@ -62,7 +62,7 @@ def part(*values, watermark_ms=0, limits=None, **where):
     """A measured micro-batch of mentions, with the flags of a log that begins with it."""
     limits = limits or Limits()
     made = columns(*values, limits=limits, **where)
-    duplicate, repeat, voice = DedupWindow(limits.horizon_offsets, limits.horizon_ms, keys).add(made)
+    duplicate, copy, voice = DedupWindow(limits.dedup_window_offsets, limits.dedup_window_ms, keys).add(made)
     before_ms, _ = watermarks_ms(made, watermark_ms, limits.lateness_ms)
-    flags = Flags(duplicate, repeat, voice, late(made, before_ms), before_ms)
+    flags = Flags(duplicate, copy, voice, late(made, before_ms), before_ms)
     return ScoredBatch(made, flags, score(made.texts), MODEL)

@@ -38,7 +38,7 @@ class CompiledScorer:
     ) -> None:
         self.version = version
         self.reason: str | None = None
-        self._judge = judge
+        self._evaluate = judge
         self._program = program
         self._kernel = kernel
         self._otherwise = otherwise
@@ -61,7 +61,7 @@ class CompiledScorer:
 
     def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch. Raises nothing but what stops a process: failures are rows of the answer."""
-        return self._judge(self.probability(texts))
+        return self._evaluate(self.probability(texts))
 
     def probability(self, texts: Sequence[str]) -> Array:
         """Return (n, classes) probabilities as scikit-learn gives them; a row of NaN where there are none."""

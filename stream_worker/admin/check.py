@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from stream_worker.adapters.kafka.topic import Topic
-from stream_worker.bootstrap import find_topic, open_archive, open_rolling
+from stream_worker.bootstrap import find_topic, open_aggregates, open_archive
 from stream_worker.core.detection.sensitivity import advice
 from stream_worker.errors import StreamWorkerError
 from stream_worker.inference.loader import load_model
@@ -35,11 +35,11 @@ def check(settings: Settings, *, connect: bool) -> list[CheckResult]:
 
     found.append(_tried("kafka", look_at_kafka))
     topic = topics[0] if topics else Topic(kafka.topic, "00000000", 0, {})
-    found.append(_tried("redis", lambda: open_rolling(settings, topic, "check").ping()))
+    found.append(_tried("redis", lambda: open_aggregates(settings, topic, "check").ping()))
     found.append(_tried("archive", lambda: open_archive(settings, topic).probe()))
     if found[-2].ok:
         found.append(
-            _tried("alerts", lambda: _told(settings, open_rolling(settings, topic, "check").brands()))
+            _tried("alerts", lambda: _told(settings, open_aggregates(settings, topic, "check").brands()))
         )
     return found
 

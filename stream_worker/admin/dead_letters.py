@@ -4,15 +4,15 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-from stream_worker.adapters.kafka.dead_letters import read_letters
+from stream_worker.adapters.kafka.dead_letters import read_dead_letters
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 
 
-def read_dead_letters(settings: Settings, limit: int) -> Iterator[dict[str, Any]]:
+def newest_dead_letters(settings: Settings, limit: int) -> Iterator[dict[str, Any]]:
     """Yield the newest dead letters, oldest first: where each came from and why, not what it says."""
     client = client_properties(settings.kafka)
-    for letter in read_letters(client, settings.kafka.dead_letter_topic, limit):
+    for letter in read_dead_letters(client, settings.kafka.dead_letter_topic, limit):
         said = {name.removeprefix("sw-"): text for name, text in letter.headers.items()}
         at = dt.datetime.fromtimestamp(letter.time_ms / 1000, dt.UTC)
         yield {

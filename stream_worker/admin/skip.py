@@ -8,12 +8,12 @@ Rules:
 
 from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.kafka.topic import log_end, open_admin
-from stream_worker.bootstrap import limits_of, open_archive, open_rolling
+from stream_worker.bootstrap import limits_of, open_aggregates, open_archive
 from stream_worker.core.archive.layout import Manifest, Outcomes, Plan
 from stream_worker.core.partition.effects import PlanLog
 from stream_worker.core.partition.recovery import first_offset
 from stream_worker.core.records.limits import Limits
-from stream_worker.core.records.watermark import floor_ms
+from stream_worker.core.records.watermark import complete_from_ms
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.ports import Aggregates, Archive
 from stream_worker.settings.kafka import client_properties
@@ -34,7 +34,7 @@ def skip_records(settings: Settings, partition: int, to_offset: int, why: str) -
         )
     return skip(
         open_archive(settings, topic),
-        open_rolling(settings, topic, "skip"),
+        open_aggregates(settings, topic, "skip"),
         limits_of(settings),
         partition=partition,
         to_offset=to_offset,
@@ -43,13 +43,13 @@ def skip_records(settings: Settings, partition: int, to_offset: int, why: str) -
 
 
 def skip(
-    archive: Archive, rolling: Aggregates, limits: Limits, *, partition: int, to_offset: int, why: str
+    archive: Archive, aggregates: Aggregates, limits: Limits, *, partition: int, to_offset: int, why: str
 ) -> str:
     """Leave out all records of a partition from the end of its archive to `to_offset`; returns what was done.
 
     Raises Misconfigured when there is nothing to skip, Unavailable when a worker is in the middle of a chunk.
     """
-    chain = archive.find_chain(partition, -1)
+    chain = archive.find_plan_log(partition, -1)
     if chain.head is None:
         raise Misconfigured("nothing to skip: no worker has ever started on this topic and archive")
     last = chain.last
@@ -59,11 +59,11 @@ def skip(
             f"finish it, then skip"
         )
     if last is not None and last.kind == "skipped":
-        _finish(archive, rolling, limits, partition, last)  # if it is finished, this changes nothing
+        _finish(archive, aggregates, limits, partition, last)  # if it is finished, this changes nothing
         if last.end == to_offset:
             return _said(partition, last)
     plan = _plan(archive, limits, chain, partition, to_offset, why)
-    _finish(archive, rolling, limits, partition, plan)
+    _finish(archive, aggregates, limits, partition, plan)
     return _said(partition, plan)
 
 
@@ -91,15 +91,15 @@ def _plan(archive: Archive, limits: Limits, chain: PlanLog, partition: int, to_o
     return plan
 
 
-def _finish(archive: Archive, rolling: Aggregates, limits: Limits, partition: int, plan: Plan) -> None:
+def _finish(archive: Archive, aggregates: Aggregates, limits: Limits, partition: int, plan: Plan) -> None:
     """Write the manifest of a skip, and have the cursor jump over it."""
     lost = Outcomes(lost=plan.end - plan.start)
     archive.create_manifest(partition, plan, Manifest(objects=[], outcomes=lost, late=0, partial=False))
-    cursor = rolling.cursor(partition)
+    cursor = aggregates.cursor(partition)
     if cursor is not None and cursor.next < plan.end:
         reached_ms = max(plan.watermark_end, cursor.watermark_ms)  # some of it may be counted already
-        floor = floor_ms(reached_ms, limits.lateness_ms, limits.future_ms)
-        rolling.jump(partition, cursor.next, plan.end, plan.watermark_end, floor)
+        floor = complete_from_ms(reached_ms, limits.lateness_ms, limits.future_ms)
+        aggregates.advance_cursor(partition, cursor.next, plan.end, plan.watermark_end, floor)
 
 
 def _said(partition: int, plan: Plan) -> str:

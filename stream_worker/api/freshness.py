@@ -64,7 +64,7 @@ class FreshnessReader:
             log=look.log,
             lag=sum(of.lag or 0 for of in partitions),
             expired=look.expired,
-            floor=instant_or_none(look.floor_ms),
+            floor=instant_or_none(look.complete_from_ms),
             brands=len(look.brands),
             networks=sorted(look.networks),
             freshness=fresh,

@@ -99,7 +99,7 @@ class RedisReader:
             log=ctl.get("incarnation", ""),
             newest_ms=int(ctl["newest"]) if "newest" in ctl else None,
             sealed_ms=int(ctl.get("sealed", 0)),
-            floor_ms=int(ctl.get("floor", 0)),
+            complete_from_ms=int(ctl.get("floor", 0)),
             expired=int(ctl.get("expired", 0)),
             closed_ms=[int(of[0] or -1) for of in stored],
             brands=list(brands),

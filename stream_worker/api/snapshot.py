@@ -41,7 +41,7 @@ class PageSnapshot(NamedTuple):
     log: str
     newest_ms: int | None
     sealed_ms: int
-    floor_ms: int
+    complete_from_ms: int
     expired: int
     closed_ms: list[int]  # per shard
     brands: list[str]

@@ -175,7 +175,7 @@ class RowsPass:
         reached_ms = np.minimum(batch.event_times_ms, batch.record_times_ms).max()
         chunk.reached_ms = max(chunk.reached_ms, int(reached_ms))
         if self._picture:
-            below = ~batch.duplicate & (batch.event_times_ms < self._picture.standing.floor_ms)
+            below = ~batch.duplicate & (batch.event_times_ms < self._picture.standing.complete_from_ms)
             self.expired[one.place] += int(np.count_nonzero(below))
             hour.take(one.place, batch)
         return True

@@ -200,14 +200,14 @@ class SpilledSnapshot:
         closed_ms = max(begun.closed_ms)
         if closed_ms < 0:
             return
-        floor_ms = begun.floor_ms - begun.floor_ms % HOUR_MS
+        complete_from_ms = begun.complete_from_ms - begun.complete_from_ms % HOUR_MS
         hours = range(
-            max(_hour(begun.sealed_ms - HOURS_OF_MINUTES_MS), floor_ms),
+            max(_hour(begun.sealed_ms - HOURS_OF_MINUTES_MS), complete_from_ms),
             _hour(closed_ms - 1) + HOUR_MS,
             HOUR_MS,
         )
         days = range(
-            max(closed_ms - DAYS_OF_HOURS_MS, floor_ms) // DAY_MS * DAY_MS,
+            max(closed_ms - DAYS_OF_HOURS_MS, complete_from_ms) // DAY_MS * DAY_MS,
             closed_ms // DAY_MS * DAY_MS + 1,
             DAY_MS,
         )
@@ -267,7 +267,9 @@ def _held(kind: str, start_ms: int, standing: RedisPosition, brands: Sequence[st
     for i, shard in enumerate(map(shard_of, brands)):
         if shard not in of_shard and kind == "hm":
             kept = standing.has_hour_of_minutes(start_ms, shard)
-            of_shard[shard] = (starts >= standing.floor_ms) & (starts < standing.closed_ms[shard]) & kept
+            of_shard[shard] = (
+                (starts >= standing.complete_from_ms) & (starts < standing.closed_ms[shard]) & kept
+            )
         elif shard not in of_shard:
             of_shard[shard] = np.array([standing.has_hour(start, shard) for start in starts.tolist()])
         held[:, i] = of_shard[shard]

@@ -74,9 +74,11 @@ class Parity:
         both = both[differs | (comparable & all_differ)]
         for number, cells in both.groupby(both.index.to_numpy() >> (NETWORK_BITS + BRAND_BITS)):
             measures = _ALL if scored[number] else _COUNTS
-            self._judge(kind, hour_ms, int(number), cells, measures)
+            self._evaluate(kind, hour_ms, int(number), cells, measures)
 
-    def _judge(self, kind: str, hour_ms: int, number: int, cells: pd.DataFrame, measures: list[str]) -> None:
+    def _evaluate(
+        self, kind: str, hour_ms: int, number: int, cells: pd.DataFrame, measures: list[str]
+    ) -> None:
         """Find the reason of the cells of one minute that differ."""
         minute = (hour_ms - self._day.start_ms) // MINUTE_MS + number
         more = cells[_redis(measures)].to_numpy() - cells[_rows(measures)].to_numpy()

@@ -91,7 +91,7 @@ def recount(
             progress(counts.rows, total)
         counts.hours[hour_ms] = hour.counted.cells(), hour.duplicates.cells()
         if counts.learner is not None:
-            counts.learner.take(hour_ms, hour.minutes.cells(), counts.brands, hour.judged_by)
+            counts.learner.take(hour_ms, hour.minutes.cells(), counts.brands, hour.evaluated_by)
         if parity is not None and live is not None:
             hour.compare(live, parity)
 
@@ -117,7 +117,7 @@ class _RecountedHour:
         self.minutes = Recount(by_minute=True, by_network=False)  # for the learner
         self._spoilt = spoilt
         self._models: list[set[str]] = [set() for _ in range(60)]
-        self.judged_by: list[set[str]] = [set() for _ in range(60)]  # models of what was on time
+        self.evaluated_by: list[set[str]] = [set() for _ in range(60)]  # models of what was on time
         self._above = np.zeros(60, np.int64)  # mentions above the cursor of Redis
         self._absent = np.zeros(60, np.int64)  # mentions of minutes that Redis does not hold
         self._parts: list[tuple[LivePart, Recount]] = [
@@ -154,7 +154,7 @@ class _RecountedHour:
             for code, model in enumerate(batch.models):
                 used = counted & ~rows.late & (batch.model_codes == code)
                 for minute in np.unique(rows.minutes[used]).tolist():
-                    self.judged_by[minute].add(model)
+                    self.evaluated_by[minute].add(model)
         if self._live is not None:
             self._take_live(self._live, one, batch, counted)
 

@@ -114,7 +114,7 @@ class LiveDay:
         """Why a minute that was not compared is not held."""
         if not self.cursors:
             return "Redis is empty"
-        if minute_ms < self.standing.floor_ms:
+        if minute_ms < self.standing.complete_from_ms:
             return "below the floor"
         if minute_ms >= min(self.standing.closed_ms):
             return "not closed yet"
@@ -192,7 +192,7 @@ def _held(kind: str, hour_ms: int, standing: RedisPosition, shards: Sequence[int
     starts = hour_ms + np.arange(60) * MINUTE_MS
     for i, shard in enumerate(shards):
         if kind == HISTORY and standing.has_hour_of_minutes(hour_ms, shard):
-            held[:, i] = (starts >= standing.floor_ms) & (starts < standing.closed_ms[shard])
+            held[:, i] = (starts >= standing.complete_from_ms) & (starts < standing.closed_ms[shard])
         elif kind == HOURS:
             held[:, i] = standing.has_hour(hour_ms, shard)
     return held

@@ -16,24 +16,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from stream_worker.errors import Unavailable
+from stream_worker.ports import Completion
 
 LOOKUPS_AT_ONCE = 16
 DELAY_FIRST_S = 0.2
 DELAY_MAX_S = 10.0
 SAY_EVERY_S = 30.0
-
-
-class Completion(NamedTuple):
-    """What became of a job: its result, or the error that ended its epoch."""
-
-    partition: int
-    epoch: int
-    name: str
-    result: object
-    error: BaseException | None
 
 
 @dataclass(slots=True, eq=False)

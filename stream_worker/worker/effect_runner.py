@@ -17,6 +17,7 @@ import structlog
 
 from stream_worker.core.archive.layout import LogOrigin
 from stream_worker.core.partition.effects import (
+    AdvanceCursor,
     Applied,
     Apply,
     Commit,
@@ -26,7 +27,6 @@ from stream_worker.core.partition.effects import (
     CreatePlan,
     Effect,
     FindPlanLog,
-    JumpCursor,
     ListPlans,
     Phase,
     ReadCursor,
@@ -56,7 +56,7 @@ class EffectRunner:
         self,
         *,
         source: Source,
-        rolling: Aggregates,
+        aggregates: Aggregates,
         archive: Archive,
         letters: DeadLetters,
         background: Background,
@@ -72,7 +72,7 @@ class EffectRunner:
         self._topic_asked = False
         self.changed_brands: set[str] = set()
         self.changed_minutes_ms: set[int] = set()
-        self._source, self._rolling, self._archive = source, rolling, archive
+        self._source, self._aggregates, self._archive = source, aggregates, archive
         self._letters, self._background = letters, background
         self._make, self._start, self._recorder = make, start, recorder
         self._epoch = 0
@@ -103,7 +103,7 @@ class EffectRunner:
                     self._seek(held, offset)
                 case Commit(offset):
                     self._source.commit(partition, offset)
-                case Apply() | ReadCursor() | CreateCursor() | JumpCursor():
+                case Apply() | ReadCursor() | CreateCursor() | AdvanceCursor():
                     held.on_redis.append(operation)
                 case _:
                     self._ask_background(held, operation)
@@ -181,7 +181,7 @@ class EffectRunner:
         if not calls:
             return
         with self._recorder.stage("redis"):
-            answers = self._rolling.apply(calls)
+            answers = self._aggregates.apply(calls)
         for held, call, answer in zip(asked, calls, answers, strict=True):
             self.now_ms = max(self.now_ms, answer.now_ms)
             held.on_redis.popleft()
@@ -203,12 +203,16 @@ class EffectRunner:
                 operation, partition = held.on_redis[0], held.machine.number
                 match operation:
                     case ReadCursor():
-                        cursor = self._rolling.cursor(partition)
-                    case CreateCursor(start, watermark_ms, floor_ms):
-                        cursor = self._rolling.create_cursor(partition, start, watermark_ms, floor_ms)
+                        cursor = self._aggregates.cursor(partition)
+                    case CreateCursor(start, watermark_ms, complete_from_ms):
+                        cursor = self._aggregates.create_cursor(
+                            partition, start, watermark_ms, complete_from_ms
+                        )
                         log.info("cursor created", partition=partition, offset=cursor.next)
-                    case JumpCursor(expected, to, watermark_ms, floor_ms):
-                        cursor = self._rolling.jump(partition, expected, to, watermark_ms, floor_ms)
+                    case AdvanceCursor(expected, to, watermark_ms, complete_from_ms):
+                        cursor = self._aggregates.advance_cursor(
+                            partition, expected, to, watermark_ms, complete_from_ms
+                        )
                         log.warning("cursor jumped", partition=partition, expected=expected, to=to)
                 held.on_redis.popleft()
                 self.step(held, partial(held.machine.cursor_is, cursor))
@@ -247,7 +251,7 @@ class EffectRunner:
         partition, archive = held.machine.number, self._archive
         match operation:
             case FindPlanLog(committed):
-                self._ask(held, "chain", lambda: archive.find_chain(partition, committed), lookup=True)
+                self._ask(held, "chain", lambda: archive.find_plan_log(partition, committed), lookup=True)
             case CreateLogOrigin():
                 self._ask(held, "head", self._start_log, lookup=True)
             case ListPlans():
@@ -264,7 +268,7 @@ class EffectRunner:
                 self._ask(held, "manifest", lambda: archive.create_manifest(partition, plan, manifest))
 
     def _start_log(self) -> LogOrigin:
-        return self._archive.create_head(
+        return self._archive.create_log_origin(
             LogOrigin(policy=self._start, starts=self._source.starts(self._start))
         )
 

@@ -176,8 +176,8 @@ class Worker:
 
     def _bound_memory(self) -> None:
         """Forget the largest gathered rows past the cap; they are read again when the store is back."""
-        gathered = [(held, held.machine.archiving.gathered) for held in self._running()]
-        sizes = sorted(((g.bytes, h.machine.number) for h, g in gathered if g is not None), reverse=True)
+        chunk_buffer = [(held, held.machine.archiving.chunk_buffer) for held in self._running()]
+        sizes = sorted(((g.bytes, h.machine.number) for h, g in chunk_buffer if g is not None), reverse=True)
         excess_bytes = sum(size for size, _ in sizes) - self._memory_max_bytes
         for size, number in sizes:
             if excess_bytes <= 0 or not self._performer.held[number].machine.archiving.on_its_way:
@@ -192,7 +192,7 @@ class Worker:
         if now_s < self._draw_again_s:
             return
         begun_s = time.monotonic()
-        self._minutes.draw(self._performer.changed_brands, self._performer.changed_minutes_ms)
+        self._minutes.refresh_view(self._performer.changed_brands, self._performer.changed_minutes_ms)
         self._performer.changed_brands, self._performer.changed_minutes_ms = set(), set()
         ended_s = time.monotonic()
         self._draw_again_s = ended_s + (ended_s - begun_s) / DRAW_SHARE_MAX - EACH_S
@@ -206,10 +206,10 @@ class Worker:
             redis=sum(one.interrupted for one in held),
             stopped=sum(one.stopped for one in held),
         )
-        gathered = [one.machine.archiving.gathered for one in held]
+        chunk_buffer = [one.machine.archiving.chunk_buffer for one in held]
         self._recorder.buffers(
-            gathered_bytes=sum(rows.bytes for rows in gathered if rows),
-            oldest_s=max((rows.age_s(now_s) for rows in gathered if rows), default=0.0),
+            gathered_bytes=sum(rows.bytes for rows in chunk_buffer if rows),
+            oldest_s=max((rows.age_s(now_s) for rows in chunk_buffer if rows), default=0.0),
         )
         for one in self._running():
             self._recorder.partition(one.machine, one.machine.counting.log_end, self._performer.now_ms)

@@ -4,10 +4,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from stream_worker.core.partition.effects import Apply, CreateCursor, Effect, JumpCursor, Phase, ReadCursor
+from stream_worker.core.partition.effects import AdvanceCursor, Apply, CreateCursor, Effect, Phase, ReadCursor
 from stream_worker.core.partition.machine import PartitionMachine
 
-OnRedis = Apply | ReadCursor | CreateCursor | JumpCursor
+OnRedis = Apply | ReadCursor | CreateCursor | AdvanceCursor
 
 
 @dataclass(slots=True, eq=False)

@@ -10,7 +10,7 @@ import xxhash
 from models.native.keys import native_keys
 from stream_worker.adapters.kafka.consumer import KafkaSource
 from stream_worker.adapters.kafka.dead_letters import KafkaDeadLetters, ensure_topic
-from stream_worker.bootstrap import find_topic, limits_of, open_archive, open_profiles, open_rolling
+from stream_worker.bootstrap import find_topic, limits_of, open_aggregates, open_archive, open_profiles
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
 from stream_worker.core.detection.share_detector import ShareDetector
@@ -75,11 +75,11 @@ def _join(
     if topic is None:
         return None
     log_of = Log(topic.name, topic.incarnation)
-    archive, rolling = open_archive(settings, topic), open_rolling(settings, topic, owner())
+    archive, aggregates = open_archive(settings, topic), open_aggregates(settings, topic, owner())
     ready = {
-        "redis": rolling.ping,
+        "redis": aggregates.ping,
         "archive": archive.probe,
-        "dead_letters": lambda: _letters_topic(settings),
+        "dead_letters": lambda: _dead_letter_topic(settings),
     }
     if any(_when_there(name, ask, recorder, stop) is None for name, ask in ready.items()):
         return None
@@ -100,7 +100,7 @@ def _join(
     log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
     performer = EffectRunner(
         source=source,
-        rolling=rolling,
+        aggregates=aggregates,
         archive=archive,
         letters=letters,
         background=background,
@@ -109,7 +109,7 @@ def _join(
         recorder=recorder,
     )
     minutes = WindowLifecycle(
-        rolling,
+        aggregates,
         ShareDetector(),
         owner=owner(),
         lateness_ms=in_ms(settings.windows.lateness),
@@ -155,7 +155,7 @@ def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], Part
     return make
 
 
-def _letters_topic(settings: Settings) -> str:
+def _dead_letter_topic(settings: Settings) -> str:
     kafka = settings.kafka
     created = ensure_topic(client_properties(kafka), kafka.dead_letter_topic, kafka.topic)
     return f"{kafka.dead_letter_topic} {'was created' if created else 'is there'}"

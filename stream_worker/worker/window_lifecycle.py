@@ -34,7 +34,7 @@ class WindowLifecycle:
 
     def __init__(
         self,
-        rolling: Aggregates,
+        aggregates: Aggregates,
         detector: Detector[Any],
         *,
         owner: str,
@@ -45,7 +45,7 @@ class WindowLifecycle:
         archived: Archived = lambda _brand: None,
     ) -> None:
         self.sealed = SealResult(0, 0, [], 0, {}, 0, 0)
-        self._rolling, self._detector, self._owner = rolling, detector, owner
+        self._aggregates, self._detector, self._owner = aggregates, detector, owner
         self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
         self._open_at, self._archived = open_at, archived
         self._shards: dict[int, Shard] = {}
@@ -57,12 +57,12 @@ class WindowLifecycle:
     def seal(self, partition_count: int, older_log: str = "") -> SealResult:
         """Seal what may be sealed; `older_log` as in `ports.Aggregates`. Raises Unavailable."""
         before_ms = self.sealed.sealed_ms
-        self.sealed = self._rolling.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
+        self.sealed = self._aggregates.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
         if min((shard.closed_ms for shard in self._shards.values()), default=-1) > self.sealed.closed_ms:
             self._shards.clear()
-        self._leads = self._rolling.lease("minutes", self._owner, LEASE_MS)
+        self._leads = self._aggregates.lease("minutes", self._owner, LEASE_MS)
         if self._leads and self.sealed.sealed_ms != before_ms:
-            self._rolling.notify("sealed", [self.sealed.sealed_ms], [])
+            self._aggregates.publish_change("sealed", [self.sealed.sealed_ms], [])
         self._recorder.sealed(self.sealed)
         return self.sealed
 
@@ -73,28 +73,28 @@ class WindowLifecycle:
             return False
         for number in range(SHARDS):
             if number not in self._shards:
-                self._shards[number] = self._rolling.shard(number)
+                self._shards[number] = self._aggregates.shard(number)
         first_ms = min(shard.closed_ms for shard in self._shards.values())
-        minute = self._rolling.next_sealed(first_ms)
+        minute = self._aggregates.next_sealed(first_ms)
         if minute is None or minute.start_ms >= self.sealed.sealed_ms:
             return False
-        if self._brands_behind != minute.mark:
-            self._brands, self._brands_behind = self._rolling.brands(), minute.mark
+        if self._brands_behind != minute.seal_id:
+            self._brands, self._brands_behind = self._aggregates.brands(), minute.seal_id
         self._close([shard for shard in self._shards.values() if shard.closed_ms <= minute.start_ms], minute)
         return True
 
-    def draw(self, brands: set[str], minutes_ms: set[int]) -> None:
+    def refresh_view(self, brands: set[str], minutes_ms: set[int]) -> None:
         """Draw the rolling view of these brands; of all brands when another minute was sealed."""
         if brands:
-            self._rolling.draw(sorted(brands))
-            self._rolling.notify("counted", sorted(minutes_ms), sorted(brands))
+            self._aggregates.refresh_view(sorted(brands))
+            self._aggregates.publish_change("counted", sorted(minutes_ms), sorted(brands))
         if self._leads and self._drawn_ms != self.sealed.sealed_ms:
-            self._rolling.draw(None)
+            self._aggregates.refresh_view(None)
             self._drawn_ms = self.sealed.sealed_ms
 
     def _close(self, shards: Sequence[Shard], minute: SealedMinute) -> None:
-        calls = [self._judge(shard, minute) for shard in shards]
-        written = self._rolling.close(*calls)
+        calls = [self._evaluate(shard, minute) for shard in shards]
+        written = self._aggregates.close(*calls)
         for call in calls:
             if call.shard not in written:
                 del self._shards[call.shard]  # somebody else was faster, or it was sealed again: read anew
@@ -104,7 +104,7 @@ class WindowLifecycle:
             for message in call.outbox:
                 log.info("episode changed", message=message, shard=call.shard)
 
-    def _judge(self, shard: Shard, minute: SealedMinute) -> Close:
+    def _evaluate(self, shard: Shard, minute: SealedMinute) -> Close:
         return evaluate(
             shard,
             minute,
@@ -119,7 +119,7 @@ class WindowLifecycle:
         """Closed minutes of the last 48 hours; hours before the brand was there are not asked for."""
         hour_ms, first_ms = minute.start_ms - minute.start_ms % HOUR_MS, self._brands.get(brand)
         hours_ms = [hour_ms - hours * HOUR_MS for hours in range(HISTORY_HOURS, -1, -1)]
-        return self._rolling.history(brand, [at for at in hours_ms if at + HOUR_MS > (first_ms or 0)])
+        return self._aggregates.history(brand, [at for at in hours_ms if at + HOUR_MS > (first_ms or 0)])
 
 
 def _after(shard: Shard, call: Close) -> Shard:
@@ -131,7 +131,7 @@ def _after(shard: Shard, call: Close) -> Shard:
     return Shard(
         number=shard.number,
         closed_ms=call.minute_ms + 60_000,
-        version=call.mark,
+        state_id=call.seal_id,
         detector=call.detector,
         numbers={**shard.numbers, **call.numbers} if shard.detector == call.detector else dict(call.numbers),
         episodes=episodes,

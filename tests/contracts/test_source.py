@@ -110,7 +110,7 @@ class KafkaWorld(World):
                 self.name,
                 self.group,
                 session_timeout_ms=6_000,
-                records_max=records_max,  # noqa: E501 - one line of a table
+                records_max=records_max,
                 partitions=self.partitions,
                 on_trouble=lambda _: None,
             )

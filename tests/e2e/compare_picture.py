@@ -22,7 +22,7 @@ def compare_picture(expected, rows, picture):
     yield from _minutes(cells, log_late_counts(expected), picture, closed_ms)
     yield from _notes(picture)
     yield from _history(cells, picture, closed_ms)
-    old = sum(cell["n"] for (minute_ms, *_), cell in cells.items() if minute_ms < picture.floor_ms)
+    old = sum(cell["n"] for (minute_ms, *_), cell in cells.items() if minute_ms < picture.complete_from_ms)
     if picture.expired > old:  # fewer: some came before the first seal, when there was no floor
         yield Difference("mentions below the floor", "ctl", f"{old} or fewer", picture.expired)
     missing = {brand for _, _, brand in cells} - picture.brands
@@ -49,8 +49,8 @@ def _closing(expected, picture, closed_ms):
     if closed_ms < end_ms or len(picture.closed_ms) != SHARDS:
         yield Difference("all minutes are closed", "shards", f"{SHARDS} up to {end_ms}", picture.closed_ms)
     oldest_ms = picture.sealed_ms - HISTORY_OF_HOURS_MS
-    if picture.floor_ms > oldest_ms + HOUR_MS:
-        yield Difference("the floor is below all that is kept", "ctl", oldest_ms, picture.floor_ms)
+    if picture.complete_from_ms > oldest_ms + HOUR_MS:
+        yield Difference("the floor is below all that is kept", "ctl", oldest_ms, picture.complete_from_ms)
 
 
 def _minutes(cells, log_late, picture, closed_ms):

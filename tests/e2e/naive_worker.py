@@ -36,8 +36,8 @@ def flagged(records, limits):
         near = [
             it
             for other, it in before
-            if record.offset - other.offset <= limits.horizon_offsets
-            and record.record_time_ms - other.record_time_ms <= limits.horizon_ms
+            if record.offset - other.offset <= limits.dedup_window_offsets
+            and record.record_time_ms - other.record_time_ms <= limits.dedup_window_ms
         ]
         duplicate = any(
             (it.network, it.id, it.brand) == (mention.network, mention.id, mention.brand) for it in near
@@ -186,7 +186,7 @@ def _fill(picture, counted):
     oldest_ms = newest_ms - 35 * DAY_MS
     picture.expired = sum(it["n"] + it["late_n"] for (at, *_), it in cells.items() if at < oldest_ms)
     picture.brands = {brand for _, _, brand in cells}
-    picture.sealed_ms, picture.floor_ms = newest_ms, oldest_ms
+    picture.sealed_ms, picture.complete_from_ms = newest_ms, oldest_ms
     picture.closed_ms = dict.fromkeys(range(16), newest_ms)
 
 

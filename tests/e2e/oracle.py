@@ -3,8 +3,8 @@
 It shares no code with the worker. Its rules, all about one partition and smaller offsets only:
 
 1. *Verdict*: a record is a mention, or it is rejected.
-2. *Earlier* means an earlier mention, whatever its own flags, at most `horizon_offsets` offsets and at most
-   `horizon_ms` of record time back.
+2. *Earlier* means an earlier mention, whatever its own flags, at most `dedup_window_offsets` offsets and
+   at most `dedup_window_ms` of record time back.
 3. *Duplicate*: an earlier mention has the same network, id and brand.
 4. *Repeat*: an earlier mention has the same text key. *Voice*: no repeat, and fewer than three earlier
    mentions of the same author and brand; without an author a mention is a voice of its own.
@@ -52,8 +52,8 @@ class Record:
 class Limits:
     """The settings that decide verdicts and flags."""
 
-    horizon_offsets: int = 50_000
-    horizon_ms: int = 60 * MINUTE_MS
+    dedup_window_offsets: int = 50_000
+    dedup_window_ms: int = 60 * MINUTE_MS
     lateness_ms: int = 30_000
     value_bytes: int = 1 << 20
 
@@ -139,9 +139,9 @@ class _Memory:
             self.seen[key].append((record.offset, record.record_time_ms))
 
     def _earlier(self, key, record):
-        near = [at for at in self.seen[key] if record.offset - at[0] <= self.limits.horizon_offsets]
+        near = [at for at in self.seen[key] if record.offset - at[0] <= self.limits.dedup_window_offsets]
         self.seen[key] = near  # offsets only grow: what is too far now stays too far
-        return sum(record.record_time_ms - time_ms <= self.limits.horizon_ms for _, time_ms in near)
+        return sum(record.record_time_ms - time_ms <= self.limits.dedup_window_ms for _, time_ms in near)
 
 
 def text_key(brand, text):

@@ -19,7 +19,7 @@ class Picture:
     closed_ms: dict = field(default_factory=dict)  # shard -> minutes that start before this are closed
     now: dict = field(default_factory=dict)  # brand -> the fields of its rolling hash
     sealed_ms: int | None = None
-    floor_ms: int | None = None
+    complete_from_ms: int | None = None
     expired: int = 0
 
 
@@ -39,7 +39,9 @@ def read_picture(client, prefix, log):
     picture.closed_ms = read_closed(client, prefix)
     picture.cursors = read_cursors(client, prefix, log)
     control = client.hgetall(f"{prefix}:ctl")
-    picture.sealed_ms, picture.floor_ms = (int(control.get(name, -1)) for name in (b"sealed", b"floor"))
+    picture.sealed_ms, picture.complete_from_ms = (
+        int(control.get(name, -1)) for name in (b"sealed", b"floor")
+    )
     picture.expired = int(control.get(b"expired", 0))
     picture.brands = {brand.decode() for brand in client.hkeys(f"{prefix}:brands")}
     return picture

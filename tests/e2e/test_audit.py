@@ -109,7 +109,7 @@ def system(kafka, redis_server, tmp_path_factory):
     scene = Scene(kafka, topic, client, prefix, fs.LocalFileSystem(), str(folder))
     end_ms = minute_after(int(time.time() * 1000)) - MINUTE_MS
     phases = (Phase(COUNT, end_ms - 20 * MINUTE_MS, end_ms - 1_000, ancient=True),)
-    publish(kafka.bootstrap, topic, traffic(SEED, phases, partitions=2, horizon_offsets=300))
+    publish(kafka.bootstrap, topic, traffic(SEED, phases, partitions=2, dedup_window_offsets=300))
     ends = dump(kafka.bootstrap, topic)[1]
     tree = settings(kafka, topic, redis_server, prefix, archive, kafka__batch_records_max="200")
     with staff(tree, logs) as start:

@@ -53,7 +53,7 @@ def test_fifty_thousand_hostile_mentions_end_in_exactly_one_place(
         Phase(BACKLOG, now_ms - 38 * MINUTE_MS, now_ms, ahead=True, ancient=True),
         Phase(LIVE, live_ms, end_ms - 400),
     )
-    planned = traffic(SEED, phases, lateness_ms=5_000, horizon_offsets=2_000, enormous=True)
+    planned = traffic(SEED, phases, lateness_ms=5_000, dedup_window_offsets=2_000, enormous=True)
     publish(kafka.bootstrap, topic, planned[: BACKLOG - 400], compression="lz4")
     sent = publish_in_transactions if kafka.is_real else publish  # Tansu shows what was aborted
     sent(kafka.bootstrap, topic, planned[BACKLOG - 400 : BACKLOG])

@@ -39,7 +39,7 @@ def test_a_duplicate_has_the_same_network_id_and_brand_within_the_horizon():
         record(5, id="a", author=None),
         record(16, id="a", author=None),
     ]
-    assert flags(records, Limits(horizon_offsets=10)) == ["v", "dv", "v", "v", "dv", "v"]
+    assert flags(records, Limits(dedup_window_offsets=10)) == ["v", "dv", "v", "v", "dv", "v"]
 
 
 def test_the_horizon_ends_by_record_time_too_and_one_that_is_later_in_time_is_within():
@@ -132,13 +132,13 @@ def test_unknown_fields_are_kept():
 
 # ---------------------------------------------------------------- the whole comparison can fail
 
-LIMITS = Limits(horizon_offsets=120, horizon_ms=600_000, lateness_ms=5_000)
+LIMITS = Limits(dedup_window_offsets=120, dedup_window_ms=600_000, lateness_ms=5_000)
 PHASES = (Phase(1_200, NOON_MS, NOON_MS + 900_000, ahead=True, ancient=True),)
 
 
 def small_log():
     records = {partition: [] for partition in range(2)}
-    for it in traffic(3, PHASES, partitions=2, horizon_offsets=120):
+    for it in traffic(3, PHASES, partitions=2, dedup_window_offsets=120):
         these = records[it.partition]
         these.append(Record(it.partition, len(these), it.record_time_ms, it.key, it.value))
     return records

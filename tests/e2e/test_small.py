@@ -42,7 +42,7 @@ def test_two_thousand_hostile_mentions_on_the_embedded_servers(embedded_servers,
     scene = Scene(kafka, topic, redis_server.client(), prefix, fs.LocalFileSystem(), str(folder))
     end_ms = minute_after(int(time.time() * 1000)) - MINUTE_MS
     phases = (Phase(COUNT, end_ms - 20 * MINUTE_MS, end_ms - 1_000),)
-    planned = traffic(SEED, phases, horizon_offsets=300)
+    planned = traffic(SEED, phases, dedup_window_offsets=300)
     publish(kafka.bootstrap, topic, planned, compression="lz4")
     records, ends = dump(kafka.bootstrap, topic)
 

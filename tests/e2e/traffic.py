@@ -157,9 +157,9 @@ class Planned:
     record_time_ms: int
 
 
-def traffic(seed, phases, *, partitions=4, lateness_ms=5_000, horizon_offsets=2_000, enormous=False):
+def traffic(seed, phases, *, partitions=4, lateness_ms=5_000, dedup_window_offsets=2_000, enormous=False):
     """The records of all phases, in the order in which they are produced."""
-    talk = _Talk(random.Random(seed), partitions, lateness_ms, horizon_offsets)
+    talk = _Talk(random.Random(seed), partitions, lateness_ms, dedup_window_offsets)
     planned = []
     for phase in phases:
         step_ms = (phase.end_ms - phase.start_ms) / phase.count
@@ -179,7 +179,7 @@ class _Talk:
     rng: random.Random
     partitions: int
     lateness_ms: int
-    horizon_offsets: int
+    dedup_window_offsets: int
     said: dict = field(default_factory=dict)  # partition -> [(offset, key, post)]
     written: dict = field(default_factory=dict)  # partition -> records planned so far: the next offset
     posts: int = 0
@@ -205,7 +205,10 @@ class _Talk:
         dice = self.rng.random()
         for share, again in (
             (DUPLICATE, lambda: self._before(0, 400)),
-            (FAR_DUPLICATE, lambda: self._before(self.horizon_offsets - 50, 3 * self.horizon_offsets)),
+            (
+                FAR_DUPLICATE,
+                lambda: self._before(self.dedup_window_offsets - 50, 3 * self.dedup_window_offsets),
+            ),
             (EDITED, self._edited),
             (COPY, self._copy),
         ):
@@ -239,7 +242,7 @@ class _Talk:
         return found and (found[0], found[1] | {"text": self._text()})
 
     def _copy(self):
-        found = self._before(0, 3 * self.horizon_offsets if self.rng.random() < 0.2 else 800)
+        found = self._before(0, 3 * self.dedup_window_offsets if self.rng.random() < 0.2 else 800)
         if not found:
             return None
         key, post = found

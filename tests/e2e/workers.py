@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from tests.checkout import CHECKOUT
 from tests.e2e.oracle import Limits
 
-LIMITS = Limits(horizon_offsets=2_000, horizon_ms=480_000, lateness_ms=5_000, value_bytes=1 << 20)
+LIMITS = Limits(dedup_window_offsets=2_000, dedup_window_ms=480_000, lateness_ms=5_000, value_bytes=1 << 20)
 STOPS_WITHIN_S = 15
 
 
@@ -77,8 +77,8 @@ def settings(kafka, topic, redis_server, prefix, archive, **more):
         "redis__prefix": prefix,
         "archive__seconds_max": "2",
         "windows__lateness": f"{LIMITS.lateness_ms}ms",
-        "windows__horizon_records": f"{LIMITS.horizon_offsets}",
-        "windows__horizon": f"{LIMITS.horizon_ms}ms",
+        "windows__horizon_records": f"{LIMITS.dedup_window_offsets}",
+        "windows__horizon": f"{LIMITS.dedup_window_ms}ms",
         "windows__value_bytes_max": f"{LIMITS.value_bytes}B",
         "http__port": "0",
         "log__format": "json",

@@ -19,8 +19,8 @@ from stream_worker.core.aggregates.encoding import (
     ZEROS,
     Sums,
     add_sums,
-    draw_needs,
     frozen_tallies,
+    history_range,
     minute_at_or_after,
     shard_of,
     to_json,
@@ -78,7 +78,7 @@ class MemoryAggregates:
     def _row(self, partition: int) -> CursorRow:
         return self.state.cursors.get(self._log.name, {}).get(partition, CursorRow())
 
-    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, complete_from_ms: int) -> Cursor:
         """Create the cursor if there is none; return what is stored."""
         self._begin()
         ctl, row = self.state.ctl, self._row(partition)
@@ -89,7 +89,7 @@ class MemoryAggregates:
         rows = self.state.cursors.setdefault(self._log.name, {})
         row = rows.setdefault(partition, CursorRow())
         row.next, row.watermark = start, watermark_ms
-        self._raise_floor(floor_ms)
+        self._raise_floor(complete_from_ms)
         if ctl.sealed is None:
             ctl.sealed = ctl.floor
         return Cursor(start, watermark_ms)
@@ -99,18 +99,20 @@ class MemoryAggregates:
         row = self._row(partition)
         return None if row.next is None else Cursor(row.next, row.watermark)
 
-    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+    def advance_cursor(
+        self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
+    ) -> Cursor | None:
         """Compare-and-set the cursor forward over records that are gone; raise the floor."""
         now, row = self._begin(), self._row(partition)
         if row.next == expected:
             row.next, row.watermark = to, max(row.watermark, watermark_ms)
             row.alive_ms, row.proof = now, None
-            self._raise_floor(floor_ms)
+            self._raise_floor(complete_from_ms)
         return self.cursor(partition)
 
-    def _raise_floor(self, floor_ms: int) -> None:
+    def _raise_floor(self, complete_from_ms: int) -> None:
         ctl = self.state.ctl
-        ctl.floor = max(ctl.floor or 0, minute_at_or_after(floor_ms))
+        ctl.floor = max(ctl.floor or 0, minute_at_or_after(complete_from_ms))
 
     # ------------------------------------------------------------ counting
 
@@ -190,9 +192,11 @@ class MemoryAggregates:
         now, minutes = self._begin(), self.state.minutes
         for start in sorted(m for m in minutes if after_ms <= m < (self.state.ctl.sealed or 0)):
             minute = minutes[start]
-            if minute.mark is not None:
+            if minute.seal_id is not None:
                 tallies = frozen_tallies(minute.fields)
-                return SealedMinute(start, minute.mark, minute.complete, sorted(minute.models), tallies, now)
+                return SealedMinute(
+                    start, minute.seal_id, minute.complete, sorted(minute.models), tallies, now
+                )
         return None
 
     def close(self, *calls: Close) -> set[int]:
@@ -204,8 +208,8 @@ class MemoryAggregates:
         self._begin()
         shard, start = self.state.shards[call.shard], call.minute_ms
         minute = self.state.minutes.get(start, StoredMinute())
-        read = (call.expected_closed_ms, call.expected_version, call.mark)
-        if (shard.closed_ms, shard.version, minute.mark) != read:
+        read = (call.expected_closed_ms, call.expected_state_id, call.seal_id)
+        if (shard.closed_ms, shard.state_id, minute.seal_id) != read:
             return False
         histories = ((self.state.by_minute, HOUR_MS, 48 * HOUR_MS), (self.state.by_hour, DAY_MS, 35 * DAY_MS))
         for brand, sums in call.sums.items():
@@ -224,7 +228,7 @@ class MemoryAggregates:
                 shard.episodes[brand] = record
         for message_id, body in call.outbox.items():
             self.state.outbox.setdefault(message_id, body)
-        shard.closed_ms, shard.version, shard.detector = start + MINUTE_MS, call.mark, call.detector
+        shard.closed_ms, shard.state_id, shard.detector = start + MINUTE_MS, call.seal_id, call.detector
         return True
 
     def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, Sums]:
@@ -244,7 +248,7 @@ class MemoryAggregates:
         self.state.leases[name] = (owner, now + ttl_ms)
         return True
 
-    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+    def publish_change(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
         """Append one change notice."""
         now = self._begin()
         named = to_json(list(brands)).decode() if len(brands) <= NAMED_BRANDS_MAX else "*"
@@ -252,7 +256,7 @@ class MemoryAggregates:
         self.state.changes.append({"kind": kind, "minutes": minutes, "brands": named, "at": str(now)})
         del self.state.changes[:-CHANGES_MAX]
 
-    def draw(self, brands: Sequence[str] | None) -> None:
+    def refresh_view(self, brands: Sequence[str] | None) -> None:
         """Overwrite `now` of these brands (None: of all)."""
         now, ctl = self._begin(), self.state.ctl
         if ctl.newest is None:
@@ -274,7 +278,7 @@ class MemoryAggregates:
     def _windows(self, brand: str, newest: int) -> dict[str, int]:
         closed, needs, end = (
             self.state.shards[shard_of(brand)].closed_ms,
-            draw_needs(newest),
+            history_range(newest),
             newest + MINUTE_MS,
         )
         worth: list[tuple[int, Sums]] = []

@@ -38,7 +38,7 @@ def seal(
     _trim(state)
     assert ctl.sealed is not None, "the first cursor sets it"
     ctl.floor = max(ctl.floor or 0, ctl.sealed - 35 * DAY_MS)
-    answer.sealed_ms, answer.floor_ms = ctl.sealed, ctl.floor
+    answer.sealed_ms, answer.complete_from_ms = ctl.sealed, ctl.floor
     return answer
 
 
@@ -90,7 +90,7 @@ def _seal_until(state: MemoryState, target: int, held_low: float, now: int) -> i
             )
             continue
         minute = minutes.setdefault(start, StoredMinute())
-        minute.mark = f"{now * 1000}-{start}"
+        minute.seal_id = f"{now * 1000}-{start}"
         minute.complete = held_low >= start + MINUTE_MS and start >= (ctl.floor or 0)
         minute.sealed_at_ms = now
         incomplete += not minute.complete

@@ -25,10 +25,10 @@ class MemorySnapshots:
         """Read the hash of a minute."""
         minute = self._state.minutes.get(start_ms, StoredMinute())
         fields = {name: str(value) for name, value in minute.fields.items()}
-        if minute.models or minute.mark is not None:
+        if minute.models or minute.seal_id is not None:
             fields["models"] = ",".join(minute.models)
-        if minute.mark is not None:
-            fields |= {"mark": minute.mark, "complete": str(int(minute.complete))}
+        if minute.seal_id is not None:
+            fields |= {"mark": minute.seal_id, "complete": str(int(minute.complete))}
             fields["sealed_ms_at"] = str(minute.sealed_at_ms)
         return self._standing(), fields
 
@@ -61,7 +61,7 @@ class MemorySnapshots:
         return RedisPosition(
             now_ms=self._now_ms(),
             sealed_ms=ctl.sealed or 0,
-            floor_ms=ctl.floor or 0,
+            complete_from_ms=ctl.floor or 0,
             trimmed_ms=ctl.trimmed,
             expired=ctl.expired,
             closed_ms=tuple(shard.closed_ms for shard in self._state.shards),

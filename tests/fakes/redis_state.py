@@ -50,7 +50,7 @@ class StoredMinute:
 
     fields: dict[str, int] = field(default_factory=dict)
     models: list[str] = field(default_factory=list)  # in order of arrival
-    mark: str | None = None
+    seal_id: str | None = None
     complete: bool = False
     sealed_at_ms: int | None = None
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import subprocess
+from collections import defaultdict
 
 import pytest
 
@@ -10,9 +11,6 @@ from tests.checkout import CHECKOUT
 
 PACKAGES = ("stream_worker", "producers", "models")
 MODULES = sorted(path for package in PACKAGES for path in (CHECKOUT / package).rglob("*.py"))
-
-FILE_LINES_MAX = 300
-FUNCTION_LINES_MAX = 50
 
 # Patterns, each with one letter in brackets, so that this file is not a breach of its own rule.
 MACHINE_PATHS = ("/[w]ork/", "/[r]oot/", "/[h]ome/", "/[U]sers/", "/[t]mp/", "/opt/[w]heels")
@@ -48,26 +46,16 @@ def test_there_is_a_house_to_inspect():
     assert len(MODULES) > 10
 
 
-def test_no_file_is_longer_than_one_idea():
-    too_long = {
-        str(path.relative_to(CHECKOUT)): lines
-        for path in MODULES
-        if (lines := len(path.read_text().splitlines())) > FILE_LINES_MAX
-    }
+def test_no_two_classes_share_a_name():
+    where = defaultdict(list)
+    for path, tree in _trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                where[node.name].append(str(path))
 
-    assert too_long == {}, f"more than {FILE_LINES_MAX} lines: give the second idea a file of its own"
-
-
-def test_no_function_is_longer_than_a_screen():
-    too_long = {
-        f"{path}:{node.lineno} {node.name}": lines
-        for path, tree in _trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (lines := node.end_lineno - node.lineno + 1) > FUNCTION_LINES_MAX
-    }
-
-    assert too_long == {}, f"more than {FUNCTION_LINES_MAX} lines: let the leaves out"
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}, (
+        "give the second one its own name"
+    )
 
 
 def test_every_module_opens_with_one_line_that_says_what_it_is():

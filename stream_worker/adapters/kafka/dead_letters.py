@@ -228,7 +228,7 @@ class DeadLetter(NamedTuple):
     time_ms: int
 
 
-def read_letters(
+def read_dead_letters(
     config: Mapping[str, Any], topic: str, limit: int, *, timeout_s: float = ADMIN_TIMEOUT_S
 ) -> Iterator[DeadLetter]:
     """Yield the newest `limit` letters, oldest first, joining no group. Raises Unavailable."""

@@ -75,7 +75,7 @@ def incarnation_of(topic_id: str) -> str:
     return base64.b64decode(padded).hex()[-8:]
 
 
-def refuse_unfit(topic: Topic, horizon_ms: int, broker_time: BrokerTime) -> str | None:
+def refuse_unfit(topic: Topic, dedup_window_ms: int, broker_time: BrokerTime) -> str | None:
     """Raise Misconfigured when the topic cannot carry the guarantee; return a warning when it may lie."""
     policy = topic.settings.get("cleanup.policy", "")
     if "compact" in policy:
@@ -84,10 +84,10 @@ def refuse_unfit(topic: Topic, horizon_ms: int, broker_time: BrokerTime) -> str 
             f"could not be found again; set cleanup.policy=delete"
         )
     retention_ms = int(topic.settings.get("retention.ms", -1))
-    if 0 <= retention_ms < horizon_ms:
+    if 0 <= retention_ms < dedup_window_ms:
         raise Misconfigured(
             f"topic {topic.name} keeps records for {retention_ms} ms (retention.ms), less than the horizon "
-            f"of {horizon_ms} ms (windows.horizon): raise the one or lower the other"
+            f"of {dedup_window_ms} ms (windows.horizon): raise the one or lower the other"
         )
     if broker_time == "ignore" or not topic.settings:
         return None

@@ -52,7 +52,7 @@ class ObjectArchive:
         self._log = log
         self._max_span = max_span  # offsets a data plan may cover at most
 
-    def find_chain(self, partition: int, committed: int) -> PlanLog:
+    def find_plan_log(self, partition: int, committed: int) -> PlanLog:
         """Find the newest plan by a LIST from near the committed offset; if that is empty, from the start.
 
         The head is read last: if it is absent, no plan was there before. Raises Unavailable, Unreadable.
@@ -65,7 +65,7 @@ class ObjectArchive:
         done = last is not None and self._has_manifest(partition, last)
         return PlanLog(self.head(), last, done)
 
-    def create_head(self, head: LogOrigin) -> LogOrigin:
+    def create_log_origin(self, head: LogOrigin) -> LogOrigin:
         """Create the head, or return the one that is there."""
         name = head_name(self._log)
         there = self._objects.create_or_read(name, msgspec.json.encode(head))

@@ -141,7 +141,7 @@ def _arrays(topic: str, partition: int, parts: Sequence[ScoredBatch]) -> list[pa
         _strings([c.reply_tos for c in columns]),
         _strings([c.extras for c in columns]),
         pa.array(np.concatenate([f.duplicate for f in flags])),
-        pa.array(np.concatenate([f.repeat for f in flags])),
+        pa.array(np.concatenate([f.copy for f in flags])),
         pa.array(np.concatenate([f.voice for f in flags])),
         pa.array(np.concatenate([f.late for f in flags])),
         pa.array(label, pa.int8()),

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
 from stream_worker.adapters.redis.scripts import Scripts
-from stream_worker.adapters.redis.view import draw, read_look
+from stream_worker.adapters.redis.view import parse_head, refresh_view
 from stream_worker.core.aggregates.aggregate import increments
 from stream_worker.core.aggregates.encoding import (
     INCREMENTS_LIMIT,
@@ -71,10 +71,10 @@ class RedisAggregates:
 
     # ------------------------------------------------------------ cursors
 
-    def create_cursor(self, partition: int, start: int, watermark_ms: int, floor_ms: int) -> Cursor:
+    def create_cursor(self, partition: int, start: int, watermark_ms: int, complete_from_ms: int) -> Cursor:
         """Create the cursor if there is none; return what is stored."""
-        floor_ms = minute_at_or_after(floor_ms)
-        reply = self._call("create_cursor", self._log.name, partition, start, watermark_ms, floor_ms)
+        complete_from_ms = minute_at_or_after(complete_from_ms)
+        reply = self._call("create_cursor", self._log.name, partition, start, watermark_ms, complete_from_ms)
         return Cursor(int(reply[0]), int(reply[1]))
 
     def cursor(self, partition: int) -> Cursor | None:
@@ -82,10 +82,12 @@ class RedisAggregates:
         with translated(self._address):
             return _cursor(self._client.hmget(self._cursors, [f"next:{partition}", f"wm:{partition}"]))
 
-    def jump(self, partition: int, expected: int, to: int, watermark_ms: int, floor_ms: int) -> Cursor | None:
+    def advance_cursor(
+        self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
+    ) -> Cursor | None:
         """Compare-and-set the cursor forward over records that are gone; raise the floor."""
-        floor_ms = minute_at_or_after(floor_ms)
-        return _cursor(self._call("advance_cursor", partition, expected, to, watermark_ms, floor_ms))
+        complete_from_ms = minute_at_or_after(complete_from_ms)
+        return _cursor(self._call("advance_cursor", partition, expected, to, watermark_ms, complete_from_ms))
 
     # ------------------------------------------------------------ counting
 
@@ -125,7 +127,7 @@ class RedisAggregates:
         sealed, floor, watermark, incomplete, now, held, stored, idle, *more = self._call("seal", *args)
         return SealResult(
             sealed_ms=sealed,
-            floor_ms=floor,
+            complete_from_ms=floor,
             held=held,
             watermark_ms=watermark,
             stored_watermarks_ms={stored[i]: int(stored[i + 1]) for i in range(0, len(stored), 2)},
@@ -149,7 +151,7 @@ class RedisAggregates:
         return Shard(
             number=number,
             closed_ms=int(stored.get("closed", -1)),
-            version=stored.get("version", ""),
+            state_id=stored.get("version", ""),
             detector=stored.get("detector", ""),
             numbers=_below("numbers:", stored),
             episodes=_below("episode:", stored),
@@ -167,7 +169,7 @@ class RedisAggregates:
                 break  # else it was trimmed in between: look again
         return SealedMinute(
             start_ms=int(start),
-            mark=fields["mark"],
+            seal_id=fields["mark"],
             complete=fields["complete"] == "1",
             models=sorted(model for model in fields["models"].split(",") if model),
             tallies=frozen_tallies(fields),
@@ -205,14 +207,14 @@ class RedisAggregates:
         """Take or renew a lease: an efficiency, never needed for truth."""
         return bool(self._call("lease", name, owner, ttl_ms))
 
-    def notify(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
+    def publish_change(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
         """Append one change notice; at most 100 brands are named, more are `*`."""
         named = to_json(list(brands)) if len(brands) <= NAMED_BRANDS_MAX else "*"
         self._call("publish_change", kind, to_json(list(minutes_ms)), named)
 
-    def draw(self, brands: Sequence[str] | None) -> None:
+    def refresh_view(self, brands: Sequence[str] | None) -> None:
         """Overwrite `now:<brand>` of these brands (None: of all)."""
-        look = read_look(self._call("read_head"))
+        look = parse_head(self._call("read_head"))
         if look is None:
             return
         if brands is None:
@@ -220,7 +222,7 @@ class RedisAggregates:
             full = len(admitted) >= self._limits[0]
             brands = [*admitted, ""] if full else admitted  # "": what came after the limit
         with translated(self._address), self._history_read():
-            draw(self._client, self._scripts, self._prefix, look, brands)
+            refresh_view(self._client, self._scripts, self._prefix, look, brands)
 
     def ping(self) -> str:
         """Name and version of the server, and what of its settings can lose counts."""
@@ -248,7 +250,7 @@ def _close_args(call: Close) -> list[str | int | bytes]:
         "episodes": list(call.episodes.items()),
         "outbox": list(call.outbox.items()),
     }
-    known = (call.expected_closed_ms, call.expected_version, call.mark)
+    known = (call.expected_closed_ms, call.expected_state_id, call.seal_id)
     return [call.shard, call.minute_ms, *known, call.detector, to_json(body)]
 
 

@@ -17,7 +17,7 @@ from stream_worker.adapters.redis.scripts import Scripts
 from stream_worker.core.aggregates.encoding import (
     WINDOWS,
     decode_many,
-    draw_needs,
+    history_range,
     raw,
     shard_of,
     to_json,
@@ -41,7 +41,7 @@ class RedisHead(NamedTuple):
     closed_ms: list[int]  # per shard
 
 
-def read_look(reply: Sequence[Any]) -> RedisHead | None:
+def parse_head(reply: Sequence[Any]) -> RedisHead | None:
     """Decode the answer of `read_head.lua`; None while no on-time mention was ever counted."""
     now_ms, newest, sealed, models, *closed = reply
     return (
@@ -49,11 +49,11 @@ def read_look(reply: Sequence[Any]) -> RedisHead | None:
     )
 
 
-def draw(client: Any, scripts: Scripts, prefix: str, look: RedisHead, brands: Sequence[str]) -> None:
+def refresh_view(client: Any, scripts: Scripts, prefix: str, look: RedisHead, brands: Sequence[str]) -> None:
     """Overwrite `now:<brand>` of these brands. Raises ValueError when history is not ten integers."""
     if not brands:
         return
-    needs = draw_needs(look.newest_ms)
+    needs = history_range(look.newest_ms)
     first = max(min(look.closed_ms[shard_of(brand)] for brand in brands), look.newest_ms + MINUTE_MS - DAY_MS)
     unclosed = list(map(int, client.zrangebyscore(f"{prefix}:minutes", first, look.newest_ms)))
     networks = [*client.hkeys(f"{prefix}:networks"), ""]

@@ -46,7 +46,7 @@ def fold(columns: MentionBatch, flags: Flags, scores: ScoreColumns, model: str, 
         "uncertain": label == UNCERTAIN,
         "unscored": label == UNSCORED,
         "sum": scores.sentiment_micro[counted],
-        "repeats": flags.repeat[counted],
+        "repeats": flags.copy[counted],
         "voices": voice,
         "neg_voices": voice & (label == NEGATIVE),
     }

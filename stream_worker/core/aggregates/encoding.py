@@ -107,7 +107,7 @@ class HistoryRange(NamedTuple):
     hours: list[int]
 
 
-def draw_needs(newest_ms: int) -> HistoryRange:
+def history_range(newest_ms: int) -> HistoryRange:
     """Say which history the windows that end with `newest_ms` need: whole hours stand for their minutes.
 
     The last hour always comes by minutes, for the shorter windows.
@@ -129,7 +129,7 @@ def decode_many(values: Sequence[str]) -> Int64:
 def window_sums(newest_ms: int, starts: Sequence[int], sums: Int64) -> dict[str, Int64]:
     """Sum over the windows that end with the minute `newest_ms`.
 
-    `starts` (k) are of minutes and hours as `draw_needs` names them, and of minutes not yet closed, in any
+    `starts` (k) are of minutes and hours as `history_range` names them, and of minutes not yet closed, in any
     order; `sums` is (brands, k, 10). Returns (brands, 10) per window.
     """
     at = np.asarray(starts, np.int64)

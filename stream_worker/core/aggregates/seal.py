@@ -8,7 +8,7 @@ class SealResult:
     """Answer of the seal script."""
 
     sealed_ms: int  # every minute that starts before this is sealed
-    floor_ms: int
+    complete_from_ms: int
     held: list[int]  # partitions left out
     watermark_ms: int  # the minimum of the effective watermarks that was taken; 0 when nothing may move
     stored_watermarks_ms: dict[int, int]  # of partitions that are not held: for the alignment pause

@@ -13,7 +13,7 @@ class SealedMinute:
     """The frozen fields of one sealed minute, for judging. Tallies are summed over networks."""
 
     start_ms: int
-    mark: str
+    seal_id: str
     complete: bool
     models: list[str]
     tallies: dict[str, tuple[int, ...]]  # brand -> ten on-time sums in the order of MEASURES
@@ -22,11 +22,11 @@ class SealedMinute:
 
 @dataclass(slots=True, eq=False)
 class Shard:
-    """One shard of brands as it was read. `version` names the state uniquely; compare it on close."""
+    """One shard of brands as it was read. `state_id` names the state uniquely; compare it on close."""
 
     number: int
     closed_ms: int  # minutes that start before this are closed; -1 when nothing was closed yet
-    version: str
+    state_id: str
     detector: str
     numbers: dict[str, str]  # brand -> the detector's numbers, opaque
     episodes: dict[str, str]  # brand -> the open episode's record, opaque
@@ -39,8 +39,8 @@ class Close:
     shard: int
     minute_ms: int
     expected_closed_ms: int
-    expected_version: str
-    mark: str
+    expected_state_id: str
+    seal_id: str
     detector: str
     sums: dict[str, tuple[int, ...]]  # brand -> ten frozen sums to add to history; zeros included
     numbers: dict[str, str]

@@ -135,53 +135,53 @@ def closing_score(peak_score: float) -> float:
 
 
 def advance(
-    episode: Episode | None, judged: EvaluatedMinute, open_at: float = OPEN_AT
+    episode: Episode | None, evaluated: EvaluatedMinute, open_at: float = OPEN_AT
 ) -> tuple[Episode | None, EpisodeChange | None]:
     """Move one brand's episode by one judged minute; None is a quiet brand without a cool-down.
 
     Minutes must come in rising order, each once. `open_at` is the score that opens (sensitivity.py).
     """
-    score = judged.verdict.score
+    score = evaluated.verdict.score
     if episode is None:
-        return _open(judged) if score >= open_at else (None, None)
+        return _open(evaluated) if score >= open_at else (None, None)
     if episode.resolved_ms is not None:
-        return _cool_down(episode, episode.resolved_ms, judged, open_at)
-    return _go_on(episode, judged)
+        return _cool_down(episode, episode.resolved_ms, evaluated, open_at)
+    return _go_on(episode, evaluated)
 
 
-def _go_on(episode: Episode, judged: EvaluatedMinute) -> tuple[Episode, EpisodeChange | None]:
-    score, minute_ms = judged.verdict.score, judged.minute_ms
+def _go_on(episode: Episode, evaluated: EvaluatedMinute) -> tuple[Episode, EpisodeChange | None]:
+    score, minute_ms = evaluated.verdict.score, evaluated.minute_ms
     peak_score = max(episode.peak_score, score)
     below = episode.below + 1 if score < closing_score(peak_score) else 0
     if below != episode.below or peak_score != episode.peak_score:
         episode = replace(episode, below=below, peak_score=peak_score)
     if below >= CLOSE_AFTER_MINUTES:
         episode = replace(episode, resolved_ms=minute_ms)
-        return episode, _event("resolved", episode, judged)
+        return episode, _event("resolved", episode, evaluated)
     if minute_ms - episode.opened_ms >= EXPIRE_MS:
         episode = replace(episode, resolved_ms=minute_ms, expired=True)
-        return episode, _event("expired", episode, judged)
+        return episode, _event("expired", episode, evaluated)
     if score >= ESCALATE_AT and not episode.escalated:
         episode = replace(episode, escalated=True, told_ms=minute_ms)
-        return episode, _event("escalated", episode, judged)
+        return episode, _event("escalated", episode, evaluated)
     told_ms = episode.opened_ms if episode.told_ms is None else episode.told_ms
     if minute_ms - told_ms >= REMIND_MS and below == 0:
         episode = replace(episode, reminders=episode.reminders + 1, told_ms=minute_ms)
-        return episode, _event("reminder", episode, judged)
+        return episode, _event("reminder", episode, evaluated)
     return episode, None
 
 
 def _cool_down(
-    episode: Episode, ended_ms: int, judged: EvaluatedMinute, open_at: float
+    episode: Episode, ended_ms: int, evaluated: EvaluatedMinute, open_at: float
 ) -> tuple[Episode | None, EpisodeChange | None]:
-    score, minute_ms = judged.verdict.score, judged.minute_ms
+    score, minute_ms = evaluated.verdict.score, evaluated.minute_ms
     if episode.expired:
         return (replace(episode, expired=False) if score < CLOSE_BELOW else episode), None
     age_ms = minute_ms - ended_ms
     if minute_ms < episode.opened_ms + COOL_DOWN_MS:
         return episode, None
     if score >= open_at and score > _reopening_score(episode.peak_score, age_ms, open_at):
-        return _open(judged)
+        return _open(evaluated)
     return (episode if age_ms < FORGOTTEN_MS else None), None
 
 
@@ -194,43 +194,43 @@ def _reopening_score(peak_score: float, age_ms: int, open_at: float) -> float:
     return open_at + max(0.0, once_more - open_at) * part
 
 
-def _open(judged: EvaluatedMinute) -> tuple[Episode, EpisodeChange]:
-    score = judged.verdict.score
+def _open(evaluated: EvaluatedMinute) -> tuple[Episode, EpisodeChange]:
+    score = evaluated.verdict.score
     episode = Episode(
-        id=episode_id(judged.brand, judged.minute_ms),
-        opened_ms=judged.minute_ms,
+        id=episode_id(evaluated.brand, evaluated.minute_ms),
+        opened_ms=evaluated.minute_ms,
         peak_score=score,
         escalated=score >= ESCALATE_AT,  # told as such by its score; it does not escalate further
     )
-    return episode, _event("opened", episode, judged)
+    return episode, _event("opened", episode, evaluated)
 
 
-def _event(kind: Kind, episode: Episode, judged: EvaluatedMinute) -> EpisodeChange:
-    verdict = judged.verdict
+def _event(kind: Kind, episode: Episode, evaluated: EvaluatedMinute) -> EpisodeChange:
+    verdict = evaluated.verdict
     share = verdict.neg_voices / verdict.voices if verdict.voices else None
     count = f".{episode.reminders}" if kind == "reminder" else ""
     return EpisodeChange(
         id=f"{episode.id}.{kind}{count}",
         kind=kind,
         episode=episode.id,
-        brand=judged.brand,
+        brand=evaluated.brand,
         opened=_instant(episode.opened_ms),
-        minute=_instant(judged.minute_ms),
+        minute=_instant(evaluated.minute_ms),
         window=Window(verdict.window_minutes, verdict.voices, verdict.neg_voices),
         share=None if share is None else round(share, 4),
         baseline=round(verdict.baseline, 4),
         score=round(verdict.score, 2),
         peak_score=round(episode.peak_score, 2),
-        detector=judged.detector,
-        model=judged.model,
-        complete=judged.complete,
-        reason=_reason(kind, episode, judged),
+        detector=evaluated.detector,
+        model=evaluated.model,
+        complete=evaluated.complete,
+        reason=_reason(kind, episode, evaluated),
     )
 
 
-def _reason(kind: Kind, episode: Episode, judged: EvaluatedMinute) -> str:
-    verdict = judged.verdict
-    age = _length((judged.minute_ms - episode.opened_ms) // MINUTE_MS + 1)
+def _reason(kind: Kind, episode: Episode, evaluated: EvaluatedMinute) -> str:
+    verdict = evaluated.verdict
+    age = _length((evaluated.minute_ms - episode.opened_ms) // MINUTE_MS + 1)
     if kind == "resolved":
         limit = closing_score(episode.peak_score)
         return (

@@ -64,8 +64,8 @@ def evaluate(
         shard=shard.number,
         minute_ms=minute.start_ms,
         expected_closed_ms=shard.closed_ms,
-        expected_version=shard.version,
-        mark=minute.mark,
+        expected_state_id=shard.state_id,
+        seal_id=minute.seal_id,
         detector=name,
         sums=_sums(shard.number, minute, brands),
         numbers={},
@@ -163,8 +163,8 @@ def _step_all(turn: _Evaluation, known: dict[str, Any], call: Close) -> None:
             numbers, observe(numbers.minute_ms, start_ms, tally, complete=complete, artefact=artefact)
         )
         call.numbers[brand] = detector.encode(numbers)
-        judged = EvaluatedMinute(brand, start_ms, verdict, name, model, complete)
-        moved, event = episodes.advance(episode, judged, turn.open_at(brand))
+        evaluated = EvaluatedMinute(brand, start_ms, verdict, name, model, complete)
+        moved, event = episodes.advance(episode, evaluated, turn.open_at(brand))
         if moved is not episode:
             call.episodes[brand] = None if moved is None else episodes.encode(moved)
         if event is not None:

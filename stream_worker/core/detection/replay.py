@@ -58,8 +58,8 @@ class _Machine:
 
     def advance(self, minute_ms: int, verdict: Verdict) -> None:
         """Move by one judged minute."""
-        judged = EvaluatedMinute(self._brand, minute_ms, verdict, "", None, complete=True)
-        before, (self.episode, event) = self.episode, advance(self.episode, judged, self.open_at)
+        evaluated = EvaluatedMinute(self._brand, minute_ms, verdict, "", None, complete=True)
+        before, (self.episode, event) = self.episode, advance(self.episode, evaluated, self.open_at)
         if event is None:
             return
         self._notifications = 1 if event.kind == "opened" else self._notifications + 1

@@ -177,13 +177,13 @@ def _score(numbers: ShareState) -> float:
     against, fast = numbers.against, numbers.fast
     evidence, counts = max(fast, numbers.slow), max(numbers.low, numbers.high)
     worth = against.scale * min(1.0, numbers.negatives / NEGATIVES_MIN)
-    jump = JUMP * worth * (fast + min(counts, COUNTS_PER_SHARE * fast))
+    advance_cursor = JUMP * worth * (fast + min(counts, COUNTS_PER_SHARE * fast))
     sums = worth * (evidence + min(counts, COUNTS_PER_SHARE * evidence))
     if sums <= SUMS_MIN:
-        return jump
+        return advance_cursor
     known = against.counts_weight > 0
     return max(
-        jump,
+        advance_cursor,
         picture(numbers.windows, sums, numbers.usual.dispersion, against.spread, volume_known=known),
     )
 

@@ -35,19 +35,19 @@ class Archiving:
         self.watermark_ms = 0  # at `archived`
         self.plan: Plan | None = None  # fixed, without manifest
         self.chunk: Chunk | None = None  # of `plan`, on its way
-        self.gathered: ChunkBuffer | None = None  # None: dropped, to be read again
+        self.chunk_buffer: ChunkBuffer | None = None  # None: dropped, to be read again
         self._planning = False
         self._log_start = 0
-        self._horizon_base = 0
+        self._dedup_window_base = 0
 
     def begin(self, archived: int, watermark_ms: int, plan: Plan | None) -> None:
         """Stand at the end of the chain: at `archived`, with the unfinished plan from there, if any."""
         self.archived, self.watermark_ms, self.plan = archived, watermark_ms, plan
-        self.chunk, self.gathered, self._planning = None, None, False
+        self.chunk, self.chunk_buffer, self._planning = None, None, False
 
-    def log_begins(self, log_start: int, horizon_base: int) -> None:
+    def log_begins(self, log_start: int, dedup_window_base: int) -> None:
         """Note where the log begins now, and where it began for us."""
-        self._log_start, self._horizon_base = log_start, horizon_base
+        self._log_start, self._dedup_window_base = log_start, dedup_window_base
 
     @property
     def needed_from(self) -> int:
@@ -71,11 +71,11 @@ class Archiving:
 
     def read_again(self) -> None:
         """Drop what was gathered; it is read again from `needed_from`."""
-        self.gathered = ChunkBuffer(self.needed_from, self.needed_watermark_ms)
+        self.chunk_buffer = ChunkBuffer(self.needed_from, self.needed_watermark_ms)
 
     def forget(self) -> None:
         """Drop what was gathered to free memory, until the chunk on its way is done."""
-        self.gathered = None
+        self.chunk_buffer = None
 
     def add(
         self,
@@ -88,8 +88,8 @@ class Archiving:
         now_s: float,
     ) -> None:
         """Gather the rows and letters at or after what was gathered so far."""
-        if self.gathered is not None and position > self.gathered.position:
-            self.gathered.add(
+        if self.chunk_buffer is not None and position > self.chunk_buffer.position:
+            self.chunk_buffer.add(
                 part,
                 rejected,
                 position=position,
@@ -110,15 +110,15 @@ class Archiving:
             return [CreatePlan(self._propose(end))]
         if self.plan.kind == "skipped" or self.plan.end <= self._log_start:
             self.chunk = Chunk([], [], Outcomes(lost=self.plan.end - self.plan.start), late=0)
-            if self.gathered and self.gathered.position <= self.plan.end:
-                self.gathered = None
-            elif self.gathered:
-                self.gathered.take(self.plan.end, lost=0, now_s=now_s)
+            if self.chunk_buffer and self.chunk_buffer.position <= self.plan.end:
+                self.chunk_buffer = None
+            elif self.chunk_buffer:
+                self.chunk_buffer.take(self.plan.end, lost=0, now_s=now_s)
             return self._write_manifest([])
-        if self.gathered is None or self.gathered.position < self.plan.end:
+        if self.chunk_buffer is None or self.chunk_buffer.position < self.plan.end:
             return []  # read on until the plan's end
         lost = max(0, self._log_start - self.plan.start)
-        self.chunk = self.gathered.take(self.plan.end, lost=lost, now_s=now_s)
+        self.chunk = self.chunk_buffer.take(self.plan.end, lost=lost, now_s=now_s)
         return [SendDeadLetters(self.chunk.rejected)] if self.chunk.rejected else self.letters_sent()
 
     def plan_is(self, plan: Plan) -> None:
@@ -156,10 +156,10 @@ class Archiving:
     def _proposed_end(self, now_s: float, *, flush: bool) -> int | None:
         if self.archived < self._log_start:
             return self._log_start
-        return self.gathered.cut(self._cut_limits, now_s, flush=flush) if self.gathered else None
+        return self.chunk_buffer.cut(self._cut_limits, now_s, flush=flush) if self.chunk_buffer else None
 
     def _propose(self, end: int) -> Plan:
-        watermark_ms = self.gathered.watermark_at(end) if self.gathered else self.watermark_ms
+        watermark_ms = self.chunk_buffer.watermark_at(end) if self.chunk_buffer else self.watermark_ms
         return Plan(
             start=self.archived,
             end=end,
@@ -171,11 +171,11 @@ class Archiving:
     def _write_manifest(self, objects: list[StoredObject]) -> list[Effect]:
         assert self.plan is not None
         assert self.chunk is not None
-        horizon_start = self.plan.start - self._limits.horizon_offsets
+        horizon_start = self.plan.start - self._limits.dedup_window_offsets
         manifest = Manifest(
             objects=objects,
             outcomes=self.chunk.outcomes,
             late=self.chunk.late,
-            partial=self._log_start > max(self._horizon_base, horizon_start),
+            partial=self._log_start > max(self._dedup_window_base, horizon_start),
         )
         return [CreateManifest(self.plan, manifest)]

@@ -168,7 +168,7 @@ def _slice(part: ScoredBatch, low: int, high: int) -> ScoredBatch:
         columns=_each(part.columns, lambda _, values: values[at]),
         flags=Flags(
             flags.duplicate[at],
-            flags.repeat[at],
+            flags.copy[at],
             flags.voice[at],
             flags.late[at],
             flags.watermark_before_ms[at],

@@ -114,17 +114,17 @@ class CreateCursor:
 
     start: int
     watermark_ms: int
-    floor_ms: int
+    complete_from_ms: int
 
 
 @dataclass(slots=True)
-class JumpCursor:
+class AdvanceCursor:
     """Compare-and-set the cursor over records that are gone -> `cursor_is` with what is stored."""
 
     expected: int
     to: int
     watermark_ms: int
-    floor_ms: int
+    complete_from_ms: int
 
 
 @dataclass(slots=True, eq=False)
@@ -190,7 +190,7 @@ Effect = (
     | SendDeadLetters
     | ReadCursor
     | CreateCursor
-    | JumpCursor
+    | AdvanceCursor
     | Apply
     | FindPlanLog
     | CreateLogOrigin

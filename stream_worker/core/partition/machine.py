@@ -25,13 +25,13 @@ from stream_worker.core.partition.archiving import Archiving
 from stream_worker.core.partition.chunk_buffer import RollLimits, part_from
 from stream_worker.core.partition.counting import Counting, CursorState, PendingBatch
 from stream_worker.core.partition.effects import (
+    AdvanceCursor,
     Applied,
     CreateCursor,
     CreateLogOrigin,
     Cursor,
     Effect,
     FindPlanLog,
-    JumpCursor,
     ListPlans,
     LogPosition,
     Phase,
@@ -40,7 +40,12 @@ from stream_worker.core.partition.effects import (
     ScoredBatch,
     Seek,
 )
-from stream_worker.core.partition.recovery import first_offset, horizon_base, jump_target, lost_redis_start
+from stream_worker.core.partition.recovery import (
+    advance_target,
+    dedup_window_base,
+    first_offset,
+    lost_redis_start,
+)
 from stream_worker.core.records.batch import (
     Flags,
     MentionBatch,
@@ -52,7 +57,7 @@ from stream_worker.core.records.batch import (
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.dedup import DedupWindow, Keys
 from stream_worker.core.records.limits import Limits
-from stream_worker.core.records.watermark import floor_ms, late, watermarks_ms
+from stream_worker.core.records.watermark import complete_from_ms, late, watermarks_ms
 from stream_worker.errors import Unreadable
 
 Score = Callable[[Sequence[str]], ScoreColumns]
@@ -75,7 +80,7 @@ class PartitionMachine:
         self._limits = limits
         self._score = score
         self._model = model
-        self._horizon = DedupWindow(limits.horizon_offsets, limits.horizon_ms, keys)
+        self._dedup_window = DedupWindow(limits.dedup_window_offsets, limits.dedup_window_ms, keys)
         self._live_from = 0
         self._log = LogPosition(0, 0, -1)
         self._head: LogOrigin | None = None
@@ -108,7 +113,7 @@ class PartitionMachine:
         if chain.head is None:
             return [CreateLogOrigin()]
         self._head, self._chain_end = chain.head, chain.last
-        self.archiving.log_begins(self._log.log_start, horizon_base(chain.head, self.number))
+        self.archiving.log_begins(self._log.log_start, dedup_window_base(chain.head, self.number))
         if chain.last is None:
             self.archiving.begin(first_offset(chain.head, self.number), 0, None)
         elif chain.done:
@@ -132,7 +137,7 @@ class PartitionMachine:
             return self._reconcile()
         if self._chain_end is None:
             start = first_offset(self._head, self.number)
-            return [CreateCursor(start, 0, self._floor_ms(0))]
+            return [CreateCursor(start, 0, self._complete_from_ms(0))]
         self._cursor = None
         return [ListPlans()]
 
@@ -140,20 +145,22 @@ class PartitionMachine:
         """A3, A5: the whole chain: where to count again after Redis was lost, or to jump to."""
         assert self._head is not None
         if self._cursor is None:
-            base, horizon = horizon_base(self._head, self.number), self._limits.horizon_offsets
-            at = lost_redis_start(plans, log_start=self._log.log_start, horizon_offsets=horizon, base=base)
-            return [CreateCursor(at.next, at.watermark_ms, self._floor_ms(at.watermark_ms))]
+            base, dedup_window = dedup_window_base(self._head, self.number), self._limits.dedup_window_offsets
+            at = lost_redis_start(
+                plans, log_start=self._log.log_start, dedup_window_offsets=dedup_window, base=base
+            )
+            return [CreateCursor(at.next, at.watermark_ms, self._complete_from_ms(at.watermark_ms))]
         self._skips_known = True
         self._readable_from = max([self._readable_from, *(p.end for p in plans if p.kind == "skipped")])
         if self._cursor.next >= self._readable_from:
             return self._reconcile()
-        target = jump_target(plans, self._readable_from)
+        target = advance_target(plans, self._readable_from)
         assert target is not None, "what the log lost is closed before a cursor jumps"
-        floor = self._floor_ms(max(target.watermark_ms, self._cursor.watermark_ms))
-        return [JumpCursor(self._cursor.next, target.next, target.watermark_ms, floor)]
+        floor = self._complete_from_ms(max(target.watermark_ms, self._cursor.watermark_ms))
+        return [AdvanceCursor(self._cursor.next, target.next, target.watermark_ms, floor)]
 
-    def _floor_ms(self, watermark_ms: int) -> int:
-        return floor_ms(watermark_ms, self._limits.lateness_ms, self._limits.future_ms)
+    def _complete_from_ms(self, watermark_ms: int) -> int:
+        return complete_from_ms(watermark_ms, self._limits.lateness_ms, self._limits.future_ms)
 
     def _reconcile(self) -> list[Effect]:
         """A4 to A6: close what the log has lost, jump over it, and seek."""
@@ -177,9 +184,9 @@ class PartitionMachine:
             self.watermark_ms = self._cursor.watermark_ms
         self._live_from = max(min(needed, self._cursor.next), log_start)
         known_end = max(self._log.log_end, self.position)  # a log that was cut off tells it by its end
-        self.position = max(log_start, min(self._live_from - self._limits.horizon_offsets, known_end))
+        self.position = max(log_start, min(self._live_from - self._limits.dedup_window_offsets, known_end))
         self.at_end = False
-        self._horizon.clear()
+        self._dedup_window.clear()
         self.archiving.read_again()
         self.phase = Phase.READING
         return [Seek(self.position)]
@@ -222,25 +229,25 @@ class PartitionMachine:
 
     def _refill(self, records: Records) -> None:
         columns, _ = decode(records, self._limits)
-        self._horizon.add(columns)
+        self._dedup_window.add(columns)
         self.position = records.offsets[-1] + 1
 
     def _measure(self, columns: MentionBatch) -> tuple[ScoredBatch, int]:
         """B2, B3: flags and scores of the next mentions, and the watermark behind them."""
-        duplicate, repeat, voice = self._horizon.add(columns)
+        duplicate, copy, voice = self._dedup_window.add(columns)
         before_ms, after_ms = watermarks_ms(columns, self.watermark_ms, self._limits.lateness_ms)
-        flags = Flags(duplicate, repeat, voice, late(columns, before_ms), before_ms)
+        flags = Flags(duplicate, copy, voice, late(columns, before_ms), before_ms)
         return ScoredBatch(columns, flags, self._score(columns.texts), self._model), after_ms
 
     def _take(
         self, part: ScoredBatch, rejected: list[Rejected], value_bytes: int, now_s: float
     ) -> list[Effect]:
         """B4, B5: hand the batch to both sinks, each from its own cursor on."""
-        gathered = self.archiving.gathered
-        if gathered is not None:
-            letters = [letter for letter in rejected if letter.offset >= gathered.position]
+        chunk_buffer = self.archiving.chunk_buffer
+        if chunk_buffer is not None:
+            letters = [letter for letter in rejected if letter.offset >= chunk_buffer.position]
             self.archiving.add(
-                part_from(part, gathered.position),
+                part_from(part, chunk_buffer.position),
                 letters,
                 position=self.position,
                 watermark_ms=self.watermark_ms,
@@ -273,7 +280,7 @@ class PartitionMachine:
         """The next plan is fixed."""
         self.archiving.plan_is(plan)
         self._chain_end = plan
-        if self.phase is Phase.READING and self.archiving.gathered is None and plan.kind == "data":
+        if self.phase is Phase.READING and self.archiving.chunk_buffer is None and plan.kind == "data":
             return self._seek_back()  # forgotten while the store was away: it is back
         operations = self.archiving.advance(now_s)
         if self._closing_gap and not operations:
@@ -300,7 +307,7 @@ class PartitionMachine:
             return [*done, *self._reconcile()]
         if self.phase is Phase.ASSIGNING:
             return done
-        if self.archiving.gathered is None:
+        if self.archiving.chunk_buffer is None:
             return [*done, *self._seek_back()]
         return [*done, *self.archiving.advance(now_s)]
 

@@ -18,12 +18,14 @@ def first_offset(head: LogOrigin, partition: int) -> int:
     return head.starts[partition] if partition < len(head.starts) else 0
 
 
-def horizon_base(head: LogOrigin, partition: int) -> int:
+def dedup_window_base(head: LogOrigin, partition: int) -> int:
     """Return the offset below which a missing horizon is no loss: the log had begun there."""
     return first_offset(head, partition) if head.policy == "earliest" else 0
 
 
-def lost_redis_start(plans: Sequence[Plan], *, log_start: int, horizon_offsets: int, base: int) -> Cursor:
+def lost_redis_start(
+    plans: Sequence[Plan], *, log_start: int, dedup_window_offsets: int, base: int
+) -> Cursor:
     """Return where counting begins again when Redis was lost; `plans` is the whole chain, oldest first.
 
     The last boundary that is 24 h of event time older than the newest; the first one when the chain is
@@ -36,11 +38,11 @@ def lost_redis_start(plans: Sequence[Plan], *, log_start: int, horizon_offsets: 
     newest_ms = plans[-1].watermark_end
     old = [at for at in boundaries if at.watermark_ms <= newest_ms - DAY_MS]
     chosen = old[-1] if old else boundaries[0]
-    held = [at for at in boundaries if log_start <= max(base, at.next - horizon_offsets)]
+    held = [at for at in boundaries if log_start <= max(base, at.next - dedup_window_offsets)]
     return next((at for at in held if at.next >= chosen.next), boundaries[-1])
 
 
-def jump_target(plans: Sequence[Plan], at_or_above: int) -> Cursor | None:
+def advance_target(plans: Sequence[Plan], at_or_above: int) -> Cursor | None:
     """Return the first boundary of the chain at or above an offset; None when the chain ends before it."""
     for plan in plans:
         if plan.start >= at_or_above:

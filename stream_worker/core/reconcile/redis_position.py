@@ -14,7 +14,7 @@ class RedisPosition(NamedTuple):
 
     now_ms: int
     sealed_ms: int
-    floor_ms: int
+    complete_from_ms: int
     trimmed_ms: int
     expired: int
     closed_ms: tuple[int, ...]  # per shard; -1: nothing
@@ -23,7 +23,7 @@ class RedisPosition(NamedTuple):
 
     def has_minute(self, minute_ms: int) -> bool:
         """Whether Redis claims to hold the hash of this minute wholly."""
-        return minute_ms >= max(self.floor_ms, self.trimmed_ms)
+        return minute_ms >= max(self.complete_from_ms, self.trimmed_ms)
 
     def has_hour_of_minutes(self, hour_ms: int, shard: int) -> bool:
         """Whether the history of this hour's minutes is kept for brands of the shard."""
@@ -34,7 +34,7 @@ class RedisPosition(NamedTuple):
         """Whether the history of this hour is kept, and nothing of it is open or below the floor."""
         last_ms = self.closed_ms[shard] - MINUTE_MS
         day_ms = hour_ms - hour_ms % DAY_MS
-        whole = self.floor_ms <= hour_ms and hour_ms + HOUR_MS <= self.closed_ms[shard]
+        whole = self.complete_from_ms <= hour_ms and hour_ms + HOUR_MS <= self.closed_ms[shard]
         return whole and day_ms > last_ms - DAYS_OF_HOURS_MS
 
 
@@ -49,7 +49,7 @@ def standing_of(
     return RedisPosition(
         now_ms=now_ms,
         sealed_ms=int(control.get("sealed", "0")),
-        floor_ms=int(control.get("floor", "0")),
+        complete_from_ms=int(control.get("floor", "0")),
         trimmed_ms=int(control.get("trimmed", "0")),
         expired=int(control.get("expired", "0")),
         closed_ms=tuple(map(int, closed)),

@@ -75,7 +75,7 @@ class Flags:
     """What the log before each row says about it; n rows each."""
 
     duplicate: Bool
-    repeat: Bool
+    copy: Bool
     voice: Bool
     late: Bool
     watermark_before_ms: Int64

@@ -1,11 +1,12 @@
 """Duplicates, repeats and voices: what a mention says again, within the horizon (DESIGN §3.1, CONTRACTS §1).
 
 Rules:
-1. *Earlier* means a smaller offset of the same partition, at most `horizon_offsets` away, whose record time
-   is at most `horizon_ms` before. Earlier mentions count whatever their flags; rejected records do not.
+1. *Earlier* means a smaller offset of the same partition, at most `dedup_window_offsets` away, whose record
+   time is at most `dedup_window_ms` before. Earlier mentions count whatever their flags; rejected records
+   do not.
 2. A duplicate is the same (network, id, brand) again; a repeat the same text about the same brand again; a
    voice is no repeat, and fewer than three earlier mentions share its author and brand.
-3. The memory is a cache of the log. Every seek empties it, and `horizon_offsets` of log fill it again.
+3. The memory is a cache of the log. Every seek empties it, and `dedup_window_offsets` of log fill it again.
 
 Theory: a mention is a row of the memory, and its three keys are 64-bit hashes. The keys of a kind lie sorted,
 equal ones in the order of the log, so what has the same key lies right before a row, the newest nearest. New
@@ -85,9 +86,9 @@ class _Kind:
 class DedupWindow:
     """The memory of one partition: keys of the mentions within the horizon."""
 
-    def __init__(self, horizon_offsets: int, horizon_ms: int, keys: Keys) -> None:
-        self._span = horizon_offsets
-        self._horizon_ms = horizon_ms
+    def __init__(self, dedup_window_offsets: int, dedup_window_ms: int, keys: Keys) -> None:
+        self._span = dedup_window_offsets
+        self._horizon_ms = dedup_window_ms
         self._keys = keys
         self.clear()
 
@@ -106,13 +107,13 @@ class DedupWindow:
             columns.networks, columns.brands, columns.ids, columns.texts, columns.authors
         )
         duplicate = self._seen(self._posts, rows, posts, 1)
-        repeat = self._seen(self._texts, rows, texts, 1)
+        copy = self._seen(self._texts, rows, texts, 1)
         signed = np.array([author is not None for author in columns.authors], np.bool_)
-        voice = ~repeat
+        voice = ~copy
         voice[signed] &= ~self._seen(self._authors, rows[signed], authors[signed], VOICE_MENTIONS_MAX)
         if len(self._offsets) - self._old_rows > self._span // OLD_TO_YOUNG:
             self._merge()
-        return duplicate, repeat, voice
+        return duplicate, copy, voice
 
     def _remember(self, offsets: Int64, times_ms: Int64) -> Int64:
         """Take new rows; return their numbers."""

@@ -30,7 +30,7 @@ def late(columns: MentionBatch, watermark_before_ms: Int64) -> Bool:
     return watermark_before_ms >= window_starts_ms(columns.event_times_ms) + MINUTE_MS
 
 
-def floor_ms(watermark_ms: int, lateness_ms: int, future_ms: int) -> int:
+def complete_from_ms(watermark_ms: int, lateness_ms: int, future_ms: int) -> int:
     """First minute that is held wholly when counting starts where the watermark is `watermark_ms`.
 
     DESIGN §3.2: the first minute after that watermark + lateness + 5 minutes, or more where an event time may

@@ -17,17 +17,17 @@ HOUR_MS = 3_600_000
 
 
 def test_an_empty_store_has_no_chain(archive):
-    assert archive.find_chain(0, -1) == (None, None, False)
-    assert archive.find_chain(0, 5_000_000) == (None, None, False)
+    assert archive.find_plan_log(0, -1) == (None, None, False)
+    assert archive.find_plan_log(0, 5_000_000) == (None, None, False)
     assert archive.plans(0) == []
 
 
 def test_the_first_head_stays(archive):
     first = LogOrigin(policy="earliest", starts=[0, 17])
 
-    assert archive.create_head(first) == first
-    assert archive.create_head(LogOrigin(policy="latest", starts=[99])) == first
-    assert archive.find_chain(0, -1).head == first
+    assert archive.create_log_origin(first) == first
+    assert archive.create_log_origin(LogOrigin(policy="latest", starts=[99])) == first
+    assert archive.find_plan_log(0, -1).head == first
 
 
 def test_the_first_plan_of_a_start_stays(archive):
@@ -51,11 +51,11 @@ def test_of_workers_that_race_one_decides_and_all_learn_what(archive):
 def test_a_plan_is_done_when_its_own_manifest_is_there(archive):
     chunk(archive, 0, 10)
     second = archive.create_plan(0, plan(10, 20))
-    assert archive.find_chain(0, 10) == (None, second, False)
+    assert archive.find_plan_log(0, 10) == (None, second, False)
 
     archive.create_manifest(0, second, manifest(absent=10))
 
-    assert archive.find_chain(0, 10) == (None, second, True)
+    assert archive.find_plan_log(0, 10) == (None, second, True)
 
 
 def test_the_newest_plan_is_found_wherever_the_committed_offset_points(archive):
@@ -66,7 +66,7 @@ def test_the_newest_plan_is_found_wherever_the_committed_offset_points(archive):
 
     # When the hint is absent, too low, right, in the middle of a chunk, or far above
     hints = [-1, 0, 7, 99_999, 100_000, 1_234_567, 1_234_600, 1_334_567, 1_334_568, 10**15]
-    found = [archive.find_chain(0, hint) for hint in hints]
+    found = [archive.find_plan_log(0, hint) for hint in hints]
 
     # Then it never matters
     assert {(chain.last.start, chain.last.end, chain.done) for chain in found} == {
@@ -80,10 +80,10 @@ def test_a_plan_one_span_below_the_committed_offset_is_seen_by_the_short_list(st
     asked = []
     archive._objects.names, names = lambda *at: asked.append(at) or names(*at), archive._objects.names
 
-    assert archive.find_chain(0, 1100).last.start == 1000
+    assert archive.find_plan_log(0, 1100).last.start == 1000
     assert len(asked) == 1
 
-    assert archive.find_chain(0, 1101).last.start == 1000
+    assert archive.find_plan_log(0, 1101).last.start == 1000
     assert len(asked) == 3  # the short list was empty, so all of it
 
 
@@ -96,7 +96,7 @@ def test_partitions_and_incarnations_have_chains_of_their_own(store):
     assert [made.end for made in one.plans(1)] == [5]
     assert [made.end for made in one.plans(11)] == [6]
     assert [made.end for made in other.plans(1)] == [7]
-    assert one.find_chain(0, -1).last is None
+    assert one.find_plan_log(0, -1).last is None
 
 
 def test_all_plans_come_oldest_first_and_a_skip_is_one_of_them(archive):
@@ -112,7 +112,7 @@ def test_other_objects_beside_the_plans_are_none(store, archive):
     for name in ("zzz.json", "00000000000000000009.json.bak", "note"):
         put(store, plans_prefix(LOG, 0) + name, b"?")
 
-    assert archive.find_chain(0, 0).last.end == 5
+    assert archive.find_plan_log(0, 0).last.end == 5
     assert len(archive.plans(0)) == 1
 
 
@@ -122,7 +122,7 @@ def test_names_of_an_odd_topic_come_back_as_they_were_written(store):
     made = chunk(archive, 0, 5)
     rows = archive.write_rows(0, made, [part([1])])
 
-    assert archive.find_chain(0, 3) == (None, made, True)
+    assert archive.find_plan_log(0, 3) == (None, made, True)
     assert archive.plans(0) == [made]
     assert pq.read_table(io.BytesIO(written(store, rows[0].name)))["topic"].to_pylist() == [log.topic]
 

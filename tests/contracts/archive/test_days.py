@@ -26,12 +26,12 @@ def write(archive, partition, start, end, *, done=True, **fields):
 @pytest.fixture
 def days(store, archive):
     """Two partitions: one with two chunks and a third that is not done, one without any."""
-    archive.create_head(LogOrigin(policy="earliest", starts=[0, 7]))
+    archive.create_log_origin(LogOrigin(policy="earliest", starts=[0, 7]))
     write(archive, 0, 0, 3)
     write(archive, 0, 3, 6, at_ms=[NOON_MS, NOON_MS + HOUR_MS, NOON_MS + DAY_MS])
     write(archive, 0, 6, 8, done=False)
     other = ObjectArchive(store, Log("others", "11111111"))
-    other.create_head(LogOrigin(policy="earliest", starts=[0]))
+    other.create_log_origin(LogOrigin(policy="earliest", starts=[0]))
     return StoredDays(store, LOG.topic)
 
 

@@ -37,7 +37,7 @@ def test_a_plan_that_cannot_be_read_says_which_why_and_what_to_do(body, why):
 
     # When it is met by each of the ways
     for meet in (
-        lambda: archive.find_chain(0, -1),
+        lambda: archive.find_plan_log(0, -1),
         lambda: archive.create_plan(0, plan(10, 30)),
         lambda: archive.plans(0),
     ):
@@ -57,20 +57,20 @@ def test_a_head_or_a_manifest_that_cannot_be_read_stops_too():
     made = archive.create_plan(0, plan(0, 5))
     put(store, manifest_name(LOG, 0, made), b"{}")
     with pytest.raises(Unreadable, match=r"_manifests/.*missing required field"):
-        archive.find_chain(0, -1)
+        archive.find_plan_log(0, -1)
 
     put(store, head_name(LOG), b"null")
     with pytest.raises(Unreadable, match=r"head\.json"):
-        archive.create_head(LogOrigin(policy="earliest", starts=[0]))
+        archive.create_log_origin(LogOrigin(policy="earliest", starts=[0]))
     with pytest.raises(Unreadable, match=r"head\.json"):
-        archive.find_chain(1, -1)
+        archive.find_plan_log(1, -1)
 
 
 def test_fields_of_a_later_release_are_no_error():
     store = open_store("memory:///")
     put(store, plan_name(LOG, 0, 0), msgspec.json.encode(plan(0, 5))[:-1] + b',"later":[1]}')
 
-    assert ObjectArchive(store, LOG).find_chain(0, -1).last == plan(0, 5)
+    assert ObjectArchive(store, LOG).find_plan_log(0, -1).last == plan(0, 5)
 
 
 def test_an_empty_plan_is_never_written(store, archive):

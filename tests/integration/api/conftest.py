@@ -115,7 +115,7 @@ def scene(redis_server):
     with redis_server.client() as client:
         for key in list(client.scan_iter(f"{prefix}*", count=1000)):
             client.delete(key)
-    made.rolling._client.close()
+    made.aggregates._client.close()
 
 
 @pytest.fixture(scope="session")

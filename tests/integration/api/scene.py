@@ -74,13 +74,13 @@ class Scene:
     """One system's Redis below one prefix, up to the present."""
 
     def __init__(self, url, prefix="{sw}", town=TOWN, seed=11):
-        self.rolling = RedisAggregates(url, LOG, prefix=prefix, owner="worker-a:4711")
+        self.aggregates = RedisAggregates(url, LOG, prefix=prefix, owner="worker-a:4711")
         self.town, self._random = town, np.random.default_rng(seed)
         self.now_minute = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
         self._next = dict.fromkeys(range(PARTITIONS), 0)
         recorder = WorkerRecorder(Metrics(), Health())
         self._minutes = WindowLifecycle(
-            self.rolling,
+            self.aggregates,
             ShareDetector(),
             owner="scene",
             lateness_ms=LATENESS_MS,
@@ -92,7 +92,7 @@ class Scene:
         """Count the minutes before this one, seal and close what may be, and draw."""
         first = self.now_minute - minutes * MINUTE_MS
         for partition in range(PARTITIONS):
-            self.rolling.create_cursor(partition, 0, 0, first)
+            self.aggregates.create_cursor(partition, 0, 0, first)
         for start in range(first, self.now_minute, MINUTE_MS):
             ago = (self.now_minute - start) // MINUTE_MS
             self.count(start, ago, watermark_ms=start + MINUTE_MS - LATENESS_MS)
@@ -119,7 +119,7 @@ class Scene:
             model,
         )
         to = at + max(1, int(delta.measures[:, 0].sum()))
-        answer = self.rolling.apply([Apply(partition, at, to, watermark_ms, to, delta)])[0]
+        answer = self.aggregates.apply([Apply(partition, at, to, watermark_ms, to, delta)])[0]
         assert answer.applied
         self._next[partition] = to
 
@@ -135,7 +135,7 @@ class Scene:
         start = now_ms // MINUTE_MS * MINUTE_MS
         self.count(start, 1, watermark_ms=now_ms - LATENESS_MS, share=share)
         self.seal()
-        self._minutes.draw(set(self.town), {start})
+        self._minutes.refresh_view(set(self.town), {start})
 
     def _rows(self, start, name, of, ago, share):
         now = {**vars(of), **of.shape(ago)}

@@ -38,7 +38,7 @@ def hostile(redis_server):
     with redis_server.client() as client:
         for key in list(client.scan_iter(f"{prefix}*", count=1000)):
             client.delete(key)
-    scene.rolling._client.close()
+    scene.aggregates._client.close()
 
 
 def test_every_name_comes_back_as_it_is(hostile):
@@ -147,7 +147,7 @@ def test_what_is_not_ours_in_redis_is_a_problem_and_not_a_crash(redis_prefix, re
         client.hset(f"{redis_prefix}:ctl", "v", "2")
         wait_for(lambda: api.ask("/api/v1/brands").status == 500)  # a look is kept for a moment
         assert "format 2" in api.ask("/api/v1/brands").json["detail"]
-    scene.rolling._client.close()
+    scene.aggregates._client.close()
 
 
 def test_the_log_holds_no_name_when_something_is_broken(hostile, monkeypatch):

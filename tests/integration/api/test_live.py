@@ -47,12 +47,12 @@ def test_a_client_chooses_its_window(api, scene):
 
 def test_with_its_last_id_a_client_goes_on_where_it_was(api, scene):
     # Given a client that left, and changes of one brand since
-    newest = scene.rolling._client.xrevrange(f"{scene.prefix}:changes", count=1)[0][0]
+    newest = scene.aggregates._client.xrevrange(f"{scene.prefix}:changes", count=1)[0][0]
     wait_for(lambda: api.ask("/api/v1/brands").json["revision"] == newest)
     with api.listen() as events:
         events.next("snapshot")
     last_id = events.last_id
-    scene.rolling.notify("counted", [scene.now_minute], ["Fennmark"])
+    scene.aggregates.publish_change("counted", [scene.now_minute], ["Fennmark"])
 
     # When it comes back with its last id, by header as browsers do or in the address
     for how in ({"Last_Event_ID": last_id}, {}):
@@ -138,7 +138,7 @@ def test_redis_away_is_said_and_nothing_is_lost_when_it_is_back(private_redis):
         # And when it is back, everybody gets a snapshot
         server.child.start()
         assert {row["brand"] for row in events.next("snapshot").data["brands"]} == set(SMALL)
-    scene.rolling._client.close()
+    scene.aggregates._client.close()
 
 
 def test_a_redis_that_went_back_in_time_gives_a_snapshot(redis_server):
@@ -161,7 +161,7 @@ def test_a_redis_that_went_back_in_time_gives_a_snapshot(redis_server):
         assert events.next("changed").data["brands"]
         for key in client.scan_iter(f"{prefix}*", count=1000):
             client.delete(key)
-    scene.rolling._client.close()
+    scene.aggregates._client.close()
 
 
 def test_feeds_end_in_order_when_the_server_stops(redis_server):

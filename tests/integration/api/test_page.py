@@ -194,7 +194,7 @@ def test_hostile_names_are_shown_and_never_run(chromium, redis_server):
         assert chromium.console() == []
         for key in list(client.scan_iter(f"{prefix}*", count=1000)):
             client.delete(key)
-    scene.rolling._client.close()
+    scene.aggregates._client.close()
 
 
 def test_redis_away_inverts_the_bar_and_takes_no_number(chromium, private_redis):
@@ -223,7 +223,7 @@ def test_redis_away_inverts_the_bar_and_takes_no_number(chromium, private_redis)
         server.child.start()
         scene.live()
         shows(chromium, ".fresh", "Live")
-        scene.rolling._client.close()
+        scene.aggregates._client.close()
 
     # And when the server is gone, the page says that it is alone
     shows(chromium, ".fresh", "This page lost its connection.")

@@ -221,7 +221,7 @@ def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypa
     asked = []
     monkeypatch.setattr(
         dead_letters,
-        "read_dead_letters",
+        "newest_dead_letters",
         lambda settings, limit: asked.append(limit) or [LETTER],
     )
 
@@ -235,7 +235,7 @@ def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypa
 
 
 def test_no_dead_letters_are_no_output_and_a_message(stream_worker, monkeypatch):
-    monkeypatch.setattr(dead_letters, "read_dead_letters", lambda settings, limit: [])
+    monkeypatch.setattr(dead_letters, "newest_dead_letters", lambda settings, limit: [])
 
     ran = stream_worker("dead-letters", "list")
 

@@ -31,7 +31,7 @@ from tests.fakes.redis_state import MemoryState
 from tests.unit.core.partition.driving import Store
 from tests.unit.core.partition.exactness import check_exact
 
-LIMITS = Limits(horizon_offsets=50, horizon_ms=600_000, lateness_ms=30_000)
+LIMITS = Limits(dedup_window_offsets=50, dedup_window_ms=600_000, lateness_ms=30_000)
 CUT_LIMITS = RollLimits(rows_max=8, bytes_max=10**9, seconds_max=20, span_max=1_000)
 TURN_S = 0.25
 
@@ -152,7 +152,7 @@ class Rig:
 
     def check_exact(self):
         """All of the log is in the archive and in Redis, once."""
-        rolling = MemoryAggregates(LOG, self.clock.now_ms, self.state)
+        aggregates = MemoryAggregates(LOG, self.clock.now_ms, self.state)
         check_exact(
             SimpleNamespace(
                 topic=self.topic,
@@ -160,7 +160,7 @@ class Rig:
                 state=self.state,
                 log=self.log,
                 limits=self.limits,
-                cursor=rolling.cursor,
+                cursor=aggregates.cursor,
             )
         )
 
@@ -184,7 +184,7 @@ class Member:
         recorder = WorkerRecorder(Metrics(), Health())
         self.performer = EffectRunner(
             source=self.source,
-            rolling=self.redis,
+            aggregates=self.redis,
             archive=self.store,
             letters=rig.letters,
             background=self.background,

@@ -6,6 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from obstore.store import MemoryStore
+from tests.contracts.aggregates.worlds import close_everything
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.parquet import SCHEMA
@@ -20,7 +21,6 @@ from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unavailable
 from tests.builders import LOG, NOON_MS, mention, part
-from tests.contracts.rolling.worlds import close_everything
 from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_snapshot import MemorySnapshots
 from tests.fakes.redis_state import MemoryState
@@ -51,11 +51,11 @@ class System:
     def __init__(self, log=LOG, state=None, *, seed=1, max_brands=10, model=None, counted=5):
         self.log, self.state = log, state or MemoryState()
         self.now_ms = NOON_MS
-        self.rolling = MemoryAggregates(log, lambda: self.now_ms, self.state, max_brands=max_brands)
+        self.aggregates = MemoryAggregates(log, lambda: self.now_ms, self.state, max_brands=max_brands)
         self.archive = ObjectArchive(MemoryStore(), log)
         self.parts, self.watermarks = _parts(random.Random(seed), model)
         self.done = 0
-        self.rolling.create_cursor(0, 0, 0, NOON_MS - 4 * 60 * MINUTE_MS)
+        self.aggregates.create_cursor(0, 0, 0, NOON_MS - 4 * 60 * MINUTE_MS)
         for _ in range(counted):
             self.step()
 
@@ -67,11 +67,11 @@ class System:
         delta = fold(one.columns, one.flags, one.scores, one.model, slice(0, ROWS))
         watermark_ms = self.watermarks[self.done]
         call = Apply(0, at, at + ROWS, watermark_ms, at + ROWS, delta)
-        assert self.rolling.apply([call])[0].applied
+        assert self.aggregates.apply([call])[0].applied
         self.done += 1
         self.now_ms += 1_000
-        self.rolling.seal(1, LIMITS.lateness_ms, 10**9)
-        close_everything(self.rolling)
+        self.aggregates.seal(1, LIMITS.lateness_ms, 10**9)
+        close_everything(self.aggregates)
 
     def chain(self):
         """The archive of all batches, counted or not."""
@@ -258,8 +258,8 @@ def test_days_of_which_nothing_is_left_were_removed_by_age():
 def peak_of_an_audit(hours, rows=1_000):
     """The most bytes that were held at a time while so many hours were audited, each of as many cells."""
     state, start_ms, objects = MemoryState(), NOON_MS - hours * HOUR_MS, {}
-    rolling = MemoryAggregates(LOG, lambda: NOON_MS, state, max_brands=rows)
-    rolling.create_cursor(0, 0, 0, start_ms)
+    aggregates = MemoryAggregates(LOG, lambda: NOON_MS, state, max_brands=rows)
+    aggregates.create_cursor(0, 0, 0, start_ms)
     archive, chain = ObjectArchive(MemoryStore(), LOG), PlanLogReading(LOG, 0, 0)
     for at in range(0, hours * rows, rows):
         hour_ms = start_ms + at // rows * HOUR_MS
@@ -267,7 +267,7 @@ def peak_of_an_audit(hours, rows=1_000):
         values = [mention(brand=f"b{i}", event_time=hour_ms + i * step_ms, id=str(i)) for i in range(rows)]
         made = part(*values, start=at, time_ms=hour_ms + HOUR_MS, limits=LIMITS)
         delta = fold(made.columns, made.flags, made.scores, made.model, slice(0, rows))
-        assert rolling.apply([Apply(0, at, at + rows, 0, at + rows, delta)])[0].applied
+        assert aggregates.apply([Apply(0, at, at + rows, 0, at + rows, delta)])[0].applied
         plan = Plan(start=at, end=at + rows, watermark_start=0, watermark_end=0, limits=LIMITS)
         written = archive.write_rows(0, plan, [made])
         objects |= {it.name: archive.objects.read(it.name) for it in written}

@@ -18,9 +18,9 @@ from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.alerting.notification_log import key_of, link_name, receipt_name
 from stream_worker.notifier.loop import Notifier
-from stream_worker.notifier.process import NoticeRecorder
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
+from stream_worker.observability.notifier_recorder import NotifierMetrics
 from tests.contracts.archive.conftest import s3_store
 from tests.unit.channels.receivers import SECRET, Receiver
 
@@ -114,7 +114,7 @@ def start(redis_server, redis_prefix, store, receiver):
             channels=[webhook],
             give_up_s=600,
             owner=owner,
-            recorder=NoticeRecorder(make.metrics, Health(required=())),
+            recorder=NotifierMetrics(make.metrics, Health(required=())),
             now_s=make.clock,
         )
 

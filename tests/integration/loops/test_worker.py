@@ -73,7 +73,7 @@ def test_minutes_are_sealed_judged_and_closed_behind_the_watermark(rig):
     assert rig.state.ctl.sealed >= NOON_MS + 4 * MINUTE_MS
     assert {shard.closed_ms for shard in rig.state.shards} == {rig.state.ctl.sealed}
     closed = [rig.state.minutes[NOON_MS + k * MINUTE_MS] for k in range(4)]
-    assert all(minute.mark and minute.complete for minute in closed)
+    assert all(minute.seal_id and minute.complete for minute in closed)
     assert rig.state.now["acme"]["newest"] == NOON_MS + 4 * MINUTE_MS
     assert {"sealed", "counted"} <= {notice["kind"] for notice in rig.state.changes}
 
@@ -318,14 +318,14 @@ def test_what_was_not_drawn_because_redis_went_away_just_then_is_drawn_later(rig
     rig.send(1)
     worker.turn(8)
     drawn = dict(rig.state.now["acme"])
-    real_draw = worker.redis.real.draw
+    real_draw = worker.redis.real.refresh_view
 
     def away(brands):
         worker.redis.away = True
-        worker.redis.real.draw = real_draw
-        return worker.redis.draw(brands)
+        worker.redis.real.refresh_view = real_draw
+        return worker.redis.refresh_view(brands)
 
-    worker.redis.real.draw = away
+    worker.redis.real.refresh_view = away
     rig.send(1)
     worker.turn_until(lambda: worker.redis.away)
     worker.redis.away = False
@@ -355,7 +355,7 @@ def test_the_store_away_past_the_memory_cap_is_archived_exactly_in_the_end(make_
     # Then counting goes on, and rows are forgotten
     held = worker.performer.held.values()
     assert [one.machine.counting.counted for one in held] == [90, 90]
-    assert all(one.machine.archiving.gathered is None for one in held)
+    assert all(one.machine.archiving.chunk_buffer is None for one in held)
 
     # And with the store back all is archived
     worker.store.away = False
@@ -371,7 +371,7 @@ def test_records_that_were_polled_before_the_store_s_answer_sought_back_are_not_
     for _ in range(8):
         rig.send(4)
         worker.turn()
-    assert worker.machine().archiving.gathered is None
+    assert worker.machine().archiving.chunk_buffer is None
 
     # When the answer comes in a turn that has polled new records
     worker.store.away = False

@@ -108,7 +108,7 @@ def test_a_writer_killed_before_the_link_leaves_nothing_a_reader_sees(root, arch
     # Then only its file counts, for every reader
     assert [path.name for path in root.rglob("*.parquet*")] == [objects[0].name.rsplit("/", 1)[1]]
     assert ds.dataset(root, partitioning="hive").count_rows() == 3
-    assert archive.find_chain(0, -1).last == made
+    assert archive.find_plan_log(0, -1).last == made
 
 
 def test_temporary_files_go_after_an_hour_and_not_before(root, archive):
@@ -120,7 +120,7 @@ def test_temporary_files_go_after_an_hour_and_not_before(root, archive):
         os.utime(path, (time.time() - age_s,) * 2)
 
     # When
-    archive.find_chain(0, -1)
+    archive.find_plan_log(0, -1)
 
     # Then
     assert not old.exists()

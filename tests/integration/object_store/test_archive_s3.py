@@ -97,7 +97,7 @@ def test_a_store_that_is_away_is_named_with_its_setting():
 
     for ask in (
         lambda: archive.create_plan(0, plan(0, 5)),
-        lambda: archive.find_chain(0, 100),
+        lambda: archive.find_plan_log(0, 100),
         lambda: archive.write_rows(0, plan(0, 5), [part([1])]),
         archive.probe,
     ):
@@ -126,7 +126,7 @@ def test_after_an_outage_the_same_calls_give_the_same_answers(private_s3):
     assert archive.create_plan(0, plan(0, 99)) == made
     objects = archive.write_rows(0, made, [part([1, 2])])
     assert [stored.rows for stored in objects] == [2]
-    assert archive.find_chain(0, 10).last == made
+    assert archive.find_plan_log(0, 10).last == made
 
 
 def test_a_store_that_hangs_is_unknown_after_the_time_limit(private_s3):
@@ -218,7 +218,7 @@ def test_a_missing_bucket_is_not_an_empty_one(odd_store):
         patch.setattr(OddStore, "_answer", lambda self, status, _: answer(self, status, OddNoBucket))
 
         # When, Then
-        for ask in (lambda: archive.find_chain(0, -1), lambda: archive.create_plan(0, plan(0, 1))):
+        for ask in (lambda: archive.find_plan_log(0, -1), lambda: archive.create_plan(0, plan(0, 1))):
             with pytest.raises(Unavailable, match="404 NoSuchBucket"):
                 ask()
 

@@ -13,7 +13,7 @@ from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.effects import Apply, Cursor
 from stream_worker.core.time import DAY_MS, HOUR_MS
 from stream_worker.errors import Misconfigured, Unreadable
-from tests.contracts.rolling.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute
+from tests.contracts.aggregates.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute
 
 SCRIPTS = resources.files("stream_worker.adapters.redis") / "lua"
 
@@ -64,7 +64,7 @@ LATE = (minute(-1), "late", 1, {"late": True})
 )
 def test_a_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
     # Given a foreign key where one of ours must be
-    feeder = Feeder(world.rolling(), floor_ms=minute(-5))
+    feeder = Feeder(world.aggregates(), complete_from_ms=minute(-5))
     world.client.delete(f"{world.prefix}:{key}")
     world.client.set(f"{world.prefix}:{key}", "foreign")
     before = world.snapshot()
@@ -79,7 +79,7 @@ def test_a_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
     ctl = f"{world.prefix}:ctl".encode()
     assert f"{world.prefix}:{key}" in str(caught.value)
     assert {k: v for k, v in after.items() if k != ctl} == {k: v for k, v in before.items() if k != ctl}
-    assert feeder.rolling.cursor(0) == Cursor(0, 0)
+    assert feeder.aggregates.cursor(0) == Cursor(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
     ],
 )
 def test_a_value_that_is_no_integer_leaves_everything_unchanged(world, key, field, value):
-    feeder = Feeder(world.rolling(), floor_ms=minute(-5))
+    feeder = Feeder(world.aggregates(), complete_from_ms=minute(-5))
     world.client.hset(f"{world.prefix}:{key}", field, value)
     before = state(world)
 
@@ -103,46 +103,46 @@ def test_a_value_that_is_no_integer_leaves_everything_unchanged(world, key, fiel
 
 @pytest.mark.parametrize("key", ["outbox", f"hm:{NOON}:acme", f"hd:{NOON - NOON % DAY_MS}:acme"])
 def test_a_close_over_a_wrong_type_leaves_everything_unchanged(world, key):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), wm=minute(1))
     feeder.seal()
     world.client.set(f"{world.prefix}:{key}", "foreign")
-    call = close_call(feeder.rolling.shard(0), feeder.rolling.next_sealed(-1), sums={"acme": (1,) * 10})
+    call = close_call(feeder.aggregates.shard(0), feeder.aggregates.next_sealed(-1), sums={"acme": (1,) * 10})
     before = state(world)
 
     with pytest.raises(Unreadable, match="WRONGTYPE"):
-        feeder.rolling.close(call)
+        feeder.aggregates.close(call)
 
     assert state(world) == before
 
 
 def test_history_that_is_broken_is_said_to_be(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), wm=minute(2))
     feeder.seal()
-    shard = feeder.rolling.shard(shard_of("acme"))
-    assert feeder.rolling.close(close_call(shard, feeder.rolling.next_sealed(NOON)))
+    shard = feeder.aggregates.shard(shard_of("acme"))
+    assert feeder.aggregates.close(close_call(shard, feeder.aggregates.next_sealed(NOON)))
     world.client.hset(f"{world.prefix}:hm:{NOON}:acme", str(NOON), "1,2")
 
     with pytest.raises(Unreadable, match="history"):
-        feeder.rolling.history("acme", [NOON])
+        feeder.aggregates.history("acme", [NOON])
 
 
 def test_another_format_version_is_refused_by_every_script(world):
     # Given data of a later version
-    rolling = world.rolling()
+    aggregates = world.aggregates()
     world.client.hset(f"{world.prefix}:ctl", "v", "2")
     before = world.snapshot()
 
     # When anything is asked, then it says what to do and writes nothing
     for ask in (
-        lambda: rolling.create_cursor(0, 0, 0, NOON),
-        lambda: rolling.apply([Apply(0, 0, 1, 0, 1, cells((NOON, "acme", 1)))]),
-        lambda: rolling.seal(1, 0, 0),
-        lambda: rolling.next_sealed(-1),
-        lambda: rolling.draw(None),
-        lambda: rolling.notify("counted", [], []),
-        lambda: rolling.lease("minutes", "me", 1_000),
+        lambda: aggregates.create_cursor(0, 0, 0, NOON),
+        lambda: aggregates.apply([Apply(0, 0, 1, 0, 1, cells((NOON, "acme", 1)))]),
+        lambda: aggregates.seal(1, 0, 0),
+        lambda: aggregates.next_sealed(-1),
+        lambda: aggregates.refresh_view(None),
+        lambda: aggregates.publish_change("counted", [], []),
+        lambda: aggregates.lease("minutes", "me", 1_000),
     ):
         with pytest.raises(Misconfigured, match=r"format version 2.*redis\.prefix"):
             ask()
@@ -151,13 +151,13 @@ def test_another_format_version_is_refused_by_every_script(world):
 
 def test_scripts_are_loaded_again_when_the_server_forgot_them(world):
     # Given a server that was restarted, in the eyes of its script cache
-    rolling = world.rolling()
-    rolling.create_cursor(0, 0, 0, NOON)
+    aggregates = world.aggregates()
+    aggregates.create_cursor(0, 0, 0, NOON)
     world.client.script_flush()
 
     # When three calls go out in one trip
     calls = [Apply(0, at, at + 1, 0, 3, cells((NOON, "acme", 1))) for at in range(3)]
-    answers = rolling.apply(calls)
+    answers = aggregates.apply(calls)
 
     # Then all are applied, once
     assert [a.applied for a in answers] == [True, True, True]
@@ -166,15 +166,15 @@ def test_scripts_are_loaded_again_when_the_server_forgot_them(world):
 
 def test_everything_but_cursors_and_control_has_a_time_to_live(world):
     # Given a picture with everything in it
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), LATE, wm=minute(1))
     feeder.apply((minute(3), "acme", 1), (NOON, "acme", 1, {"late": True}))
     feeder.seal()
-    feeder.rolling.draw(None)
-    feeder.rolling.notify("counted", [NOON], ["acme"])
-    feeder.rolling.lease("minutes", "me", 60_000)
-    shard, sealed = feeder.rolling.shard(shard_of("acme")), feeder.rolling.next_sealed(-1)
-    assert feeder.rolling.close(close_call(shard, sealed, sums={"acme": (1,) * 10}, outbox={"m": "x"}))
+    feeder.aggregates.refresh_view(None)
+    feeder.aggregates.publish_change("counted", [NOON], ["acme"])
+    feeder.aggregates.lease("minutes", "me", 60_000)
+    shard, sealed = feeder.aggregates.shard(shard_of("acme")), feeder.aggregates.next_sealed(-1)
+    assert feeder.aggregates.close(close_call(shard, sealed, sums={"acme": (1,) * 10}, outbox={"m": "x"}))
 
     # When we look at what each key has left
     left = {}
@@ -200,7 +200,7 @@ def test_everything_but_cursors_and_control_has_a_time_to_live(world):
 
 def test_names_of_expired_hashes_are_trimmed_though_nothing_was_closed(world):
     # Given hashes whose time to live has ended, in the order of their minutes
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply(*((minute(i), "acme", 1) for i in range(4)), wm=minute(4))
     feeder.seal()
     world.client.delete(*(f"{world.prefix}:m:{minute(i)}" for i in (0, 1, 3)))
@@ -211,22 +211,22 @@ def test_names_of_expired_hashes_are_trimmed_though_nothing_was_closed(world):
     # Then the names before the first one that is there are gone
     assert world.dump()["minutes"] == [str(minute(2)), str(minute(3))]
     assert world.dump()["ctl"]["trimmed"] == str(minute(2))
-    assert feeder.rolling.next_sealed(-1).start_ms == minute(2)
-    assert feeder.rolling.next_sealed(minute(3)) is None
+    assert feeder.aggregates.next_sealed(-1).start_ms == minute(2)
+    assert feeder.aggregates.next_sealed(minute(3)) is None
 
 
 def test_many_workers_that_send_the_same_count_it_once(world):
     # Given four workers with the same hundred calls
-    world.rolling().create_cursor(0, 0, 0, NOON)
+    world.aggregates().create_cursor(0, 0, 0, NOON)
     applied = []
 
-    def work(rolling):
+    def work(aggregates):
         for at in range(100):
-            answer = rolling.apply([Apply(0, at, at + 1, 0, 100, cells((NOON, "acme", 1)))])[0]
+            answer = aggregates.apply([Apply(0, at, at + 1, 0, 100, cells((NOON, "acme", 1)))])[0]
             applied.append(answer.applied)
 
     # When they run at once
-    threads = [threading.Thread(target=work, args=(world.rolling(),)) for _ in range(4)]
+    threads = [threading.Thread(target=work, args=(world.aggregates(),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -239,9 +239,9 @@ def test_many_workers_that_send_the_same_count_it_once(world):
 
 
 def test_the_real_clock_is_that_of_the_server(redis_server, redis_prefix):
-    rolling = RedisAggregates(redis_server.url, LOG, prefix=redis_prefix)
-    rolling.create_cursor(0, 0, 0, 0)
-    answer = rolling.apply([Apply(0, 0, 1, 0, 1, None)])[0]
+    aggregates = RedisAggregates(redis_server.url, LOG, prefix=redis_prefix)
+    aggregates.create_cursor(0, 0, 0, 0)
+    answer = aggregates.apply([Apply(0, 0, 1, 0, 1, None)])[0]
 
     with redis_server.client() as client:
         seconds, _ = client.time()
@@ -256,14 +256,14 @@ def test_a_prefix_needs_a_hash_tag():
 
 def test_a_draw_in_small_transactions_draws_the_same(world, monkeypatch):
     # Given many brands
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply(*((minute(i % 3), f"brand {i}", i + 1) for i in range(40)))
-    feeder.rolling.draw(None)
+    feeder.aggregates.refresh_view(None)
     at_once = world.dump()
 
     # When a transaction takes only a few of them
     monkeypatch.setattr("stream_worker.adapters.redis.view.FIELDS_MAX", 1_000)
-    feeder.rolling.draw(None)
+    feeder.aggregates.refresh_view(None)
 
     assert len([key for key in at_once if key.startswith("now:")]) == 40
     assert world.dump() == at_once

@@ -12,7 +12,7 @@ from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.partition.effects import Apply, Cursor
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable
 from tests.checkout import CHECKOUT
-from tests.contracts.rolling.worlds import LOG, NOON, cells, close_call
+from tests.contracts.aggregates.worlds import LOG, NOON, cells, close_call
 
 DOCS = CHECKOUT / "docs" / "redis.md"
 CALL = Apply(0, 0, 1, 0, 1, cells((NOON, "acme", 1)))
@@ -27,9 +27,14 @@ def test_a_server_that_is_not_there_is_unavailable_at_its_address_without_the_pa
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer here
         port = taken.getsockname()[1]
-        rolling = RedisAggregates(f"redis://me:hunter2@127.0.0.1:{port}/3", LOG)
+        aggregates = RedisAggregates(f"redis://me:hunter2@127.0.0.1:{port}/3", LOG)
 
-        for ask in (rolling.ping, rolling.brands, lambda: rolling.cursor(0), lambda: rolling.apply([CALL])):
+        for ask in (
+            aggregates.ping,
+            aggregates.brands,
+            lambda: aggregates.cursor(0),
+            lambda: aggregates.apply([CALL]),
+        ):
             with pytest.raises(Unavailable) as caught:
                 ask()
             said = str(caught.value)
@@ -47,17 +52,17 @@ def test_an_address_that_cannot_be_read_is_a_wrong_setting(url):
 def test_a_frozen_server_is_unavailable_in_time_and_the_repeat_counts_once(private_redis):
     # Given a server that takes a call and does not answer
     server = private_redis()
-    rolling = RedisAggregates(server.url, LOG, socket_timeout_s=0.3)
-    rolling.create_cursor(0, 0, 0, NOON)
+    aggregates = RedisAggregates(server.url, LOG, socket_timeout_s=0.3)
+    aggregates.create_cursor(0, 0, 0, NOON)
     server.child.freeze()
 
     # When the worker asks, and asks again when it is back
     began = time.monotonic()
     with pytest.raises(Unavailable, match="did not answer"):
-        rolling.apply([CALL])
+        aggregates.apply([CALL])
     took = time.monotonic() - began
     server.child.thaw()
-    answers = [rolling.apply([CALL])[0] for _ in range(3)]
+    answers = [aggregates.apply([CALL])[0] for _ in range(3)]
 
     # Then it waited once, no client tried ten times, and the mention is there once
     assert took < 1.5
@@ -68,51 +73,51 @@ def test_a_frozen_server_is_unavailable_in_time_and_the_repeat_counts_once(priva
 def test_a_server_that_was_killed_is_found_again_when_it_is_back(private_redis):
     # Given a server that keeps what it is told
     server = private_redis(keep=True)
-    rolling = RedisAggregates(server.url, LOG, socket_timeout_s=1.0)
-    rolling.create_cursor(0, 0, 0, NOON)
-    rolling.apply([CALL])
+    aggregates = RedisAggregates(server.url, LOG, socket_timeout_s=1.0)
+    aggregates.create_cursor(0, 0, 0, NOON)
+    aggregates.apply([CALL])
 
     # When it is killed and started again
     server.child.kill()
     with pytest.raises(Unavailable):
-        rolling.apply([CALL])
+        aggregates.apply([CALL])
     server.child.start()
 
     # Then the next call is answered, its scripts loaded anew
-    assert rolling.apply([CALL])[0].cursor == Cursor(1, 0)
+    assert aggregates.apply([CALL])[0].cursor == Cursor(1, 0)
     assert counted(server) == "1"
 
 
 def test_a_full_server_is_unavailable_and_writes_nothing(private_redis):
     # Given a server at its limit
     server = private_redis()
-    rolling = RedisAggregates(server.url, LOG)
-    rolling.create_cursor(0, 0, 0, NOON)
+    aggregates = RedisAggregates(server.url, LOG)
+    aggregates.create_cursor(0, 0, 0, NOON)
     with server.client() as client:
         client.config_set("maxmemory", "1mb")
 
         # When a delta comes, then it is refused whole
         with pytest.raises(Unavailable, match="memory"):
-            rolling.apply([CALL])
+            aggregates.apply([CALL])
         assert counted(server) is None
 
         # And applied when there is room
         client.config_set("maxmemory", "0")
-        assert rolling.apply([CALL])[0].applied
+        assert aggregates.apply([CALL])[0].applied
 
 
 def test_a_replica_is_unavailable(private_redis):
     server = private_redis()
-    rolling = RedisAggregates(server.url, LOG)
-    rolling.create_cursor(0, 0, 0, NOON)
+    aggregates = RedisAggregates(server.url, LOG)
+    aggregates.create_cursor(0, 0, 0, NOON)
     with server.client() as client:
         client.replicaof("127.0.0.1", 1)
 
         with pytest.raises(Unavailable, match="cannot do it now"):
-            rolling.apply([CALL])
+            aggregates.apply([CALL])
         client.replicaof("NO", "ONE")
 
-    assert rolling.apply([CALL])[0].applied
+    assert aggregates.apply([CALL])[0].applied
 
 
 def test_a_wrong_password_and_a_missing_right_are_wrong_settings(private_redis):
@@ -127,9 +132,9 @@ def test_a_wrong_password_and_a_missing_right_are_wrong_settings(private_redis):
         # When somebody comes without, with a wrong one, and as that user
         refused = {}
         for name, who in {"none": "", "wrong": ":hunter2@", "reader": "reader:r@"}.items():
-            rolling = RedisAggregates(server.url.replace("redis://", f"redis://{who}"), LOG)
+            aggregates = RedisAggregates(server.url.replace("redis://", f"redis://{who}"), LOG)
             with pytest.raises(Misconfigured, match="refused us") as caught:
-                rolling.create_cursor(0, 0, 0, NOON)
+                aggregates.create_cursor(0, 0, 0, NOON)
             refused[name] = str(caught.value)
 
     # Then none of them is to be tried again, and no message has the secret
@@ -144,35 +149,35 @@ def test_the_rights_in_the_docs_are_enough(private_redis):
     server = private_redis()
     with server.client() as client:
         client.execute_command(*line.replace(">secret", ">s").split())
-    rolling = RedisAggregates(server.url.replace("redis://", "redis://stream-worker:s@"), LOG)
+    aggregates = RedisAggregates(server.url.replace("redis://", "redis://stream-worker:s@"), LOG)
 
     # When a worker does all it does, then nobody refuses it
-    rolling.ping()
-    rolling.create_cursor(0, 0, 0, NOON)
-    rolling.apply(
+    aggregates.ping()
+    aggregates.create_cursor(0, 0, 0, NOON)
+    aggregates.apply(
         [Apply(0, 0, 1, NOON + 60_000, 1, cells((NOON, "acme", 1), (NOON, "acme", 1, {"late": True})))]
     )
-    rolling.jump(0, 1, 2, 0, NOON)
-    rolling.seal(1, 0, 120_000)
-    rolling.brands()
-    sealed = rolling.next_sealed(-1)
-    assert rolling.close(
-        close_call(rolling.shard(shard_of("acme")), sealed, sums={"acme": (1,) * 10}, outbox={"m": "x"})
+    aggregates.advance_cursor(0, 1, 2, 0, NOON)
+    aggregates.seal(1, 0, 120_000)
+    aggregates.brands()
+    sealed = aggregates.next_sealed(-1)
+    assert aggregates.close(
+        close_call(aggregates.shard(shard_of("acme")), sealed, sums={"acme": (1,) * 10}, outbox={"m": "x"})
     )
-    rolling.history("acme", [NOON])
-    rolling.draw(None)
-    rolling.notify("counted", [NOON], ["acme"])
-    assert rolling.lease("minutes", "me", 1_000)
+    aggregates.history("acme", [NOON])
+    aggregates.refresh_view(None)
+    aggregates.publish_change("counted", [NOON], ["acme"])
+    assert aggregates.lease("minutes", "me", 1_000)
 
 
 def test_ping_says_what_may_lose_counts(private_redis):
     server = private_redis()
-    rolling = RedisAggregates(server.url, LOG)
-    plain = rolling.ping()
+    aggregates = RedisAggregates(server.url, LOG)
+    plain = aggregates.ping()
     with server.client() as client:
         client.config_set("maxmemory", "100mb")
         client.config_set("maxmemory-policy", "allkeys-lru")
-    evicting = rolling.ping()
+    evicting = aggregates.ping()
 
     assert server.version in plain
     assert "appendonly" in plain
@@ -182,12 +187,12 @@ def test_ping_says_what_may_lose_counts(private_redis):
 
 def test_all_of_our_errors_are_one_line(private_redis):
     server = private_redis()
-    rolling = RedisAggregates(server.url, LOG)
-    rolling.create_cursor(0, 0, 0, NOON)
+    aggregates = RedisAggregates(server.url, LOG)
+    aggregates.create_cursor(0, 0, 0, NOON)
     with server.client() as client:
         client.set("{sw}:brands", "foreign")
     with pytest.raises(StreamWorkerError) as caught:
-        rolling.apply([CALL])
+        aggregates.apply([CALL])
 
     assert "\n" not in str(caught.value)
     assert "script: " not in str(caught.value)
@@ -196,10 +201,10 @@ def test_all_of_our_errors_are_one_line(private_redis):
 def test_the_example_in_the_docs_reads_what_a_worker_wrote(private_redis):
     # Given a picture of one brand
     server = private_redis()
-    rolling = RedisAggregates(server.url, LOG)
-    rolling.create_cursor(0, 0, 0, NOON)
-    rolling.apply([Apply(0, 0, 1, 0, 1, cells((NOON, "acme: inc", 3, {"neg": 1, "unscored": 1})))])
-    rolling.draw(None)
+    aggregates = RedisAggregates(server.url, LOG)
+    aggregates.create_cursor(0, 0, 0, NOON)
+    aggregates.apply([Apply(0, 0, 1, 0, 1, cells((NOON, "acme: inc", 3, {"neg": 1, "unscored": 1})))])
+    aggregates.refresh_view(None)
 
     # When the ten lines of the docs are run
     example = DOCS.read_text().partition("```python\n")[2].partition("```")[0]

@@ -231,14 +231,14 @@ def chunk_too_long():
 def head_by_whoever_starts():
     """Everybody decides for himself where the log begins."""
 
-    def make(create_head):
+    def make(create_log_origin):
         def mutated(self, head):
-            create_head(self, head)
+            create_log_origin(self, head)
             return head
 
         return mutated
 
-    return [swap(ObjectArchive, "create_head", make)]
+    return [swap(ObjectArchive, "create_log_origin", make)]
 
 
 def duplicates_not_stored():
@@ -270,8 +270,8 @@ def rows_forgotten_and_not_read_again():
 
     def make(begin):
         def mutated(self):
-            self.gathered = ChunkBuffer(self.gathered.position, self.gathered.watermark_ms)
-            self.gathered.start = self.archived if self.chunk is None else self.plan.end
+            self.chunk_buffer = ChunkBuffer(self.chunk_buffer.position, self.chunk_buffer.watermark_ms)
+            self.chunk_buffer.start = self.archived if self.chunk is None else self.plan.end
 
         return mutated
 

@@ -54,8 +54,8 @@ def horizon_one_offset_short():
     """The dedup window ends one offset too early."""
 
     def make(init):
-        return lambda self, horizon_offsets, horizon_ms, keys: init(
-            self, horizon_offsets - 1, horizon_ms, keys
+        return lambda self, dedup_window_offsets, dedup_window_ms, keys: init(
+            self, dedup_window_offsets - 1, dedup_window_ms, keys
         )
 
     return [swap(DedupWindow, "__init__", make)]
@@ -65,7 +65,9 @@ def horizon_without_time():
     """The dedup window has no limit in time."""
 
     def make(init):
-        return lambda self, horizon_offsets, horizon_ms, keys: init(self, horizon_offsets, 10**15, keys)
+        return lambda self, dedup_window_offsets, dedup_window_ms, keys: init(
+            self, dedup_window_offsets, 10**15, keys
+        )
 
     return [swap(DedupWindow, "__init__", make)]
 

@@ -27,11 +27,11 @@ def a_close_that_lands_after_a_second_seal(make):
     it.fail("close", "late_request", *["lost_request"] * 400)
     it.run_until(worker, lambda: it.sealed(0))
     it.run(worker, seconds=2)
-    first = it.redis.minutes[BEGIN_MS].mark
+    first = it.redis.minutes[BEGIN_MS].seal_id
     it.send("three", brand="f", partition=1, at_ms=1_000)
     it.run(worker)
     it.world.roll_back()
-    it.run_until(worker, lambda: it.sealed(0) and it.redis.minutes[BEGIN_MS].mark != first)
+    it.run_until(worker, lambda: it.sealed(0) and it.redis.minutes[BEGIN_MS].seal_id != first)
     it.deliver()
     it.world.planned.clear()
     it.calm()

@@ -89,7 +89,7 @@ def jump_below_the_log():
         below = [plan for plan in plans if plan.start < at_or_above]
         return Cursor(below[-1].start, below[-1].watermark_start)
 
-    return [patch.object(machine, "jump_target", mutated)]
+    return [patch.object(machine, "advance_target", mutated)]
 
 
 # Counting

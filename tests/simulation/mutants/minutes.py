@@ -22,8 +22,8 @@ def _close_that_takes(**of):
             shard, minute = self.state.shards[call.shard], self.state.minutes.get(call.minute_ms)
             stored = {
                 "expected_closed_ms": shard.closed_ms,
-                "expected_version": shard.version,
-                "mark": call.mark if minute is None else minute.mark,
+                "expected_state_id": shard.state_id,
+                "seal_id": call.seal_id if minute is None else minute.seal_id,
             }
             return close(self, replace(call, **{name: stored[name] for name in of}))
 
@@ -34,12 +34,12 @@ def _close_that_takes(**of):
 
 def close_without_comparing_the_mark():
     """A judgement of one seal is written over another one."""
-    return _close_that_takes(mark=True)
+    return _close_that_takes(seal_id=True)
 
 
 def repeated_close_accepted():
     """A close that was done already is done again."""
-    return _close_that_takes(expected_version=True, expected_closed_ms=True)
+    return _close_that_takes(expected_state_id=True, expected_closed_ms=True)
 
 
 def history_added_twice():
@@ -108,7 +108,7 @@ def minutes_of_two_models_are_judged():
 
     from stream_worker.worker import window_lifecycle
 
-    return [swap(window_lifecycle, "judge", make)]
+    return [swap(window_lifecycle, "evaluate", make)]
 
 
 def episode_resolved_too_early():

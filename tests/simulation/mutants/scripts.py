@@ -81,14 +81,14 @@ def cursor_created_over_another():
 def jump_without_compare_and_set():
     """A jump moves the cursor wherever it stands."""
 
-    def make(jump):
+    def make(advance_cursor):
         def mutated(self, partition, expected, *args):
             stored = self._row(partition).next
-            return jump(self, partition, expected if stored is None else stored, *args)
+            return advance_cursor(self, partition, expected if stored is None else stored, *args)
 
         return mutated
 
-    return [swap(MemoryAggregates, "jump", make)]
+    return [swap(MemoryAggregates, "advance_cursor", make)]
 
 
 def watermark_that_goes_back():
@@ -109,12 +109,12 @@ def watermark_that_goes_back():
 def watermark_not_moved_by_a_jump():
     """A jump moves the cursor and leaves the watermark of before."""
 
-    def make(jump):
-        return lambda self, partition, expected, to, watermark_ms, floor_ms: jump(
-            self, partition, expected, to, 0, floor_ms
+    def make(advance_cursor):
+        return lambda self, partition, expected, to, watermark_ms, complete_from_ms: advance_cursor(
+            self, partition, expected, to, 0, complete_from_ms
         )
 
-    return [swap(MemoryAggregates, "jump", make)]
+    return [swap(MemoryAggregates, "advance_cursor", make)]
 
 
 def no_seal():
@@ -133,7 +133,7 @@ def no_seal():
 def no_floor():
     """After a loss of Redis no minute is called incompletely held."""
 
-    def mutated(self, floor_ms):
+    def mutated(self, complete_from_ms):
         self.state.ctl.floor = self.state.ctl.floor or 0
 
     return [patch.object(MemoryAggregates, "_raise_floor", mutated)]
@@ -142,12 +142,12 @@ def no_floor():
 def floor_not_raised_by_a_jump():
     """A jump over lost records leaves the floor where it was."""
 
-    def make(jump):
-        return lambda self, partition, expected, to, watermark_ms, floor_ms: jump(
+    def make(advance_cursor):
+        return lambda self, partition, expected, to, watermark_ms, complete_from_ms: advance_cursor(
             self, partition, expected, to, watermark_ms, 0
         )
 
-    return [swap(MemoryAggregates, "jump", make)]
+    return [swap(MemoryAggregates, "advance_cursor", make)]
 
 
 def counted_below_the_floor():

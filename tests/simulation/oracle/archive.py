@@ -138,13 +138,11 @@ class ArchiveOracle:
         stored = (row.id, row.brand, row.network, row.author, row.text, row.event_time_ms)
         self.check(told == stored, "row", row, verdict)
         self.check(row.record_time_ms == verdict.record.record_time_ms, "record time of a row", row)
-        flags = (verdict.duplicate, verdict.repeat, verdict.voice)
+        flags = (verdict.duplicate, verdict.copy, verdict.voice)
         if recount.blurred(verdict):
-            self.check(
-                row.duplicate <= verdict.duplicate and row.repeat <= verdict.repeat, "flags", row, verdict
-            )
+            self.check(row.duplicate <= verdict.duplicate and row.copy <= verdict.copy, "flags", row, verdict)
         else:
-            self.check((row.duplicate, row.repeat, row.voice) == flags, "flags", row, verdict)
+            self.check((row.duplicate, row.copy, row.voice) == flags, "flags", row, verdict)
         if verdict.late_is_sure:
             self.check(row.late == verdict.late, "late", row, verdict)
 
@@ -169,8 +167,8 @@ class ArchiveOracle:
         self.check(len(sent) == len(rejected) or lost, "letters before the manifest", key, rejected)
         self.check(outcomes.get("rejected", 0) == len(rejected) or lost, "rejected", key, outcomes, rejected)
         self._check_lost(recount, start, end, lost, rows)
-        judged = {verdict.offset: verdict for verdict in recount.between(start, end)}
-        exact = all(_same_flags(row, judged[row.offset]) for row in rows)
+        evaluated = {verdict.offset: verdict for verdict in recount.between(start, end)}
+        exact = all(_same_flags(row, evaluated[row.offset]) for row in rows)
         self.check(exact or manifest["partial"], "flags without their horizon, and not said so", key)
         self._world.bites.update(f"rejected: {verdict.why}" for verdict in rejected)
         self._world.bites["manifest with lost offsets"] += bool(lost)
@@ -241,17 +239,17 @@ class ArchiveOracle:
 def _described(name, body):
     """What a manifest says of an object of rows."""
     models = "+".join(sorted({row.model for row in body}))
-    mark = f"{crc32(repr(body).encode()):08x}"
-    return {"name": name, "rows": len(body), "bytes": len(body), "sha256": mark, "model": models}
+    seal_id = f"{crc32(repr(body).encode()):08x}"
+    return {"name": name, "rows": len(body), "bytes": len(body), "sha256": seal_id, "model": models}
 
 
 def _flags(row):
-    return row.offset, row.id, row.duplicate, row.repeat, row.voice, row.late
+    return row.offset, row.id, row.duplicate, row.copy, row.voice, row.late
 
 
 def _same_flags(row, verdict):
-    said = (verdict.duplicate, verdict.repeat, verdict.voice)
-    return (row.duplicate, row.repeat, row.voice) == said
+    said = (verdict.duplicate, verdict.copy, verdict.voice)
+    return (row.duplicate, row.copy, row.voice) == said
 
 
 def _log_of(name):

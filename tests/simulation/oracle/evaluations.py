@@ -18,7 +18,7 @@ def check_close(oracle, call):
     if due not in seen.marks:
         due = min((m for m in seen.marks if m >= seen.closed[k]), default=None)
     oracle.check(minute == due, "closed out of order", k, minute, due, seen.closed[k])
-    oracle.check(call.mark == seen.marks[minute], "closed by the mark of another seal", k, minute)
+    oracle.check(call.seal_id == seen.marks[minute], "closed by the mark of another seal", k, minute)
     frozen = _frozen(seen, minute, k)
     expected = dict(frozen)
     if seen.complete[minute]:
@@ -35,7 +35,7 @@ def check_close(oracle, call):
     events = {}
     for brand, sums in expected.items():
         if brand:
-            _judge(oracle, call, brand, sums, events)
+            _evaluate(oracle, call, brand, sums, events)
     sent = {key: json.loads(body) for key, body in call.outbox.items()}
     told = {(it["brand"], it["kind"], it["minute"]) for it in sent.values()}
     oracle.check(told == set(events), "what is told", minute, told, set(events))
@@ -55,7 +55,7 @@ def _frozen(seen, minute, k):
     return sums
 
 
-def _judge(oracle, call, brand, sums, events):
+def _evaluate(oracle, call, brand, sums, events):
     """Feed one brand's minute to the detector's rule, and move its episode."""
     seen, minute, negative = oracle.seen, call.minute_ms, sums[9]
     last, learned, fed = seen.fed.get(brand, (-1, 0, 0))

@@ -18,7 +18,7 @@ class Oracle:
     def __init__(self, world):
         self.world = world
         self.archive = ArchiveOracle(world, self)
-        self.rolling = RollingOracle(world, self)
+        self.aggregates = RollingOracle(world, self)
         self._recounts = {}
 
     def recount(self, log, partition):
@@ -55,9 +55,9 @@ class Oracle:
         for partition, log in enumerate(topic.partitions):
             if (archived := self.archive.end(topic.log.name, partition)) != log.end:
                 return f"archive of partition {partition}: {archived} of {log.end}"
-            if (counted := self.rolling.seen.next.get((topic.log.name, partition))) != log.end:
+            if (counted := self.aggregates.seen.next.get((topic.log.name, partition))) != log.end:
                 return f"cursor of partition {partition}: {counted} of {log.end}"
-        return self.rolling.waits_for(end_ms)
+        return self.aggregates.waits_for(end_ms)
 
     def check_all(self):
         """Compare everything with the log."""
@@ -65,7 +65,7 @@ class Oracle:
             if self.has_head(topic):
                 for partition in range(len(topic.partitions)):
                     self.archive.check_chain(topic.log.name, partition)
-        self.rolling.check_all()
+        self.aggregates.check_all()
 
 
 def _head(log):

@@ -33,7 +33,7 @@ def _expect(oracle, verdict, expected):
     mention = verdict.mention
     if not verdict.duplicate:
         cell = expected[mention.minute_ms, mention.network, oracle.admitted(mention.brand)]
-        for i, value in enumerate((1, verdict.repeat, verdict.voice)):
+        for i, value in enumerate((1, verdict.copy, verdict.voice)):
             cell[i] += value
 
 

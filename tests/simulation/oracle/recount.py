@@ -23,7 +23,7 @@ class Verdict:
     low_ms: int
     high_ms: int
     duplicate: bool = False
-    repeat: bool = False
+    copy: bool = False
     voice: bool = False
     why: str = ""  # it is rejected
 
@@ -73,7 +73,7 @@ class Recount:
 
     def blurred(self, verdict):
         """Whether its flags may have been worked out with less than its horizon."""
-        return self._cut_at > 0 and verdict.offset < self._cut_at + self._profile.horizon_offsets
+        return self._cut_at > 0 and verdict.offset < self._cut_at + self._profile.dedup_window_offsets
 
     @property
     def whole(self):
@@ -96,9 +96,9 @@ class Recount:
 
     def _catch_up(self):
         for record in self.log.records[len(self._verdicts) :]:
-            self._verdicts.append(self._judge(record))
+            self._verdicts.append(self._evaluate(record))
 
-    def _judge(self, record):
+    def _evaluate(self, record):
         verdict = Verdict(record.offset, record, None, self._low_ms, self._high_ms)
         try:
             verdict.mention = decode(record, self._limits)
@@ -117,8 +117,8 @@ class Recount:
         verdict.duplicate = (
             self._earlier(("id", mention.network, mention.id, mention.brand), verdict.record) > 0
         )
-        verdict.repeat = self._earlier(("text", text_key(mention.brand, mention.text)), verdict.record) > 0
-        verdict.voice = not verdict.repeat
+        verdict.copy = self._earlier(("text", text_key(mention.brand, mention.text)), verdict.record) > 0
+        verdict.voice = not verdict.copy
         if mention.author is not None:
             spoke = self._earlier(("author", mention.brand, mention.author), verdict.record)
             verdict.voice = verdict.voice and spoke < VOICES
@@ -127,8 +127,8 @@ class Recount:
         """Count earlier mentions with a key within the horizon; remember this one."""
         known = self._seen.setdefault(key, [])
         found = sum(
-            record.offset - earlier.offset <= self._profile.horizon_offsets
-            and record.record_time_ms - earlier.record_time_ms <= self._profile.horizon_ms
+            record.offset - earlier.offset <= self._profile.dedup_window_offsets
+            and record.record_time_ms - earlier.record_time_ms <= self._profile.dedup_window_ms
             for earlier in known
         )
         known.append(record)

@@ -79,7 +79,7 @@ class RollingOracle:
 
     # ------------------------------------------------------------ cursors
 
-    def create_cursor(self, log, look, answer, partition, start, watermark_ms, floor_ms):
+    def create_cursor(self, log, look, answer, partition, start, watermark_ms, complete_from_ms):
         if look[0] is not None:
             self.check(answer.next == look[0], "a cursor was created over another", log, partition)
             return
@@ -97,7 +97,7 @@ class RollingOracle:
         if self.seen.sealed is None:
             self.seen.sealed = self.state.ctl.sealed
 
-    def jump(self, log, look, answer, partition, expected, to, watermark_ms, floor_ms):
+    def advance_cursor(self, log, look, answer, partition, expected, to, watermark_ms, complete_from_ms):
         if look[0] != expected:
             self.bite("jump refused")
             now = None if answer is None else answer.next
@@ -177,7 +177,7 @@ class RollingOracle:
                 blurred.add(minute)
                 continue
             self.bite("duplicate", verdict.duplicate)
-            self.bite("repeat", verdict.repeat)
+            self.bite("repeat", verdict.copy)
             if verdict.duplicate:
                 continue
             if minute < floor:
@@ -202,7 +202,7 @@ class RollingOracle:
         sums[0] += 1
         sums[1 + label] += 1
         sums[6] += micro
-        sums[7] += verdict.repeat
+        sums[7] += verdict.copy
         sums[8] += verdict.voice
         sums[9] += verdict.voice and label == 0
         if not late:
@@ -295,4 +295,4 @@ class RollingOracle:
         check_history(self)
 
 
-_OF_A_CURSOR = {"apply_one", "create_cursor", "jump"}
+_OF_A_CURSOR = {"apply_one", "create_cursor", "advance_cursor"}

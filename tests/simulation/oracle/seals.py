@@ -62,14 +62,14 @@ def check_seal(oracle, log, answer, before, after):
 
 def _take_mark(oracle, minute):
     stored = oracle.state.minutes[minute]
-    if stored.mark is None:  # in a hole, with late mentions only
+    if stored.seal_id is None:  # in a hole, with late mentions only
         return
-    oracle.check(stored.mark not in oracle.marks, "a mark names one seal", minute)
-    oracle.marks.add(stored.mark)
+    oracle.check(stored.seal_id not in oracle.marks, "a mark names one seal", minute)
+    oracle.marks.add(stored.seal_id)
     oracle.bite("sealed again", minute in oracle.sealed_once)
     oracle.bite("sealed incomplete", not stored.complete)
     oracle.sealed_once.add(minute)
-    oracle.seen.marks[minute], oracle.seen.complete[minute] = stored.mark, stored.complete
+    oracle.seen.marks[minute], oracle.seen.complete[minute] = stored.seal_id, stored.complete
 
 
 def _has_passed(oracle, log, partition, end_ms, now_ms):

@@ -89,7 +89,7 @@ def test_a_mention_that_is_read_again_is_no_copy_of_itself(stage):
 @pytest.mark.parametrize("heirs", [0, 1])
 def test_a_copy_of_a_copy_is_a_copy_wherever_reading_began(stage, heirs):
     # Given a horizon of eight, and the same mention at 0, 6 and 12: the first is out of the third one's sight
-    it = stage(horizon_offsets=8, rows_max=5)
+    it = stage(dedup_window_offsets=8, rows_max=5)
     worker = it.worker(0)
     for offset in range(12):
         same = offset % 6 == 0
@@ -104,7 +104,7 @@ def test_a_copy_of_a_copy_is_a_copy_wherever_reading_began(stage, heirs):
 
     # Then it is one more of the same, since the second is a mention whatever its own flags
     rows = [row for row in sorted(it.rows(), key=lambda row: row.offset) if row.id == "same"]
-    assert [(row.duplicate, row.repeat) for row in rows] == [(False, False), (True, True), (True, True)]
+    assert [(row.duplicate, row.copy) for row in rows] == [(False, False), (True, True), (True, True)]
     it.calm()
 
 
@@ -270,7 +270,7 @@ def test_nobody_is_held_because_redis_went_back(stage):
     # Then nobody was held
     assert it.world.bites["partition held"] == 0
     it.calm()
-    assert all(minute.complete for minute in it.redis.minutes.values() if minute.mark)
+    assert all(minute.complete for minute in it.redis.minutes.values() if minute.seal_id)
 
 
 def test_a_proof_that_redis_went_back_to_is_only_older(stage):

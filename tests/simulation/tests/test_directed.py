@@ -141,7 +141,7 @@ def test_flags_do_not_change_where_a_worker_begins_anew(stage):
 
     # Then it is a repeat, in Redis and in the archive
     assert it.minute(0)["repeats:x:acme"] == 1
-    assert [row.repeat for row in it.rows()] == [False, True]
+    assert [row.copy for row in it.rows()] == [False, True]
     it.calm()
 
 

@@ -138,7 +138,7 @@ def test_rows_that_were_saved_before_the_log_lost_them_are_not_called_lost(stage
 
 
 def test_a_chunk_whose_horizon_the_log_has_lost_is_partial(stage):
-    it = stage(rows_max=2, horizon_offsets=8)
+    it = stage(rows_max=2, dedup_window_offsets=8)
     it.send(*"abcd")
     worker = it.worker(0)
     it.run(worker, seconds=12)

@@ -70,4 +70,4 @@ def test_a_partition_that_is_paused_to_wait_for_others_is_not_held_for_it(stage)
     # Then the one that is ahead was paused, and its minutes are complete
     assert it.world.bites["pause of a partition that is ahead"] > 0
     it.calm()
-    assert all(minute.complete for minute in it.redis.minutes.values() if minute.mark)
+    assert all(minute.complete for minute in it.redis.minutes.values() if minute.seal_id)

@@ -65,7 +65,7 @@ def test_a_close_that_lands_after_a_rollback_and_a_second_seal_changes_nothing(s
     it.fail("close", "late_request", *["lost_request"] * 400)
     it.run_until(worker, lambda: it.sealed(0))
     it.run(worker, seconds=2)
-    first = it.redis.minutes[BEGIN_MS].mark
+    first = it.redis.minutes[BEGIN_MS].seal_id
     assert len(it.world.late) == 1
 
     # And a mention that came too late for that seal
@@ -75,7 +75,7 @@ def test_a_close_that_lands_after_a_rollback_and_a_second_seal_changes_nothing(s
 
     # When Redis goes back, counts it on time, and is sealed again
     it.world.roll_back()
-    it.run_until(worker, lambda: it.sealed(0) and it.redis.minutes[BEGIN_MS].mark != first)
+    it.run_until(worker, lambda: it.sealed(0) and it.redis.minutes[BEGIN_MS].seal_id != first)
     assert it.minute(0)["n:x:f"] == 3
 
     # Then the first judgement is refused
@@ -136,7 +136,7 @@ def test_a_day_without_any_mention_is_a_hole(stage):
     it.calm()
 
     # Then a day of empty minutes was judged, and the rest is no minute at all
-    sealed = sorted(it.world.oracle.rolling.seen.marks)
+    sealed = sorted(it.world.oracle.aggregates.seen.marks)
     assert sealed[: 24 * 60 + 1] == list(range(BEGIN_MS, BEGIN_MS + 24 * HOUR_MS + 1, MINUTE_MS))
     assert sealed[24 * 60 + 1] == BEGIN_MS + 30 * HOUR_MS
 

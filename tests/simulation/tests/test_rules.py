@@ -201,8 +201,8 @@ class Hostile(RuleBasedStateMachine):
     def what_is_stored_is_what_was_counted(self):
         if self.world is not None:
             with self._watched():
-                for minute in list(self.world.oracle.rolling.seen.cells):
-                    self.world.oracle.rolling.check_minute(minute)
+                for minute in list(self.world.oracle.aggregates.seen.cells):
+                    self.world.oracle.aggregates.check_minute(minute)
 
     def teardown(self):
         """All faults end: everything is finished, and all of it is compared with the log."""

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from stream_worker.errors import Unavailable
-from stream_worker.worker.background import Completion
+from stream_worker.ports import Completion
 
 
 @dataclass(slots=True, eq=False)

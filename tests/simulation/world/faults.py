@@ -31,8 +31,8 @@ class Profile:
     steps: int = 220
     partitions: int = 3
     workers: int = 2
-    horizon_offsets: int = 8
-    horizon_ms: int = 120_000
+    dedup_window_offsets: int = 8
+    dedup_window_ms: int = 120_000
     lateness_ms: int = 5_000
     max_hold_ms: int = 40_000
     alignment_ms: int = 240_000
@@ -68,7 +68,7 @@ KINDS = {
 
 RARE = {  # requests that few histories make often: a fault hits them so many times as often
     "create_cursor": 8,
-    "jump": 60,
+    "advance_cursor": 60,
     "history": 4,
     "create head": 8,
     "create plan": 15,

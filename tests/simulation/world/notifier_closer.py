@@ -66,10 +66,10 @@ class Closer:
 
     def _see(self, brand, number, spike):
         rng = Random(f"{brand} {number} {self.life}")
-        draw, (start, end) = rng.random(), spike
-        if draw < 0.25:
+        refresh_view, (start, end) = rng.random(), spike
+        if refresh_view < 0.25:
             return (start, start)  # nothing, this time
-        shift = rng.choice((-3, -1, 1, 2, 6)) if draw < 0.75 else 0
+        shift = rng.choice((-3, -1, 1, 2, 6)) if refresh_view < 0.75 else 0
         return (start + shift, end + rng.choice((0, 0, -4, 5)))
 
     def _close(self, shard, brand, minute):

@@ -208,11 +208,11 @@ class NotifyingWorld:
             self.calm()
 
     def step(self):
-        draw, rng = self.rng.random(), self.rng
-        if draw < 0.55:
+        refresh_view, rng = self.rng.random(), self.rng
+        if refresh_view < 0.55:
             self.now_ms += rng.randint(5, 3_000)
         else:
-            self.now_ms += rng.randint(3_000, 60_000) if draw < 0.97 else rng.randint(60_000, 900_000)
+            self.now_ms += rng.randint(3_000, 60_000) if refresh_view < 0.97 else rng.randint(60_000, 900_000)
         getattr(self, rng.choices(self._events, self._weights)[0])()
 
     def calm(self):

@@ -83,8 +83,8 @@ def _nothing(*_, **__):
 
 def limits_of(profile):
     return Limits(
-        horizon_offsets=profile.horizon_offsets,
-        horizon_ms=profile.horizon_ms,
+        dedup_window_offsets=profile.dedup_window_offsets,
+        dedup_window_ms=profile.dedup_window_ms,
         lateness_ms=profile.lateness_ms,
         value_bytes_max=1_000,
     )
@@ -100,12 +100,12 @@ class Process:
         profile, log, owner = world.profile, topic.log, f"w{number}"
         self.source = SimulatedSource(world, self, wire, topic)
         self.background = SimulatedBackground()
-        rolling = SimulatedRolling(world, wire, log, owner)
+        aggregates = SimulatedRolling(world, wire, log, owner)
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)
         recorder = SilentRecorder()
         self.performer = EffectRunner(
             source=self.source,
-            rolling=rolling,
+            aggregates=aggregates,
             archive=archive,
             letters=SimulatedLetters(world, wire, log),
             background=self.background,
@@ -114,7 +114,7 @@ class Process:
             recorder=recorder,
         )
         self.minutes = WindowLifecycle(
-            rolling,
+            aggregates,
             NervousDetector(),
             owner=owner,
             lateness_ms=profile.lateness_ms,
@@ -200,10 +200,10 @@ class Operator:
     def skip(self, partition, to_offset):
         world, log, wire = self.world, self.world.broker.topic.log, Wire(self.world, self)
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, world.profile.span_max)
-        rolling = SimulatedRolling(world, wire, log, "operator")
+        aggregates = SimulatedRolling(world, wire, log, "operator")
         limits = limits_of(world.profile)
         try:
-            skip(archive, rolling, limits, partition=partition, to_offset=to_offset, why="because")
+            skip(archive, aggregates, limits, partition=partition, to_offset=to_offset, why="because")
         except (Misconfigured, Unavailable, Killed):
             return
         world.bites["skipped on the record"] += 1

@@ -15,8 +15,8 @@ from unittest.mock import patch
 
 import msgspec
 import numpy as np
+from tests.contracts.aggregates.worlds import dump_memory
 
-from tests.contracts.rolling.worlds import dump_memory
 from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.simulation.histories import NoHistory
 from tests.simulation.world import redis as simulated_redis
@@ -24,7 +24,7 @@ from tests.simulation.world.store import SimulatedObjects
 from tests.simulation.world.world import World
 
 VERSION = 1
-SCRIPTS = ("create_cursor", "jump", "apply", "seal", "close", "next_sealed", "lease")
+SCRIPTS = ("create_cursor", "advance_cursor", "apply", "seal", "close", "next_sealed", "lease")
 READS = ("cursor", "brands", "shard", "history")
 NAMES = {*SCRIPTS, *READS, "snapshot", "restore", "empty", "create", "read", "list"}
 

@@ -20,18 +20,18 @@ class SimulatedRedis:
         return self._world.now_ms
 
     def snapshot(self):
-        seen = self._world.oracle.rolling.seen
+        seen = self._world.oracle.aggregates.seen
         self.snapshots.append(pickle.dumps((self.state, seen)))  # five times as fast as a deep copy
         del self.snapshots[:-6]
 
     def restore(self, snapshot):
-        fresh, self._world.oracle.rolling.seen = pickle.loads(snapshot)
+        fresh, self._world.oracle.aggregates.seen = pickle.loads(snapshot)
         for name in self.state.__slots__:
             setattr(self.state, name, getattr(fresh, name))
 
     def empty(self):
         self.state.clear()
-        self._world.oracle.rolling.clear()
+        self._world.oracle.aggregates.clear()
 
 
 class SimulatedRolling:
@@ -47,8 +47,8 @@ class SimulatedRolling:
     def create_cursor(self, *args):
         return self._watched("create_cursor", *args)
 
-    def jump(self, *args):
-        return self._watched("jump", *args)
+    def advance_cursor(self, *args):
+        return self._watched("advance_cursor", *args)
 
     def seal(self, *args):
         return self._watched("seal", *args)
@@ -69,7 +69,7 @@ class SimulatedRolling:
 
     def _run(self, name, *args):
         """Run a script on the server, under the eyes of the oracle."""
-        oracle = self._world.oracle.rolling
+        oracle = self._world.oracle.aggregates
         oracle.script_runs()
         look = oracle.look(self._log.name, name, args)
         answer = self._twin.apply(args)[0] if name == "apply_one" else getattr(self._twin, name)(*args)
@@ -80,7 +80,7 @@ class SimulatedRolling:
         """Ask by a script that changes nothing the oracle keeps an account of, but that it ran."""
 
         def effect():
-            self._world.oracle.rolling.script_runs()
+            self._world.oracle.aggregates.script_runs()
             return getattr(self._twin, name)(*args)
 
         return self._wire.ask("redis", name, effect)
@@ -103,8 +103,8 @@ class SimulatedRolling:
     def lease(self, name, owner, ttl_ms):
         return self._read("lease", name, owner, ttl_ms)
 
-    def notify(self, kind, minutes_ms, brands):
+    def publish_change(self, kind, minutes_ms, brands):
         """Nothing judges or counts by notices; they are tested elsewhere."""
 
-    def draw(self, brands):
+    def refresh_view(self, brands):
         """A view that nothing judges or counts by; it is tested elsewhere."""

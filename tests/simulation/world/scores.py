@@ -5,5 +5,5 @@ from zlib import crc32
 
 def score_of(text, model):
     """Label and sentiment of a text."""
-    mark = crc32(f"{model}\0{text}".encode())
-    return mark % 5, (mark >> 8) % 2_000_001 - 1_000_000 if mark % 5 < 3 else 0
+    seal_id = crc32(f"{model}\0{text}".encode())
+    return seal_id % 5, (seal_id >> 8) % 2_000_001 - 1_000_000 if seal_id % 5 < 3 else 0

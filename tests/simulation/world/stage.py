@@ -106,7 +106,7 @@ class Stage:
         return self.world.redis.state
 
     def cursor(self, partition=0):
-        return self.world.oracle.rolling.seen.next.get((self.log, partition))
+        return self.world.oracle.aggregates.seen.next.get((self.log, partition))
 
     def archived(self, partition=0):
         return self.world.oracle.archive.end(self.log, partition)

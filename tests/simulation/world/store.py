@@ -27,7 +27,7 @@ class Row:
     author: str | None
     text: str
     duplicate: bool
-    repeat: bool
+    copy: bool
     voice: bool
     late: bool
     label: int
@@ -110,8 +110,8 @@ class SimulatedArchive(ObjectArchive):
 def described(name, body):
     """The `StoredObject` of an object of rows."""
     models = "+".join(sorted({row.model for row in body}))
-    mark = f"{crc32(repr(body).encode()):08x}"
-    return StoredObject(name=name, rows=len(body), bytes=len(body), sha256=mark, model=models)
+    seal_id = f"{crc32(repr(body).encode()):08x}"
+    return StoredObject(name=name, rows=len(body), bytes=len(body), sha256=seal_id, model=models)
 
 
 def rows_of(part):
@@ -119,7 +119,7 @@ def rows_of(part):
     columns, flags, scores = part.columns, part.flags, part.scores
     arrays = (
         *(columns.offsets, columns.record_times_ms, columns.event_times_ms),
-        *(flags.duplicate, flags.repeat, flags.voice, flags.late, scores.label, scores.sentiment_micro),
+        *(flags.duplicate, flags.copy, flags.voice, flags.late, scores.label, scores.sentiment_micro),
     )
     listed = zip(*(array.tolist() for array in arrays), strict=True)
     packed = (columns.ids, columns.brands, columns.networks, columns.authors, columns.texts)

@@ -64,16 +64,16 @@ class Streams:
 
     def _value(self, record_time_ms):
         rng = self._world.rng
-        draw = rng.random()
-        if draw < 0.06:
+        refresh_view = rng.random()
+        if refresh_view < 0.06:
             return rng.choice(BROKEN)
-        if draw < 0.09:
+        if refresh_view < 0.09:
             return self._mention(record_time_ms + 300_000 + rng.choice((1, 3_600_000)))  # too far ahead
-        if draw < 0.22 and self._sent:
+        if refresh_view < 0.22 and self._sent:
             return rng.choice(self._sent[-6:])  # sent again, byte for byte
-        if draw < 0.75:
+        if refresh_view < 0.75:
             ago_ms = rng.randint(0, 4_000)
-        elif draw < 0.95:
+        elif refresh_view < 0.95:
             ago_ms = rng.randint(0, 90_000)
         else:
             hours_ms = (3 * HOUR_MS,) * 3 if self._world.profile.past_hours else ()

@@ -89,11 +89,13 @@ class World:
 
     def step(self):
         """Let some time pass and something happen."""
-        draw = self.rng.random()
-        if draw < 0.6:
+        refresh_view = self.rng.random()
+        if refresh_view < 0.6:
             self.now_ms += self.rng.randint(5, 400)
         else:
-            self.now_ms += self.rng.randint(500, 3_000) if draw < 0.92 else self.rng.randint(3_000, 20_000)
+            self.now_ms += (
+                self.rng.randint(500, 3_000) if refresh_view < 0.92 else self.rng.randint(3_000, 20_000)
+            )
         getattr(self, self.rng.choices(self._events, self._weights)[0])()
 
     def calm(self):

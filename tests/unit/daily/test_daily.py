@@ -226,12 +226,12 @@ def test_a_day_is_open_while_a_partition_may_bring_more(world):
 
 def test_a_partition_that_is_quiet_keeps_no_day_open_once_redis_has_sealed_it(redis_server, tmp_path):
     # Given a partition without any mention, that was proven to be idle
-    world = DayWorld(redis_server.url, tmp_path, floor_ms=DAY.end_ms - 2 * MINUTE_MS)
+    world = DayWorld(redis_server.url, tmp_path, complete_from_ms=DAY.end_ms - 2 * MINUTE_MS)
     for at in (-MINUTE_MS, MINUTE_MS):
         world.feed({"id": str(at), "brand": "acme", "event_time": DAY.end_ms + at})
     assert not world.daily()[1]["complete"]
     world.redis.advance(DAY_MS)
-    world.rolling.apply([Apply(1, 0, 0, 0, 0, None, proof_t0_ms=world.redis.now_ms)])
+    world.aggregates.apply([Apply(1, 0, 0, 0, 0, None, proof_t0_ms=world.redis.now_ms)])
     world.close()
 
     # Then
@@ -241,7 +241,7 @@ def test_a_partition_that_is_quiet_keeps_no_day_open_once_redis_has_sealed_it(re
 
 def test_minutes_below_the_floor_are_told_and_not_compared(redis_server, tmp_path):
     # Given a Redis that begins two minutes after ten, though the archive has all
-    world = DayWorld(redis_server.url, tmp_path, floor_ms=minute(2))
+    world = DayWorld(redis_server.url, tmp_path, complete_from_ms=minute(2))
     world.feed(*public(60))
     world.finish(minute(15))
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+from tests.contracts.aggregates.worlds import HOLD, LATENESS, LOG, NOON, RedisWorld, close_everything
 from typer.testing import CliRunner
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
@@ -16,7 +17,6 @@ from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import StreamWorkerError
 from tests import builders
-from tests.contracts.rolling.worlds import HOLD, LATENESS, LOG, NOON, RedisWorld, close_everything
 
 DAY = Day(NOON - NOON % DAY_MS)
 TEN = DAY.start_ms + 22 * HOUR_MS
@@ -27,15 +27,15 @@ FLOOR_MS = TEN - 35 * MINUTE_MS
 class DayWorld:
     """Two partitions of a log; `feed` counts and archives, `finish` seals and closes."""
 
-    def __init__(self, url, folder, floor_ms=FLOOR_MS, day=DAY):
+    def __init__(self, url, folder, complete_from_ms=FLOOR_MS, day=DAY):
         self.redis, self.folder, self.day = RedisWorld(url), folder / "archive", day
         self.out = folder / "out"
-        self.rolling = self.redis.rolling()
+        self.aggregates = self.redis.aggregates()
         self.archive = ObjectArchive(open_store(self.folder.as_uri()), LOG)
-        self.archive.create_head(LogOrigin(policy="earliest", starts=[0, 0]))
+        self.archive.create_log_origin(LogOrigin(policy="earliest", starts=[0, 0]))
         self.next, self.archived, self.watermark = {0: 0, 1: 0}, {0: 0, 1: 0}, {0: 0, 1: 0}
         for partition in self.next:
-            self.rolling.create_cursor(partition, 0, 0, floor_ms)
+            self.aggregates.create_cursor(partition, 0, 0, complete_from_ms)
 
     def feed(self, *mentions, partition=0, model=builders.MODEL, count=True, store=True, **outcomes):
         """Count and archive mentions (fields of `builders.mention`), each at its event time plus a second."""
@@ -54,7 +54,7 @@ class DayWorld:
         if count:
             delta = fold(part.columns, part.flags, part.scores, model, slice(0, len(mentions)))
             call = Apply(partition, start, end, self.watermark[partition], end, delta)
-            assert self.rolling.apply([call])[0].applied
+            assert self.aggregates.apply([call])[0].applied
         if store:
             self._archive(partition, part, start, end, before, outcomes)
         self.next[partition] = end
@@ -105,9 +105,9 @@ class DayWorld:
     def close(self):
         """Seal and close what may be."""
         while True:
-            sealed = self.rolling.seal(2, LATENESS, HOLD).sealed_ms
-            close_everything(self.rolling)
-            if self.rolling.seal(2, LATENESS, HOLD).sealed_ms == sealed:
+            sealed = self.aggregates.seal(2, LATENESS, HOLD).sealed_ms
+            close_everything(self.aggregates)
+            if self.aggregates.seal(2, LATENESS, HOLD).sealed_ms == sealed:
                 return
 
     def daily(self, *arguments, **environment):

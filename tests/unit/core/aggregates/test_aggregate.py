@@ -27,7 +27,7 @@ WHOLE = slice(0, None)
 
 def batch(rows):
     """Columns, flags and scores of rows as `row` makes them."""
-    minutes, networks, brands, duplicate, repeat, voice, late, label, micro = zip(*rows, strict=True)
+    minutes, networks, brands, duplicate, copy, voice, late, label, micro = zip(*rows, strict=True)
     made = columns(
         *(
             mention(
@@ -37,7 +37,7 @@ def batch(rows):
         ),
         time_ms=NOON_MS + 10 * MINUTE_MS,
     )
-    flags = [np.array(flag, np.bool_) for flag in (duplicate, repeat, voice, late)]
+    flags = [np.array(flag, np.bool_) for flag in (duplicate, copy, voice, late)]
     scores = ScoreColumns(
         np.array(label, np.int8), np.zeros((len(rows), 3), np.float32), np.array(micro, np.int32)
     )
@@ -47,13 +47,13 @@ def batch(rows):
 def by_plain_python(rows):
     """The cells as a dictionary of (minute, network, brand, late)."""
     cells = defaultdict(lambda: dict.fromkeys(MEASURES, 0))
-    for minute, network, brand, duplicate, repeat, voice, late, label, micro in rows:
+    for minute, network, brand, duplicate, copy, voice, late, label, micro in rows:
         if duplicate:
             continue
         cell = cells[NOON_MS + minute * MINUTE_MS, network, brand, late]
         cell["n"] += 1
         cell["sum"] += micro
-        cell["repeats"] += repeat
+        cell["repeats"] += copy
         cell["voices"] += voice
         cell["neg_voices"] += voice and label == NEGATIVE
         for measure, wanted in LABELS.items():
@@ -75,13 +75,13 @@ def row(
     brand="acme",
     *,
     duplicate=False,
-    repeat=False,
+    copy=False,
     voice=True,
     late=False,
     label=NEUTRAL,
     micro=0,
 ):
-    return (minute, network, brand, duplicate, repeat, voice, late, label, micro)
+    return (minute, network, brand, duplicate, copy, voice, late, label, micro)
 
 
 ROWS = st.lists(
@@ -118,7 +118,7 @@ def test_a_slice_is_folded_as_its_rows_alone(rows, data):
 def test_each_measure_counts_what_its_name_says():
     rows = [
         row(label=NEGATIVE, micro=-900_000),
-        row(label=NEGATIVE, micro=-100_000, voice=False, repeat=True),
+        row(label=NEGATIVE, micro=-100_000, voice=False, copy=True),
         row(label=POSITIVE, micro=700_000),
         row(label=UNCERTAIN, micro=1),
         row(label=UNSCORED),

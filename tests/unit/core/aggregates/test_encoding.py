@@ -14,10 +14,10 @@ from stream_worker.core.aggregates.encoding import (
     add_sums,
     decode_many,
     decode_sums,
-    draw_needs,
     encode_delta,
     encode_sums,
     frozen_tallies,
+    history_range,
     minute_at_or_after,
     shard_of,
     to_json,
@@ -136,7 +136,7 @@ def test_frozen_tallies_sum_the_on_time_fields_over_networks(fields):
 def test_a_draw_reads_each_minute_of_a_day_once(number):
     # Given the newest minute anywhere in a day
     newest = NOON + number * MINUTE_MS
-    needs = draw_needs(newest)
+    needs = history_range(newest)
 
     # When whole hours are spelled out in their minutes
     covered = [*needs.minutes, *(hour + i * MINUTE_MS for hour in needs.hours for i in range(60))]
@@ -153,7 +153,7 @@ def test_windows_are_sums_of_the_minutes_they_cover(number, counts):
     # Given counts in minutes of two days, and what a draw reads of them
     newest = NOON + number * MINUTE_MS
     of = {NOON + at * MINUTE_MS: n for at, n in counts.items()}
-    needs = draw_needs(newest)
+    needs = history_range(newest)
     worth = [of.get(start, 0) for start in needs.minutes]
     worth += [sum(n for start, n in of.items() if hour <= start < hour + HOUR_MS) for hour in needs.hours]
 

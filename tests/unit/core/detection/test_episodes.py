@@ -19,7 +19,7 @@ from stream_worker.errors import Unreadable
 BASE_MS = 1_800_000_000_000 // MINUTE_MS * MINUTE_MS
 
 
-def judged(minute, score, *, brand="acme", complete=True, model="0123456789ab sk"):
+def evaluated(minute, score, *, brand="acme", complete=True, model="0123456789ab sk"):
     verdict = Verdict(score, 5, 33, 24, 0.15)
     return EvaluatedMinute(brand, BASE_MS + minute * MINUTE_MS, verdict, "share/1", model, complete)
 
@@ -29,7 +29,7 @@ def play(scores, episode=None, first=0, open_at=OPEN_AT):
     for minute, score in enumerate(scores, first):
         if score is None:  # not judged
             continue
-        episode, event = episodes.advance(episode, judged(minute, score), open_at)
+        episode, event = episodes.advance(episode, evaluated(minute, score), open_at)
         if event is not None:
             events.append((minute, event))
     return episode, events
@@ -196,7 +196,7 @@ def test_the_body_says_what_was_seen_in_one_sentence():
 
 @pytest.mark.parametrize("character", ["a", "\U0001d54f", "\x00", '"'])
 def test_the_body_stays_below_twenty_kilobytes_for_the_longest_brand(character):
-    episode, opened = episodes.advance(None, judged(0, 12, brand=character * 1_024))
+    episode, opened = episodes.advance(None, evaluated(0, 12, brand=character * 1_024))
 
     assert len(msgspec.json.encode(opened)) < 20_000
     assert episode is not None
@@ -228,10 +228,10 @@ def test_every_episode_opens_once_and_ends_once_whatever_the_scores_and_wherever
     for minute, value in enumerate(scores):
         if value is None:
             continue
-        after, event = episodes.advance(episode, judged(minute, value), open_at)
+        after, event = episodes.advance(episode, evaluated(minute, value), open_at)
         if minute in crashes:  # somebody else judges the same minute, from what is stored
             stored = episode and episodes.decode(episodes.encode(episode))
-            assert episodes.advance(stored, judged(minute, value), open_at) == (after, event)
+            assert episodes.advance(stored, evaluated(minute, value), open_at) == (after, event)
             after = after and episodes.decode(episodes.encode(after))
         episode = after
         if event is not None:

@@ -48,12 +48,12 @@ def fields(call: Close):
 
 def written(shard: Shard, call: Close) -> Shard:
     """What a store holds after this close."""
-    assert (call.expected_closed_ms, call.expected_version) == (shard.closed_ms, shard.version)
+    assert (call.expected_closed_ms, call.expected_state_id) == (shard.closed_ms, shard.state_id)
     kept = {**shard.episodes, **call.episodes}
     return Shard(
         shard.number,
         call.minute_ms + MINUTE_MS,
-        str(int(shard.version) + 1),
+        str(int(shard.state_id) + 1),
         call.detector,
         {**shard.numbers, **call.numbers},
         {brand: record for brand, record in kept.items() if record is not None},
@@ -101,8 +101,8 @@ def test_the_close_carries_all_that_the_script_compares():
 
     call = evaluate(shard, sealed(3), {}, DETECTOR, no_history)
 
-    assert (call.shard, call.minute_ms, call.mark) == (5, at(3), "mark 3")
-    assert (call.expected_closed_ms, call.expected_version) == (at(3), "v7")
+    assert (call.shard, call.minute_ms, call.seal_id) == (5, at(3), "mark 3")
+    assert (call.expected_closed_ms, call.expected_state_id) == (at(3), "v7")
     assert call.detector == "share/5"
 
 

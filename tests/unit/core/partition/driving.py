@@ -9,6 +9,7 @@ from collections import defaultdict, deque
 from stream_worker.core.archive.layout import LogOrigin
 from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import (
+    AdvanceCursor,
     Apply,
     Commit,
     CreateCursor,
@@ -16,7 +17,6 @@ from stream_worker.core.partition.effects import (
     CreateManifest,
     CreatePlan,
     FindPlanLog,
-    JumpCursor,
     ListPlans,
     Phase,
     PlanLog,
@@ -34,7 +34,7 @@ from tests.fakes.redis_state import MemoryState
 from tests.unit.core.partition.exactness import rows_of
 
 STEPS_MAX = 10_000
-LIMITS = Limits(horizon_offsets=8, horizon_ms=120_000, lateness_ms=30_000)
+LIMITS = Limits(dedup_window_offsets=8, dedup_window_ms=120_000, lateness_ms=30_000)
 CUT_LIMITS = RollLimits(rows_max=6, bytes_max=10**9, seconds_max=60, span_max=10)
 
 
@@ -49,7 +49,7 @@ class Store:
         """The plans of a partition, oldest first."""
         return [plan for (p, _), plan in sorted(self.plans.items()) if p == partition]
 
-    def find_chain(self, partition):
+    def find_plan_log(self, partition):
         plans = self.chain(partition)
         return PlanLog(
             self.head,
@@ -85,7 +85,7 @@ class World:
         self.increments_max = 14  # so few that batches are cut into calls
         self.now_ms, self.now_s = NOON_MS, 100.0
         self.log = defaultdict(list)  # partition -> every (offset, record time, value) there ever was
-        self._rolling = MemoryAggregates(LOG, self._tick, self.state)
+        self._aggregates = MemoryAggregates(LOG, self._tick, self.state)
 
     def _tick(self):
         self.now_ms += 1
@@ -97,28 +97,28 @@ class World:
         return offset
 
     def seal(self):
-        return self._rolling.seal(self.topic.partitions, self.limits.lateness_ms, 120_000)
+        return self._aggregates.seal(self.topic.partitions, self.limits.lateness_ms, 120_000)
 
     def cursor(self, partition=0):
-        return self._rolling.cursor(partition)
+        return self._aggregates.cursor(partition)
 
     def ask_redis(self, partition, operation):
         """What Redis answers; returns what the runner has to tell its machine."""
         match operation:
             case Apply():
-                return self._rolling.apply([operation])[0]
+                return self._aggregates.apply([operation])[0]
             case ReadCursor():
-                return self._rolling.cursor(partition)
-            case CreateCursor(start, watermark_ms, floor_ms):
-                return self._rolling.create_cursor(partition, start, watermark_ms, floor_ms)
-            case JumpCursor(expected, to, watermark_ms, floor_ms):
-                return self._rolling.jump(partition, expected, to, watermark_ms, floor_ms)
+                return self._aggregates.cursor(partition)
+            case CreateCursor(start, watermark_ms, complete_from_ms):
+                return self._aggregates.create_cursor(partition, start, watermark_ms, complete_from_ms)
+            case AdvanceCursor(expected, to, watermark_ms, complete_from_ms):
+                return self._aggregates.jump(partition, expected, to, watermark_ms, complete_from_ms)
         raise AssertionError(operation)
 
     def ask_store(self, partition, operation):  # noqa: PLR0911 - a table
         match operation:
             case FindPlanLog():
-                return self.store.find_chain(partition)
+                return self.store.find_plan_log(partition)
             case CreateLogOrigin():
                 logs = [self.topic.position(p) for p in range(self.topic.partitions)]
                 starts = [log.log_start if self.policy == "earliest" else log.log_end for log in logs]
@@ -165,7 +165,7 @@ class Runner:
                     self.position = offset
                 case Commit(offset):
                     self.world.topic.commit(self.number, offset)
-                case Apply() | ReadCursor() | CreateCursor() | JumpCursor():
+                case Apply() | ReadCursor() | CreateCursor() | AdvanceCursor():
                     self.on_redis.append(operation)
                 case _:
                     self.on_store.append(operation)

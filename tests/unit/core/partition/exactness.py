@@ -13,7 +13,7 @@ from tests.builders import score
 def rows_of(columns, flags, scores):
     """What the archive keeps of each row, as tuples that begin with the offset."""
     minutes = window_starts_ms(columns.event_times_ms).tolist()
-    flag_columns = (flags.duplicate, flags.repeat, flags.voice, flags.late)
+    flag_columns = (flags.duplicate, flags.copy, flags.voice, flags.late)
     return list(
         zip(
             columns.offsets.tolist(),
@@ -47,13 +47,13 @@ def expected_rows(log, limits):
         earlier = [
             j
             for j in range(i)
-            if offset - offsets[j] <= limits.horizon_offsets
-            and times_ms[i] - times_ms[j] <= limits.horizon_ms
+            if offset - offsets[j] <= limits.dedup_window_offsets
+            and times_ms[i] - times_ms[j] <= limits.dedup_window_ms
             and columns.brands[j] == columns.brands[i]
         ]
         identity, text = (columns.networks[i], columns.ids[i]), _key(columns, i)
         duplicate = any((columns.networks[j], columns.ids[j]) == identity for j in earlier)
-        repeat = any(_key(columns, j) == text for j in earlier)
+        copy = any(_key(columns, j) == text for j in earlier)
         said = sum(
             columns.authors[i] is not None and columns.authors[j] == columns.authors[i] for j in earlier
         )
@@ -65,8 +65,8 @@ def expected_rows(log, limits):
                 columns.networks[i],
                 minutes[i],
                 duplicate,
-                repeat,
-                not repeat and said < 3,
+                copy,
+                not copy and said < 3,
                 is_late[i],
                 int(scores.label[i]),
                 int(scores.sentiment_micro[i]),
@@ -80,26 +80,26 @@ def _key(columns, row):
     return text_key_bytes(columns.brands[row], columns.texts[row])
 
 
-def cells_of_rows(rows, floor_ms=0):
+def cells_of_rows(rows, complete_from_ms=0):
     """Ten sums per (minute, network, brand), on-time and late together, of minutes from the floor on."""
     cells = defaultdict(lambda: [0] * len(MEASURES))
-    for _, _, brand, network, minute, duplicate, repeat, voice, _, label, micro in rows:
-        if duplicate or minute < floor_ms:
+    for _, _, brand, network, minute, duplicate, copy, voice, _, label, micro in rows:
+        if duplicate or minute < complete_from_ms:
             continue
-        values = [1, *(label == k for k in range(5)), micro, repeat, voice, voice and label == 0]
+        values = [1, *(label == k for k in range(5)), micro, copy, voice, voice and label == 0]
         cell = cells[minute, network, brand]
         for position, value in enumerate(values):
             cell[position] += value
     return dict(cells)
 
 
-def cells_of_state(state, floor_ms=0):
+def cells_of_state(state, complete_from_ms=0):
     """The same of what Redis holds."""
     cells = defaultdict(lambda: [0] * len(MEASURES))
     for minute, held in state.minutes.items():
         for name, value in held.fields.items():
             measure, _, rest = name.removeprefix("late_").partition(":")
-            if measure in MEASURES and rest and minute >= floor_ms:
+            if measure in MEASURES and rest and minute >= complete_from_ms:
                 network, _, brand = rest.partition(":")
                 cells[minute, network, brand][MEASURES.index(measure)] += value
     return dict(cells)
@@ -107,7 +107,7 @@ def cells_of_state(state, floor_ms=0):
 
 def check_exact(world):
     """Every record is in exactly one place, in the store and in Redis alike, and plans chain."""
-    store, floor_ms = world.store, world.state.ctl.floor or 0
+    store, complete_from_ms = world.store, world.state.ctl.floor or 0
     assert store.differences == []
     everything = []
     for partition in range(world.topic.partitions):
@@ -131,7 +131,7 @@ def check_exact(world):
         log_end = world.topic.position(partition).log_end
         assert world.cursor(partition) == (log_end, watermarks[-1][1])
         assert not plans or plans[-1].end == log_end
-    assert cells_of_state(world.state, floor_ms) == cells_of_rows(everything, floor_ms)
+    assert cells_of_state(world.state, complete_from_ms) == cells_of_rows(everything, complete_from_ms)
 
 
 def _watermark_at(watermarks, offset):

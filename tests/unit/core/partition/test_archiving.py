@@ -19,7 +19,7 @@ from stream_worker.core.records.limits import Limits
 from tests.builders import NOON_MS, mention, part
 
 NOW_S = 100.0
-LIMITS = Limits(horizon_offsets=10)
+LIMITS = Limits(dedup_window_offsets=10)
 
 
 def archiving(at=0, *, rows_max=4, span_max=1_000, watermark_ms=0):
@@ -183,7 +183,7 @@ def test_a_longer_plan_of_somebody_else_waits_until_its_end_was_read():
     _, rows, manifest = finish(made, made.advance(NOW_S))
     assert rows == list(range(10))
     assert outcomes_of(manifest) == {"counted": 10}
-    assert made.gathered.start == 10
+    assert made.chunk_buffer.start == 10
 
 
 def test_an_unfinished_plan_is_finished_with_its_own_end_before_another_one():
@@ -214,7 +214,7 @@ def test_a_skipped_plan_is_lost_whatever_was_gathered_of_it(fed, left):
     assert outcomes_of(manifest) == {"lost": 6}
     assert made.archived == 6
     if left is None:
-        assert made.gathered is None
+        assert made.chunk_buffer is None
     else:
         made.plan_is(proposed(made.advance(NOW_S, flush=True)))
         assert finish(made, made.advance(NOW_S))[1] == left
@@ -285,10 +285,10 @@ def test_what_is_forgotten_is_read_again_from_behind_the_chunk_on_its_way():
     made.forget()
     feed(made, 8, 12)
 
-    assert made.gathered is None
+    assert made.chunk_buffer is None
     assert (made.needed_from, made.needed_watermark_ms) == (4, 4)
     made.read_again()
-    assert (made.gathered.start, made.gathered.position, made.gathered.watermark_ms) == (4, 4, 4)
+    assert (made.chunk_buffer.start, made.chunk_buffer.position, made.chunk_buffer.watermark_ms) == (4, 4, 4)
 
 
 def test_a_seek_while_a_plan_is_asked_for_begins_again_at_the_plan_s_start():
@@ -348,7 +348,7 @@ def test_chunks_sum_to_the_log_with_any_plans_of_others(log, others, batch, rows
                 letters.extend(sent)
                 rows.extend(written)
                 manifests.append(manifest)
-                operations = made.advance(NOW_S, flush=made.gathered.position == len(log))
+                operations = made.advance(NOW_S, flush=made.chunk_buffer.position == len(log))
 
     # When the log is read to its end
     for low in range(0, len(log), batch):

@@ -37,7 +37,7 @@ def rows(*offsets, hours=None, watermark_ms=0):
     return part(*values, offsets=offsets, limits=DAYS, watermark_ms=watermark_ms)
 
 
-def gathered(*offsets, start=0, position=None, rejected=(), value_bytes=0, at_s=100.0, **more):
+def chunk_buffer(*offsets, start=0, position=None, rejected=(), value_bytes=0, at_s=100.0, **more):
     made = ChunkBuffer(start, 0)
     made.add(
         rows(*offsets, **more),
@@ -62,25 +62,25 @@ def test_nothing_gathered_is_no_chunk_whoever_asks():
 
 
 def test_without_a_reason_a_chunk_may_still_grow_and_a_flush_takes_what_is_there():
-    made = gathered(0, 1, 2)
+    made = chunk_buffer(0, 1, 2)
 
     assert made.cut(NEVER, 100.0) is None
     assert made.cut(NEVER, 100.0, flush=True) == 3
 
 
 def test_a_chunk_is_due_by_rows():
-    assert gathered(0, 1).cut(limits(rows_max=3), 100.0) is None
-    assert gathered(0, 1, 2).cut(limits(rows_max=3), 100.0) == 3
+    assert chunk_buffer(0, 1).cut(limits(rows_max=3), 100.0) is None
+    assert chunk_buffer(0, 1, 2).cut(limits(rows_max=3), 100.0) == 3
 
 
 def test_a_chunk_is_due_by_bytes():
-    assert gathered(0, value_bytes=99).cut(limits(bytes_max=100), 100.0) is None
-    assert gathered(0, value_bytes=100).cut(limits(bytes_max=100), 100.0) == 1
+    assert chunk_buffer(0, value_bytes=99).cut(limits(bytes_max=100), 100.0) is None
+    assert chunk_buffer(0, value_bytes=100).cut(limits(bytes_max=100), 100.0) == 1
 
 
 @pytest.mark.parametrize("since_s", [0.0, 100.0])
 def test_a_chunk_is_due_so_many_seconds_after_its_first_record(since_s):
-    made = gathered(0, at_s=since_s)
+    made = chunk_buffer(0, at_s=since_s)
     made.add(rows(1), [], position=2, watermark_ms=7, value_bytes=0, now_s=since_s + 50)
 
     assert made.cut(limits(seconds_max=60), since_s + 59.9) is None
@@ -89,16 +89,16 @@ def test_a_chunk_is_due_so_many_seconds_after_its_first_record(since_s):
 
 
 def test_offsets_without_a_record_are_due_by_seconds_too():
-    made = gathered(position=4)
+    made = chunk_buffer(position=4)
 
     assert made.cut(limits(seconds_max=60), 160.0) == 4
 
 
 def test_a_chunk_never_spans_more_offsets_than_its_limit():
     # 0 1 . . . . . . 8 9      span 5: [0, 5), then [5, 10)
-    made = gathered(0, 1, 8, 9)
+    made = chunk_buffer(0, 1, 8, 9)
 
-    assert gathered(0, 1, 3).cut(limits(span_max=5), 100.0) is None
+    assert chunk_buffer(0, 1, 3).cut(limits(span_max=5), 100.0) is None
     assert made.cut(limits(span_max=5), 100.0) == 5
     chunk = made.take(5, lost=0, now_s=100.0)
     assert (offsets_of(chunk), chunk.outcomes.counted, chunk.outcomes.absent) == ([0, 1], 2, 3)
@@ -111,9 +111,9 @@ def test_a_chunk_holds_64_event_hours_and_is_cut_before_the_row_of_the_next():
     hours = [*range(HOURS_MAX), 0, 64, 64]
     offsets = [*range(HOURS_MAX), 64, 66, 67]
 
-    made = gathered(*offsets, hours=hours, rejected=[65])
+    made = chunk_buffer(*offsets, hours=hours, rejected=[65])
 
-    assert gathered(*offsets[:65], hours=hours[:65]).cut(NEVER, 100.0) is None
+    assert chunk_buffer(*offsets[:65], hours=hours[:65]).cut(NEVER, 100.0) is None
     assert made.cut(NEVER, 100.0) == 66
     chunk = made.take(66, lost=0, now_s=100.0)
     assert offsets_of(chunk) == offsets[:65]
@@ -137,7 +137,7 @@ def test_hours_are_counted_over_all_batches_of_a_chunk():
 
 def test_the_watermark_at_an_offset_is_that_before_the_next_row_or_at_the_end():
     # offset 0  1  2(letter)  5     W before row: 0: 0, 1: after 0, 5: after 1; behind the last: as told
-    made = gathered(0, 1, 5, rejected=[2])
+    made = chunk_buffer(0, 1, 5, rejected=[2])
     before = made._parts[0].flags.watermark_before_ms.tolist()
 
     assert [made.watermark_at(offset) for offset in range(7)] == [
@@ -168,7 +168,7 @@ def test_duplicates_letters_holes_and_what_is_lost_are_outcomes_of_their_own():
 
 
 def test_what_lies_behind_the_end_stays_and_its_clock_starts_anew():
-    made = gathered(0, 1, 2, 3, rejected=[4], value_bytes=100, at_s=10.0)
+    made = chunk_buffer(0, 1, 2, 3, rejected=[4], value_bytes=100, at_s=10.0)
 
     made.take(2, lost=0, now_s=50.0)
 
@@ -190,7 +190,7 @@ def test_the_rows_from_an_offset_on_keep_flags_and_scores(offset, left):
     assert made.columns.offsets.tolist() == left
     at = slice(3 - len(left), 3)
     assert made.flags.watermark_before_ms.tolist() == whole.flags.watermark_before_ms[at].tolist()
-    assert made.flags.repeat.tolist() == whole.flags.repeat[at].tolist()
+    assert made.flags.copy.tolist() == whole.flags.copy[at].tolist()
     assert made.scores.sentiment_micro.tolist() == whole.scores.sentiment_micro[at].tolist()
     assert made.scores.probability.shape == (len(left), 3)
 

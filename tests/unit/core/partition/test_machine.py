@@ -5,6 +5,7 @@ import pytest
 from stream_worker.core.archive.layout import LogOrigin, Plan
 from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.effects import (
+    AdvanceCursor,
     Apply,
     Commit,
     CreateCursor,
@@ -12,7 +13,6 @@ from stream_worker.core.partition.effects import (
     CreateManifest,
     CreatePlan,
     FindPlanLog,
-    JumpCursor,
     ListPlans,
     Phase,
     ReadCursor,
@@ -21,7 +21,7 @@ from stream_worker.core.partition.effects import (
     WriteRows,
 )
 from stream_worker.core.records.limits import Limits
-from stream_worker.core.records.watermark import floor_ms
+from stream_worker.core.records.watermark import complete_from_ms
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unreadable
 from tests.builders import NOON_MS, mention
@@ -29,7 +29,7 @@ from tests.unit.core.partition.driving import LIMITS, Runner, World
 from tests.unit.core.partition.exactness import cells_of_rows, cells_of_state, check_exact, expected_rows
 
 S = 1_000
-HORIZON = LIMITS.horizon_offsets  # 8
+HORIZON = LIMITS.dedup_window_offsets  # 8
 
 
 def world_of(count, *, step_s=20, **options):
@@ -90,7 +90,7 @@ def test_a_first_start_writes_the_head_creates_the_cursor_and_reads_from_there()
         FindPlanLog(-1),
         CreateLogOrigin(),
         ReadCursor(),
-        CreateCursor(0, 0, floor_ms(0, 30 * S, 300 * S)),
+        CreateCursor(0, 0, complete_from_ms(0, 30 * S, 300 * S)),
         Seek(0),
     ]
     assert world.store.head == LogOrigin(policy="earliest", starts=[0])
@@ -244,7 +244,7 @@ def test_redis_that_was_lost_is_counted_again_from_a_boundary_a_day_old_with_its
     [created] = asked(runner, CreateCursor)[1:]
     watermark_ms = next(p.watermark_start for p in plans if p.start == a_day_old)
     assert (created.start, created.watermark_ms) == (a_day_old, watermark_ms)
-    assert world.state.ctl.floor == floor_ms(watermark_ms, 30 * S, 300 * S)
+    assert world.state.ctl.floor == complete_from_ms(watermark_ms, 30 * S, 300 * S)
     check_counts_from(world, a_day_old)
 
 
@@ -302,18 +302,18 @@ def test_what_retention_ate_is_closed_as_lost_and_redis_jumps_over_it_with_a_flo
     steps = [
         kind
         for kind in kinds(heir.asked)
-        if kind in (CreatePlan, CreateManifest, ListPlans, JumpCursor, Seek)
+        if kind in (CreatePlan, CreateManifest, ListPlans, AdvanceCursor, Seek)
     ]
-    assert steps[:5] == [CreatePlan, CreateManifest, ListPlans, JumpCursor, Seek]
+    assert steps[:5] == [CreatePlan, CreateManifest, ListPlans, AdvanceCursor, Seek]
     assert outcomes(world)[1:3] == [
         (10, 30, {"lost": 20}, True),
         (30, 40, {"counted": 8, "duplicate": 2}, True),
     ]
     # And Redis stands on the boundary, and claims only minutes that it holds wholly
-    [jump] = asked(heir, JumpCursor)
+    [jump] = asked(heir, AdvanceCursor)
     assert (jump.expected, jump.to, jump.watermark_ms) == (12, 30, world.store.chain(0)[1].watermark_end)
     assert world.cursor().next == 40
-    assert world.state.ctl.floor >= floor_ms(jump.watermark_ms, 30 * S, 300 * S)
+    assert world.state.ctl.floor >= complete_from_ms(jump.watermark_ms, 30 * S, 300 * S)
 
 
 def test_where_only_the_horizon_is_gone_the_chunk_is_partial_and_nothing_is_lost():
@@ -322,7 +322,7 @@ def test_where_only_the_horizon_is_gone_the_chunk_is_partial_and_nothing_is_lost
 
     heir = Runner(world).run(flush=True)
 
-    assert asked(heir, JumpCursor) == []
+    assert asked(heir, AdvanceCursor) == []
     [_, (start, end, counts, partial)] = outcomes(world)
     assert (start, end, sum(counts.values()), "lost" in counts, partial) == (10, 30, 20, False, True)
 
@@ -338,7 +338,7 @@ def test_a_planned_chunk_that_is_partly_lost_is_finished_with_what_is_left():
     heir = Runner(world).run(flush=True)
 
     # Then Redis, below the log, jumps to the plan's end, and the chunk counts what is lost
-    [jump] = asked(heir, JumpCursor)
+    [jump] = asked(heir, AdvanceCursor)
     assert (jump.expected, jump.to, jump.watermark_ms) == (10, 20, at_10 + 1)
     assert outcomes(world)[1][:2] == (10, 20)
     assert outcomes(world)[1][2]["lost"] == 5
@@ -421,7 +421,7 @@ def test_what_was_skipped_is_neither_archived_nor_counted(counted):
     heir = Runner(world).run(flush=True)
 
     assert outcomes(world)[1] == (10, 20, {"lost": 10}, False)
-    assert [(jump.expected, jump.to) for jump in asked(heir, JumpCursor)] == (
+    assert [(jump.expected, jump.to) for jump in asked(heir, AdvanceCursor)] == (
         [(counted, 20)] if counted < 20 else []
     )
     assert world.cursor().next == 40
@@ -462,7 +462,7 @@ def test_a_cursor_below_a_skip_of_the_past_jumps_over_it_too(counted):
 
     heir = Runner(world).run(flush=True)
 
-    [jump] = asked(heir, JumpCursor)
+    [jump] = asked(heir, AdvanceCursor)
     assert (jump.expected, jump.to) == (counted, 20)
     archived = [row for chunk in world.store.rows.values() for row in chunk]
     floor = world.state.ctl.floor
@@ -478,7 +478,7 @@ def test_after_a_skip_the_floor_lies_above_all_that_was_counted_of_it():
 
     Runner(world).run(flush=True)
 
-    assert world.state.ctl.floor >= floor_ms(watermark_ms, 30 * S, 300 * S)
+    assert world.state.ctl.floor >= complete_from_ms(watermark_ms, 30 * S, 300 * S)
 
 
 # The end of the log
@@ -645,7 +645,7 @@ def test_what_was_forgotten_while_the_store_was_away_is_read_again(when):
 
 
 def test_limits_of_a_partition_are_those_of_its_plans():
-    world = world_of(3, limits=Limits(horizon_offsets=3, lateness_ms=MINUTE_MS))
+    world = world_of(3, limits=Limits(dedup_window_offsets=3, lateness_ms=MINUTE_MS))
 
     Runner(world).run(flush=True)
 

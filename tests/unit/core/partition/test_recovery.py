@@ -5,7 +5,12 @@ from itertools import pairwise
 import pytest
 
 from stream_worker.core.archive.layout import LogOrigin, Plan
-from stream_worker.core.partition.recovery import first_offset, horizon_base, jump_target, lost_redis_start
+from stream_worker.core.partition.recovery import (
+    advance_target,
+    dedup_window_base,
+    first_offset,
+    lost_redis_start,
+)
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import DAY_MS, HOUR_MS
 from tests.builders import NOON_MS
@@ -28,8 +33,8 @@ def chain(*boundaries, skipped=()):
     ]
 
 
-def start_again(plans, *, log_start=0, horizon=50, base=0):
-    return lost_redis_start(plans, log_start=log_start, horizon_offsets=horizon, base=base).next
+def start_again(plans, *, log_start=0, dedup_window=50, base=0):
+    return lost_redis_start(plans, log_start=log_start, dedup_window_offsets=dedup_window, base=base).next
 
 
 def test_a_partition_begins_where_the_head_says_and_a_newer_one_at_its_first_offset():
@@ -38,8 +43,8 @@ def test_a_partition_begins_where_the_head_says_and_a_newer_one_at_its_first_off
 
 def test_a_horizon_is_missing_only_where_the_log_once_held_one():
     # From "earliest" the log had begun there; from "latest" records lay before it
-    assert [horizon_base(EARLIEST, partition) for partition in range(3)] == [7, 20, 0]
-    assert [horizon_base(LATEST, partition) for partition in range(3)] == [0, 0, 0]
+    assert [dedup_window_base(EARLIEST, partition) for partition in range(3)] == [7, 20, 0]
+    assert [dedup_window_base(LATEST, partition) for partition in range(3)] == [0, 0, 0]
 
 
 # Redis was lost
@@ -58,7 +63,7 @@ def test_a_chain_younger_than_a_day_is_counted_from_its_beginning():
 
 
 def test_the_cursor_takes_the_watermark_of_its_boundary():
-    at = lost_redis_start(OLD, log_start=0, horizon_offsets=50, base=0)
+    at = lost_redis_start(OLD, log_start=0, dedup_window_offsets=50, base=0)
 
     assert at.watermark_ms == NOON_MS - DAY_MS
 
@@ -105,7 +110,7 @@ def test_what_was_skipped_is_not_counted_after_redis_was_lost():
     ("at_or_above", "target"), [(0, 0), (1, 100), (100, 100), (399, 400), (401, 500), (500, 500)]
 )
 def test_a_jump_goes_to_the_first_boundary_at_or_above(at_or_above, target):
-    at = jump_target(OLD, at_or_above)
+    at = advance_target(OLD, at_or_above)
 
     assert at.next == target
     watermarks = {plan.start: plan.watermark_start for plan in OLD} | {500: NOON_MS}
@@ -113,5 +118,5 @@ def test_a_jump_goes_to_the_first_boundary_at_or_above(at_or_above, target):
 
 
 def test_there_is_no_jump_beyond_the_chain():
-    assert jump_target(OLD, 501) is None
-    assert jump_target([], 0) is None
+    assert advance_target(OLD, 501) is None
+    assert advance_target([], 0) is None

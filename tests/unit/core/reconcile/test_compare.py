@@ -199,8 +199,8 @@ row = st.tuples(
 
 def rows_of(listed):
     columns = [np.array(column) for column in zip(*listed, strict=True)] or [np.empty(0, int)] * 9
-    minutes, networks, brands, late, label, micro, repeat, voice, wanted = columns
-    sums = row_sums(label.astype(np.int64), micro, repeat.astype(bool), voice.astype(bool))
+    minutes, networks, brands, late, label, micro, copy, voice, wanted = columns
+    sums = row_sums(label.astype(np.int64), micro, copy.astype(bool), voice.astype(bool))
     offsets = np.arange(len(minutes))
     made = RecountRows(
         offsets, minutes.astype(np.int64), networks.astype(np.int64), brands.astype(np.int64), late, sums
@@ -213,10 +213,10 @@ def rows_of(listed):
 def test_a_recount_is_what_counting_one_by_one_gives(batches):
     # Given rows in batches, counted one by one
     expected, on_time = Counter(), Counter()
-    for minute, network, brand, late, label, micro, repeat, voice, wanted in chain.from_iterable(batches):
+    for minute, network, brand, late, label, micro, copy, voice, wanted in chain.from_iterable(batches):
         negative = label == NEGATIVE
         labels = [int(label == it) for it in range(UNSCORED + 1)]
-        adds = [1, *labels, micro, repeat, voice, voice and negative]
+        adds = [1, *labels, micro, copy, voice, voice and negative]
         for measure, value in zip(MEASURES, adds, strict=True):
             if wanted:
                 expected[minute, network, brand, measure] += int(value)

@@ -14,19 +14,19 @@ from stream_worker.core.records.dedup import VOICE_MENTIONS_MAX, DedupWindow, te
 from tests.builders import NOON_MS, columns, keys, mention
 
 
-def flags(horizon, made):
-    return [list(map(bool, flag)) for flag in horizon.add(made)]
+def flags(dedup_window, made):
+    return [list(map(bool, flag)) for flag in dedup_window.add(made)]
 
 
-def by_brute_force(made, horizon_offsets, horizon_ms):
+def by_brute_force(made, dedup_window_offsets, dedup_window_ms):
     """The rule as CONTRACTS §1 says it, row by row."""
-    duplicate, repeat, voice = [], [], []
+    duplicate, copy, voice = [], [], []
     for i in range(len(made)):
         earlier = [
             j
             for j in range(i)
-            if made.offsets[i] - made.offsets[j] <= horizon_offsets
-            and made.record_times_ms[i] - made.record_times_ms[j] <= horizon_ms
+            if made.offsets[i] - made.offsets[j] <= dedup_window_offsets
+            and made.record_times_ms[i] - made.record_times_ms[j] <= dedup_window_ms
             and made.brands[j] == made.brands[i]
         ]
         same = [j for j in earlier if (made.networks[j], made.ids[j]) == (made.networks[i], made.ids[i])]
@@ -35,9 +35,9 @@ def by_brute_force(made, horizon_offsets, horizon_ms):
         author = made.authors[i]
         said = [j for j in earlier if author is not None and made.authors[j] == author]
         duplicate.append(bool(same))
-        repeat.append(bool(copied))
+        copy.append(bool(copied))
         voice.append(not copied and len(said) < 3)
-    return [duplicate, repeat, voice]
+    return [duplicate, copy, voice]
 
 
 POSTS = [
@@ -66,45 +66,45 @@ def logs(draw):
 
 @given(logs(), st.integers(1, 20), st.integers(0, 12))
 @settings(max_examples=300, deadline=None)
-def test_flags_are_those_of_brute_force(made, horizon_offsets, horizon_ms):
-    found = flags(DedupWindow(horizon_offsets, horizon_ms, keys), made)
+def test_flags_are_those_of_brute_force(made, dedup_window_offsets, dedup_window_ms):
+    found = flags(DedupWindow(dedup_window_offsets, dedup_window_ms, keys), made)
 
-    assert found == by_brute_force(made, horizon_offsets, horizon_ms)
+    assert found == by_brute_force(made, dedup_window_offsets, dedup_window_ms)
 
 
 @given(logs(), st.integers(1, 20), st.integers(0, 12), st.data())
 @settings(max_examples=80, deadline=None)
-def test_cutting_into_batches_changes_no_flag(made, horizon_offsets, horizon_ms, data):
+def test_cutting_into_batches_changes_no_flag(made, dedup_window_offsets, dedup_window_ms, data):
     cuts = sorted(data.draw(st.lists(st.integers(0, len(made)), max_size=5)))
-    horizon = DedupWindow(horizon_offsets, horizon_ms, keys)
+    dedup_window = DedupWindow(dedup_window_offsets, dedup_window_ms, keys)
 
     parts = [
-        flags(horizon, take(made, list(range(low, high))))
+        flags(dedup_window, take(made, list(range(low, high))))
         for low, high in zip([0, *cuts], [*cuts, len(made)], strict=True)
     ]
 
     assert [list(chain(*flag)) for flag in zip(*parts, strict=True)] == flags(
-        DedupWindow(horizon_offsets, horizon_ms, keys), made
+        DedupWindow(dedup_window_offsets, dedup_window_ms, keys), made
     )
 
 
 @given(logs(), st.integers(1, 20), st.integers(0, 12), st.data())
 @settings(max_examples=80, deadline=None)
 def test_a_memory_that_is_refilled_from_one_horizon_below_gives_the_same_flags(
-    made, horizon_offsets, horizon_ms, data
+    made, dedup_window_offsets, dedup_window_ms, data
 ):
     # Given all flags, and a row at which reading begins again after a seek
-    expected = flags(DedupWindow(horizon_offsets, horizon_ms, keys), made)
+    expected = flags(DedupWindow(dedup_window_offsets, dedup_window_ms, keys), made)
     row = data.draw(st.integers(0, len(made) - 1))
     position = int(made.offsets[row])
 
     # When a memory that held something else is emptied and filled from `position - horizon_offsets`
-    horizon = DedupWindow(horizon_offsets, horizon_ms, keys)
-    horizon.add(made)
-    horizon.clear()
-    refill = [i for i in range(row) if made.offsets[i] >= position - horizon_offsets]
-    horizon.add(take(made, refill))
-    found = flags(horizon, take(made, list(range(row, len(made)))))
+    dedup_window = DedupWindow(dedup_window_offsets, dedup_window_ms, keys)
+    dedup_window.add(made)
+    dedup_window.clear()
+    refill = [i for i in range(row) if made.offsets[i] >= position - dedup_window_offsets]
+    dedup_window.add(take(made, refill))
+    found = flags(dedup_window, take(made, list(range(row, len(made)))))
 
     # Then nothing is different from there on
     assert found == [flag[row:] for flag in expected]
@@ -156,10 +156,10 @@ def test_duplicates_and_repeats_use_up_a_voice():
     # Given the same post three times, then something else by the same author
     made = columns(*[mention(author="ann")] * 3, mention(id="2", text="else", author="ann"))
 
-    duplicate, repeat, voice = flags(DedupWindow(50, 1_000, keys), made)
+    duplicate, copy, voice = flags(DedupWindow(50, 1_000, keys), made)
 
     assert duplicate == [False, True, True, False]
-    assert repeat == [False, True, True, False]
+    assert copy == [False, True, True, False]
     assert voice == [True, False, False, False]
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stream_worker.core.records.decode import take
 from stream_worker.core.records.limits import Limits
-from stream_worker.core.records.watermark import floor_ms, late, watermarks_ms, window_starts_ms
+from stream_worker.core.records.watermark import complete_from_ms, late, watermarks_ms, window_starts_ms
 from stream_worker.core.time import MINUTE_MS
 from tests.builders import NOON_MS, columns, mention
 
@@ -139,7 +139,7 @@ def test_no_mention_before_a_cursor_lies_at_or_above_its_floor(watermark_ms, lat
     if min(event_ms, record_ms) - lateness_ms > watermark_ms:
         return  # it would have pushed the watermark
 
-    floor = floor_ms(watermark_ms, lateness_ms, future_ms)
+    floor = complete_from_ms(watermark_ms, lateness_ms, future_ms)
 
     assert floor % MINUTE_MS == 0
     assert event_ms < floor
@@ -148,7 +148,7 @@ def test_no_mention_before_a_cursor_lies_at_or_above_its_floor(watermark_ms, lat
 
 def test_the_floor_is_the_first_minute_after_watermark_lateness_and_the_allowed_future():
     # W 12:00:00 + 30 s + 5 min = 12:05:30, so 12:06; from 12:05:00.000 exactly still the next one
-    assert floor_ms(NOON_MS, 30 * S, 300 * S) == NOON_MS + 6 * MINUTE_MS
-    assert floor_ms(NOON_MS, 60 * S, 300 * S) == NOON_MS + 7 * MINUTE_MS
-    assert floor_ms(NOON_MS, 30 * S, 0) == NOON_MS + 6 * MINUTE_MS
-    assert floor_ms(NOON_MS, 30 * S, 3_600 * S) == NOON_MS + 61 * MINUTE_MS
+    assert complete_from_ms(NOON_MS, 30 * S, 300 * S) == NOON_MS + 6 * MINUTE_MS
+    assert complete_from_ms(NOON_MS, 60 * S, 300 * S) == NOON_MS + 7 * MINUTE_MS
+    assert complete_from_ms(NOON_MS, 30 * S, 0) == NOON_MS + 6 * MINUTE_MS
+    assert complete_from_ms(NOON_MS, 30 * S, 3_600 * S) == NOON_MS + 61 * MINUTE_MS

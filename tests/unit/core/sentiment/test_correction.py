@@ -11,7 +11,7 @@ from bench.intervals import (
     SEED,
     SIZES,
     counted_model,
-    judged,
+    evaluated,
     measure,
     read_counts,
     read_half,
@@ -201,7 +201,7 @@ def test_what_the_shipped_manifest_says_holds_on_the_other_half():
     # When windows are drawn from the second halves of the same sets
     random, errors = np.random.default_rng(SEED), ConfusionMatrix(manifest.labels_by_truth)
     pool = sum(second[name] for name in sets[0])
-    held = {size: np.mean(judged(errors, windows(pool, size, 400, random)), axis=0) for size in SIZES}
+    held = {size: np.mean(evaluated(errors, windows(pool, size, 400, random)), axis=0) for size in SIZES}
 
     # Then the interval holds the truth
     print(f"seed {SEED}, {sets[0]}: { ({size: of[:3].round(3).tolist() for size, of in held.items()}) }")

@@ -8,7 +8,7 @@ import pytest
 from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.time import HOUR_MS
-from tests.contracts.rolling.worlds import (
+from tests.contracts.aggregates.worlds import (
     HOLD,
     LATENESS,
     NOON,
@@ -24,7 +24,7 @@ def test_a_minute_is_sealed_when_the_slowest_partition_has_passed_its_end(world)
     #        12:00        12:01        12:02
     #  p0    |------------)|-----------)|---^
     #  p1    |------------)^
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.apply((NOON, "acme", 2), (minute(1), "acme", 1), wm=minute(2) + 100)
 
     # When p1 stands before the end of the first minute, then at it
@@ -37,14 +37,14 @@ def test_a_minute_is_sealed_when_the_slowest_partition_has_passed_its_end(world)
     assert (before.sealed_ms, before.watermark_ms) == (NOON, minute(1) - 1)
     assert (after.sealed_ms, after.watermark_ms, after.incomplete) == (minute(1), minute(1), 0)
     assert after.stored_watermarks_ms == {0: minute(2) + 100, 1: minute(1)}
-    sealed = feeder.rolling.next_sealed(-1)
+    sealed = feeder.aggregates.next_sealed(-1)
     assert (sealed.start_ms, sealed.complete, sealed.models) == (NOON, True, ["m1:sk"])
     assert sealed.tallies == {"acme": sums(n=3)}
-    assert feeder.rolling.next_sealed(minute(1)) is None
+    assert feeder.aggregates.next_sealed(minute(1)) is None
 
 
 def test_a_seal_that_is_repeated_changes_nothing(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 2), wm=minute(2))
     feeder.seal()
     before = world.dump()
@@ -56,27 +56,27 @@ def test_a_seal_that_is_repeated_changes_nothing(world):
 def test_an_empty_minute_between_others_is_sealed_with_a_mark(world):
     #        12:00        12:01        12:02        12:03
     #        |- acme -----)|-----------)|- acme ----)^
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 2), (minute(2), "acme", 2), wm=minute(3))
     feeder.seal()
 
-    empty = feeder.rolling.next_sealed(minute(1))
+    empty = feeder.aggregates.next_sealed(minute(1))
     assert (empty.start_ms, empty.complete, empty.models, empty.tallies) == (minute(1), True, [], {})
 
 
 def test_two_models_in_a_minute_are_both_named(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 2), model="m2:sk")
     feeder.apply((NOON, "acme", 2), wm=minute(1), model="m1:sk")
     feeder.apply((NOON, "acme", 2, {"late": True}), wm=minute(1), model="m3:sk")
     feeder.seal()
 
-    assert feeder.rolling.next_sealed(-1).models == ["m1:sk", "m2:sk"]
+    assert feeder.aggregates.next_sealed(-1).models == ["m1:sk", "m2:sk"]
 
 
 def test_nobody_goes_on_before_a_partition_without_a_cursor(world):
     # Given one of two partitions whose owner has not come yet
-    feeder = Feeder(world.rolling(), partitions=1)
+    feeder = Feeder(world.aggregates(), partitions=1)
     feeder.apply((NOON, "acme", 2), wm=minute(9))
 
     # When it is sealed for two
@@ -89,7 +89,7 @@ def test_nobody_goes_on_before_a_partition_without_a_cursor(world):
 
 def test_a_partition_that_never_comes_is_held_after_a_while_and_minutes_say_so(world):
     # Given a partition without a cursor, first seen now
-    feeder = Feeder(world.rolling(), partitions=1)
+    feeder = Feeder(world.aggregates(), partitions=1)
     feeder.apply((NOON, "acme", 2), wm=minute(9))
     feeder.seal(partitions=2)
 
@@ -117,7 +117,7 @@ def test_a_held_partition_that_had_passed_the_minute_leaves_it_complete(world):
     #        12:00        12:01        12:02
     #  p0    |------------)|-----------)^
     #  p1    |------------)|----^  dies here
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.apply((NOON, "acme", 2), wm=minute(2))
     feeder.apply(partition=1, wm=minute(1) + 30_000)
     feeder.seal()
@@ -133,7 +133,7 @@ def test_a_held_partition_that_had_passed_the_minute_leaves_it_complete(world):
 @pytest.mark.parametrize("sign", ["progress", "proof", "paused"])
 def test_a_sign_of_life_is_progress_a_proof_or_the_pause(world, sign):
     # Given two partitions, of which p1 stands far back
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.seal()
     stays_alive(world, feeder, HOLD)
 
@@ -152,7 +152,7 @@ def test_a_sign_of_life_is_progress_a_proof_or_the_pause(world, sign):
 
 
 def test_a_mere_report_is_no_sign_of_life(world):
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.seal()
     for _ in range(13):
         stays_alive(world, feeder, 10_000)
@@ -163,7 +163,7 @@ def test_a_mere_report_is_no_sign_of_life(world):
 
 def test_when_all_are_held_nothing_moves(world):
     # Given partitions that only report, in a group that is there
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     for partition in (0, 1):
         feeder.apply((NOON, "acme", 1), partition=partition, wm=minute(3) if partition else 0)
     feeder.seal()
@@ -179,7 +179,7 @@ def test_when_all_are_held_nothing_moves(world):
 
 def test_after_the_group_was_away_nobody_is_held_until_it_had_its_time(world):
     # Given a group that was gone for an hour
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.apply((NOON, "acme", 1), wm=minute(3))
     feeder.seal()
     world.advance(HOUR_MS)
@@ -197,7 +197,7 @@ def test_after_the_group_was_away_nobody_is_held_until_it_had_its_time(world):
 
 
 def test_thirty_seconds_without_a_script_are_no_absence(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     world.advance(30_000)
     feeder.report()
     assert "returned_ms" not in world.dump()["ctl"]
@@ -211,7 +211,7 @@ def test_a_proof_of_idleness_takes_the_watermark_to_its_time(world):
     # Given a quiet partition beside a busy one
     #  p0    |------------)|-----------)|----------)^
     #  p1    ^ 0            proof of the end, asked at 12:02 + lateness
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.apply((NOON, "acme", 1), wm=minute(3))
 
     # When p1 is proved to be at its end
@@ -226,7 +226,7 @@ def test_a_proof_of_idleness_takes_the_watermark_to_its_time(world):
 
 def test_a_proof_ends_with_the_next_record(world):
     # Given a proof at cursor 0
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.report(proof_t0_ms=minute(5) + LATENESS)
 
     # When a record came behind it
@@ -238,7 +238,7 @@ def test_a_proof_ends_with_the_next_record(world):
 
 
 def test_a_quiet_world_goes_on_by_proofs_alone(world):
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.apply((NOON, "acme", 1), wm=NOON)
     for partition in (0, 1):
         feeder.report(partition, proof_t0_ms=minute(3) + LATENESS)
@@ -249,19 +249,19 @@ def test_a_quiet_world_goes_on_by_proofs_alone(world):
 
 def test_a_seal_says_how_far_the_slowest_shard_is_closed(world):
     # Given two sealed minutes, of which all shards but one have closed the first
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), wm=minute(2))
     before = feeder.seal().closed_ms
     for number in range(SHARDS - 1):
-        assert feeder.rolling.close(
-            close_call(feeder.rolling.shard(number), feeder.rolling.next_sealed(NOON))
+        assert feeder.aggregates.close(
+            close_call(feeder.aggregates.shard(number), feeder.aggregates.next_sealed(NOON))
         )
     almost = feeder.seal().closed_ms
 
     # When the last one follows
-    last = feeder.rolling.shard(SHARDS - 1)
-    assert feeder.rolling.close(close_call(last, feeder.rolling.next_sealed(NOON)))
+    last = feeder.aggregates.shard(SHARDS - 1)
+    assert feeder.aggregates.close(close_call(last, feeder.aggregates.next_sealed(NOON)))
 
     # Then the minute is closed, for whoever asks, of whichever log
     assert (before, almost, feeder.seal().closed_ms) == (-1, -1, minute(1))
-    assert Feeder(world.rolling(Log("mentions", "ffffffff"))).seal().closed_ms == minute(1)
+    assert Feeder(world.aggregates(Log("mentions", "ffffffff"))).seal().closed_ms == minute(1)

@@ -9,7 +9,7 @@ import pytest
 from stream_worker.core.aggregates.encoding import WINDOWS, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
-from tests.contracts.rolling.worlds import NOON, Feeder, MemoryWorld, close_call, close_everything, minute
+from tests.contracts.aggregates.worlds import NOON, Feeder, MemoryWorld, close_call, close_everything, minute
 
 
 def drawn(world, brand):
@@ -21,7 +21,7 @@ def drawn(world, brand):
 
 def test_windows_end_with_the_newest_minute_that_one_included(world):
     # Given mentions now, 4, 14 and 59 minutes and almost a day before, and one too old by a minute each
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     ages = {
         0: 1,
         1: 10,
@@ -38,7 +38,7 @@ def test_windows_end_with_the_newest_minute_that_one_included(world):
     feeder.apply(*((newest - age * MINUTE_MS, "acme", n) for age, n in ages.items()))
 
     # When it is drawn
-    feeder.rolling.draw(["acme"])
+    feeder.aggregates.refresh_view(["acme"])
 
     # Then each window begins where it says
     windows, said = drawn(world, "acme")
@@ -59,19 +59,19 @@ def test_windows_end_with_the_newest_minute_that_one_included(world):
 
 
 def test_nothing_is_drawn_before_the_first_mention(world):
-    feeder = Feeder(world.rolling())
-    feeder.rolling.draw(None)
-    feeder.rolling.draw(["acme"])
+    feeder = Feeder(world.aggregates())
+    feeder.aggregates.refresh_view(None)
+    feeder.aggregates.refresh_view(["acme"])
     assert not [key for key in world.dump() if key.startswith("now:")]
 
 
 def test_all_brands_are_drawn_with_the_reserved_one_when_there_is_no_room_left(world):
-    feeder = Feeder(world.rolling(max_brands=2))
+    feeder = Feeder(world.aggregates(max_brands=2))
     feeder.apply((NOON, "a", 1))
-    feeder.rolling.draw(None)
+    feeder.aggregates.refresh_view(None)
     with_room = {key for key in world.dump() if key.startswith("now:")}
     feeder.apply((NOON, "b", 1), (NOON, "c", 5))
-    feeder.rolling.draw(None)
+    feeder.aggregates.refresh_view(None)
 
     assert with_room == {"now:a"}
     assert {key for key in world.dump() if key.startswith("now:")} == {"now:a", "now:b", "now:"}
@@ -80,18 +80,18 @@ def test_all_brands_are_drawn_with_the_reserved_one_when_there_is_no_room_left(w
 
 def test_a_close_changes_nothing_that_is_shown(world):
     # Given mentions on time and late in minutes open, sealed and closed
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply(*((minute(i), "acme", i + 1, {"sum": -i}) for i in range(10)), wm=minute(5))
     feeder.apply((minute(2), "acme", 100, {"late": True}), (minute(8), "acme", 1_000, {"late": True}))
-    feeder.rolling.draw(["acme"])
+    feeder.aggregates.refresh_view(["acme"])
     open_all = drawn(world, "acme")[0]
 
     # When five of them are sealed, and closed
     feeder.seal()
-    feeder.rolling.draw(["acme"])
+    feeder.aggregates.refresh_view(["acme"])
     sealed = drawn(world, "acme")
-    close_everything(feeder.rolling)
-    feeder.rolling.draw(["acme"])
+    close_everything(feeder.aggregates)
+    feeder.aggregates.refresh_view(["acme"])
     closed = drawn(world, "acme")
 
     # Then the sums stay; what is said about them moves
@@ -103,15 +103,15 @@ def test_a_close_changes_nothing_that_is_shown(world):
 
 def test_shards_that_are_closed_to_different_minutes_are_drawn_together(world):
     # Given two brands of two shards, of which one has closed the minute
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 2), (NOON, "beta", 3), wm=minute(1))
     feeder.seal()
     assert shard_of("acme") != shard_of("beta")
-    shard, sealed = feeder.rolling.shard(shard_of("acme")), feeder.rolling.next_sealed(-1)
-    assert feeder.rolling.close(close_call(shard, sealed, sums={"acme": sealed.tallies["acme"]}))
+    shard, sealed = feeder.aggregates.shard(shard_of("acme")), feeder.aggregates.next_sealed(-1)
+    assert feeder.aggregates.close(close_call(shard, sealed, sums={"acme": sealed.tallies["acme"]}))
 
     # When both are drawn in one go
-    feeder.rolling.draw(["acme", "beta"])
+    feeder.aggregates.refresh_view(["acme", "beta"])
 
     # Then neither is counted twice or left out
     assert [drawn(world, brand)[0]["5m"][0] for brand in ("acme", "beta")] == [2, 3]
@@ -121,7 +121,7 @@ def test_shards_that_are_closed_to_different_minutes_are_drawn_together(world):
 def test_windows_equal_a_plain_sum_over_everything_that_was_counted(world, seed):
     # Given two days of mentions at random, late and not, sealed and closed by and by
     rng = random.Random(seed)
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     counted = []
     now = NOON
     for _ in range(25):
@@ -139,10 +139,10 @@ def test_windows_equal_a_plain_sum_over_everything_that_was_counted(world, seed)
             while feeder.seal().sealed_ms < now - 6 * MINUTE_MS:
                 pass
         if rng.random() < 0.3:
-            close_counted(feeder.rolling, sorted({start for start, *_, on_time in counted if on_time}))
+            close_counted(feeder.aggregates, sorted({start for start, *_, on_time in counted if on_time}))
 
     # When it is drawn
-    feeder.rolling.draw(None)
+    feeder.aggregates.refresh_view(None)
 
     # Then every window is the sum by hand
     newest = max(start for start, *_, on_time in counted if on_time)
@@ -158,26 +158,26 @@ def test_windows_equal_a_plain_sum_over_everything_that_was_counted(world, seed)
             assert drawn(world, brand)[0][window] == by_hand, (brand, window)
 
 
-def close_counted(rolling, starts):
+def close_counted(aggregates, starts):
     """Close these minutes for the shards of the three brands, as far as they are sealed."""
     for brand in "abc":
         for start in starts:
-            shard, sealed = rolling.shard(shard_of(brand)), rolling.next_sealed(start)
+            shard, sealed = aggregates.shard(shard_of(brand)), aggregates.next_sealed(start)
             if shard.closed_ms <= start and sealed is not None:
                 assert sealed.start_ms == start
                 own = {b: tally for b, tally in sealed.tallies.items() if shard_of(b) == shard.number}
-                assert rolling.close(close_call(shard, sealed, sums=own))
+                assert aggregates.close(close_call(shard, sealed, sums=own))
 
 
 def test_a_notice_says_what_when_and_for_which_brands(world):
     # Given few brands and many
-    rolling = world.rolling()
+    aggregates = world.aggregates()
     many = [f"brand {i}" for i in range(101)]
 
     # When notices are given
-    rolling.notify("counted", [NOON, minute(1)], ["acme", "💥"])
-    rolling.notify("sealed", [NOON], many[:100])
-    rolling.notify("counted", [], many)
+    aggregates.publish_change("counted", [NOON, minute(1)], ["acme", "💥"])
+    aggregates.publish_change("sealed", [NOON], many[:100])
+    aggregates.publish_change("counted", [], many)
 
     # Then more than a hundred brands are all brands
     told = world.dump()["changes"]
@@ -191,7 +191,7 @@ def test_a_notice_says_what_when_and_for_which_brands(world):
 
 def test_a_lease_is_taken_renewed_by_its_owner_and_free_after_its_time(world):
     # Given two workers that want the same lease
-    rolling = world.rolling()
+    aggregates = world.aggregates()
 
     def later(ms):
         world.advance(ms)
@@ -199,19 +199,19 @@ def test_a_lease_is_taken_renewed_by_its_owner_and_free_after_its_time(world):
             time.sleep(ms / 1_000)  # the server's own clock ends a lease
 
     # When one takes it, renews it half way, and then stops
-    assert rolling.lease("minutes", "one", 300)
-    assert not rolling.lease("minutes", "two", 300)
+    assert aggregates.lease("minutes", "one", 300)
+    assert not aggregates.lease("minutes", "two", 300)
     later(200)
-    assert rolling.lease("minutes", "one", 300)
+    assert aggregates.lease("minutes", "one", 300)
     later(200)
-    assert not rolling.lease("minutes", "two", 300)
-    assert rolling.lease("other", "two", 300)
+    assert not aggregates.lease("minutes", "two", 300)
+    assert aggregates.lease("other", "two", 300)
     later(150)
 
     # Then the other gets it
-    assert rolling.lease("minutes", "two", 300)
-    assert not rolling.lease("minutes", "one", 300)
+    assert aggregates.lease("minutes", "two", 300)
+    assert not aggregates.lease("minutes", "one", 300)
 
 
 def test_ping_names_the_server(world):
-    assert world.rolling().ping().split()[0] in {"memory", "redis", "valkey"}
+    assert world.aggregates().ping().split()[0] in {"memory", "redis", "valkey"}

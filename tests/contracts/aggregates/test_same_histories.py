@@ -10,7 +10,7 @@ from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.time import DAY_MS, HOUR_MS
-from tests.contracts.rolling.worlds import (
+from tests.contracts.aggregates.worlds import (
     HOLD,
     LATENESS,
     NOON,
@@ -57,12 +57,12 @@ steps = st.one_of(
         st.sampled_from(["m1", "m2"]),
     ),
     step("count", partitions, rows, watermarks),
-    step("jump", logs, partitions, st.sampled_from([0, 0, 1]), watermarks, starts),
+    step("advance_cursor", logs, partitions, st.sampled_from([0, 0, 1]), watermarks, starts),
     step("seal", logs, st.sampled_from([1, 2, 1, 2, 3]), st.sampled_from(["", *(log.name for log in LOGS)])),
     step("close", brands, st.sampled_from([0, 0, 0, 0, 60_000, HOUR_MS]), st.booleans(), st.booleans()),
     step("close_all", st.booleans()),
-    step("draw", st.none() | st.lists(brands, max_size=3)),
-    step("notify", st.lists(starts, max_size=2), st.lists(brands, max_size=2)),
+    step("refresh_view", st.none() | st.lists(brands, max_size=3)),
+    step("publish_change", st.lists(starts, max_size=2), st.lists(brands, max_size=2)),
     step("advance", st.sampled_from([1, 10_000, 29_999, 31_000, HOLD, HOLD + 1, DAY_MS])),
     st.tuples(st.sampled_from(["snapshot", "restore", "empty"])),
 )
@@ -73,7 +73,7 @@ class Player:
 
     def __init__(self, world):
         self.world = world
-        self.workers = [world.rolling(log, max_brands=3, owner="me") for log in LOGS]
+        self.workers = [world.aggregates(log, max_brands=3, owner="me") for log in LOGS]
         self.kept = None
 
     def play(self, taken):
@@ -93,19 +93,19 @@ class Player:
     def count(self, partition, rows, watermark):
         return self.apply(0, partition, 0, rows, watermark, paused=False, t0=None, model="m1")
 
-    def jump(self, log, partition, off, watermark, floor):
+    def advance_cursor(self, log, partition, off, watermark, floor):
         cursor = self.workers[log].cursor(partition)
         at = (0 if cursor is None else cursor.next) + off
-        return self.workers[log].jump(partition, at, at + 5, watermark, floor)
+        return self.workers[log].advance_cursor(partition, at, at + 5, watermark, floor)
 
     def seal(self, log, count, older_log):
         answer = self.workers[log].seal(count, LATENESS, HOLD, older_log)
         return {name: getattr(answer, name) for name in answer.__slots__}
 
     def close(self, brand, skip, wrong, ends):
-        rolling = self.workers[0]
-        shard = rolling.shard(sum(brand.encode()) % SHARDS)
-        sealed = rolling.next_sealed(shard.closed_ms + skip)
+        aggregates = self.workers[0]
+        shard = aggregates.shard(sum(brand.encode()) % SHARDS)
+        sealed = aggregates.next_sealed(shard.closed_ms + skip)
         if sealed is None:
             return None
         call = close_call(
@@ -117,35 +117,35 @@ class Player:
             episodes={brand: None if ends else "open"},
             outbox={f"{brand}.opened": str(sealed.start_ms)},
         )
-        call.mark += "?" if wrong else ""
+        call.seal_id += "?" if wrong else ""
         return (
-            rolling.close(call),
+            aggregates.close(call),
             sealed.tallies,
-            sealed.mark,
+            sealed.seal_id,
             sealed.complete,
             sealed.models,
-            rolling.history(brand, [sealed.start_ms - sealed.start_ms % HOUR_MS]),
+            aggregates.history(brand, [sealed.start_ms - sealed.start_ms % HOUR_MS]),
         )
 
     def close_all(self, newest):
         """Close the oldest or the newest sealed minute of every shard: what makes trimming possible."""
-        rolling, closed = self.workers[0], []
+        aggregates, closed = self.workers[0], []
         for number in range(SHARDS):
-            shard = rolling.shard(number)
+            shard = aggregates.shard(number)
             after = shard.closed_ms
             if newest:
                 after = max(after, int(self.world.dump().get("ctl", {}).get("sealed", 0)) - 60_000)
-            sealed = rolling.next_sealed(after)
+            sealed = aggregates.next_sealed(after)
             closed.append(
-                sealed is not None and rolling.close(close_call(shard, sealed, sums=sealed.tallies))
+                sealed is not None and aggregates.close(close_call(shard, sealed, sums=sealed.tallies))
             )
         return closed
 
-    def draw(self, some):
-        self.workers[0].draw(some)
+    def refresh_view(self, some):
+        self.workers[0].refresh_view(some)
 
-    def notify(self, minutes, some):
-        self.workers[0].notify("counted", minutes, some)
+    def publish_change(self, minutes, some):
+        self.workers[0].publish_change("counted", minutes, some)
 
     def advance(self, ms):
         self.world.advance(ms)

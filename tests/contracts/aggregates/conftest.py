@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.contracts.rolling.worlds import MemoryWorld, RedisWorld
+from tests.contracts.aggregates.worlds import MemoryWorld, RedisWorld
 from tests.servers import redis as redis_places
 from tests.servers.choice import Absent, in_ci
 

@@ -36,7 +36,7 @@ class MemoryWorld:
         self.now_ms = NOON
         self.state = MemoryState()
 
-    def rolling(self, log=LOG, **options):
+    def aggregates(self, log=LOG, **options):
         return MemoryAggregates(log, lambda: self.now_ms, self.state, **options)
 
     def snapshots(self, logs):
@@ -71,7 +71,7 @@ class RedisWorld:
         self._opened = []
         self._set_clock(NOON)
 
-    def rolling(self, log=LOG, **options):
+    def aggregates(self, log=LOG, **options):
         self._opened.append(RedisAggregates(self.url, log, prefix=self.prefix, clock=CLOCK, **options))
         return self._opened[-1]
 
@@ -107,8 +107,8 @@ class RedisWorld:
     def close(self):
         self.empty()
         self.client.delete(f"{self.prefix}:clock")
-        for rolling in self._opened:
-            rolling._client.close()
+        for aggregates in self._opened:
+            aggregates._client.close()
         self.client.close()
 
 
@@ -169,11 +169,11 @@ def dump_memory(state):
             }.items()
         }
     for start, minute in state.minutes.items():
-        sealed = minute.mark is not None
+        sealed = minute.seal_id is not None
         found[f"m:{start}"] = {
             **minute.fields,
             "models": ",".join(minute.models) if minute.models or sealed else None,
-            "mark": minute.mark,
+            "mark": minute.seal_id,
             "complete": int(minute.complete) if sealed else None,
             "sealed_ms_at": minute.sealed_at_ms,
         }
@@ -188,7 +188,7 @@ def dump_memory(state):
         if shard.closed_ms >= 0:
             found[f"shard:{shard.number}"] = {
                 "closed": shard.closed_ms,
-                "version": shard.version,
+                "version": shard.state_id,
                 "detector": shard.detector,
                 **{f"numbers:{brand}": value for brand, value in shard.numbers.items()},
                 **{f"episode:{brand}": value for brand, value in shard.episodes.items()},
@@ -229,17 +229,17 @@ def cells(*rows, model="m1:sk"):
 class Feeder:
     """One worker's side of partitions: it remembers cursors, so that a test says only what it is about."""
 
-    def __init__(self, rolling, partitions=1, *, floor_ms=NOON):
-        self.rolling = rolling
+    def __init__(self, aggregates, partitions=1, *, complete_from_ms=NOON):
+        self.aggregates = aggregates
         self.next = dict.fromkeys(range(partitions), 0)
         for partition in range(partitions):
-            rolling.create_cursor(partition, 0, 0, floor_ms)
+            aggregates.create_cursor(partition, 0, 0, complete_from_ms)
 
     def apply(self, *rows, partition=0, wm=0, model="m1:sk", **more):
         """Count cells and move the cursor by one; `wm` is the watermark."""
         start = self.next[partition]
         delta = cells(*rows, model=model) if rows else None
-        answer = self.rolling.apply([Apply(partition, start, start + 1, wm, start + 1, delta, **more)])[0]
+        answer = self.aggregates.apply([Apply(partition, start, start + 1, wm, start + 1, delta, **more)])[0]
         assert answer.applied
         self.next[partition] = answer.cursor.next
         return answer
@@ -247,10 +247,10 @@ class Feeder:
     def report(self, partition=0, wm=0, **more):
         """Report without progress."""
         at = self.next[partition]
-        return self.rolling.apply([Apply(partition, at, at, wm, at, None, **more)])[0]
+        return self.aggregates.apply([Apply(partition, at, at, wm, at, None, **more)])[0]
 
     def seal(self, partitions=None):
-        return self.rolling.seal(partitions or len(self.next), LATENESS, HOLD)
+        return self.aggregates.seal(partitions or len(self.next), LATENESS, HOLD)
 
 
 def minute(number):
@@ -270,8 +270,8 @@ def close_call(shard, sealed, **more):
             "shard": shard.number,
             "minute_ms": sealed.start_ms,
             "expected_closed_ms": shard.closed_ms,
-            "expected_version": shard.version,
-            "mark": sealed.mark,
+            "expected_state_id": shard.state_id,
+            "seal_id": sealed.seal_id,
             "detector": "d/1",
             "sums": {},
             "numbers": {},
@@ -282,18 +282,18 @@ def close_call(shard, sealed, **more):
     )
 
 
-def close_up_to(rolling, start):
+def close_up_to(aggregates, start):
     """Close the sealed minute `start` of every shard and nothing before it, as one whose past was empty."""
     for number in range(SHARDS):
-        assert rolling.close(close_call(rolling.shard(number), rolling.next_sealed(start)))
+        assert aggregates.close(close_call(aggregates.shard(number), aggregates.next_sealed(start)))
 
 
-def close_everything(rolling, judged=lambda sealed: sealed.tallies):
+def close_everything(aggregates, judged=lambda sealed: sealed.tallies):
     """Close every sealed minute of every shard; `judged` gives the sums of a minute per brand."""
     for number in range(SHARDS):
-        while (sealed := rolling.next_sealed((shard := rolling.shard(number)).closed_ms)) is not None:
+        while (sealed := aggregates.next_sealed((shard := aggregates.shard(number)).closed_ms)) is not None:
             own = {brand: tally for brand, tally in judged(sealed).items() if shard_of(brand) == number}
-            assert rolling.close(close_call(shard, sealed, sums=own))
+            assert aggregates.close(close_call(shard, sealed, sums=own))
 
 
 def marked(world):

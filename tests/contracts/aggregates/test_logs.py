@@ -3,7 +3,7 @@
 import pytest
 
 from stream_worker.core.archive.layout import Log
-from tests.contracts.rolling.worlds import HOLD, LATENESS, LOG, NOON, Feeder, minute
+from tests.contracts.aggregates.worlds import HOLD, LATENESS, LOG, NOON, Feeder, minute
 
 NEW = Log("mentions", "ffffffff")
 NEWEST = Log("mentions", "00000003")
@@ -18,7 +18,7 @@ def group(world):
 @pytest.fixture
 def old(world):
     """A log with three partitions that stand at 12:01."""
-    feeder = Feeder(world.rolling(), partitions=3)
+    feeder = Feeder(world.aggregates(), partitions=3)
     for partition in range(3):
         feeder.apply((NOON, "acme", 1), partition=partition, wm=minute(1))
     return feeder
@@ -27,7 +27,7 @@ def old(world):
 @pytest.fixture
 def new(world, old):
     """The log that came after it, with one partition at 12:02."""
-    feeder = Feeder(world.rolling(NEW), partitions=1)
+    feeder = Feeder(world.aggregates(NEW), partitions=1)
     feeder.apply((minute(1), "acme", 1), wm=minute(2))
     return feeder
 
@@ -51,7 +51,7 @@ def test_a_worker_that_knows_the_stored_log_to_be_older_takes_the_group_from_it(
     assert group(world) == (LOG.name, "3")
 
     # When a worker of the new log seals, with the name it was told
-    answer = new.rolling.seal(1, LATENESS, HOLD, LOG.name)
+    answer = new.aggregates.seal(1, LATENESS, HOLD, LOG.name)
 
     # Then the group is on its log, with the partitions of that one, and minutes are sealed
     assert (answer.other_log, answer.sealed_ms) == ("", minute(2))
@@ -60,12 +60,12 @@ def test_a_worker_that_knows_the_stored_log_to_be_older_takes_the_group_from_it(
 
 def test_from_then_on_nobody_of_the_old_log_seals_or_takes_the_group_back(world, old, new):
     # Given a group that is on the new log
-    new.rolling.seal(1, LATENESS, HOLD, LOG.name)
+    new.aggregates.seal(1, LATENESS, HOLD, LOG.name)
 
     # When the old one creates a cursor and seals, and the request that took the group comes once more
-    old.rolling.create_cursor(7, 0, 0, NOON)
+    old.aggregates.create_cursor(7, 0, 0, NOON)
     answer = old.seal()
-    new.rolling.seal(1, LATENESS, HOLD, LOG.name)
+    new.aggregates.seal(1, LATENESS, HOLD, LOG.name)
 
     # Then the group stays on the new one
     assert answer.other_log == NEW.name
@@ -74,11 +74,11 @@ def test_from_then_on_nobody_of_the_old_log_seals_or_takes_the_group_back(world,
 
 def test_a_group_is_taken_from_the_log_that_was_named_and_from_no_other(world, old, new):
     # Given two logs that came after the first; the second of them was faster
-    newest = Feeder(world.rolling(NEWEST), partitions=2)
-    newest.rolling.seal(2, LATENESS, HOLD, LOG.name)
+    newest = Feeder(world.aggregates(NEWEST), partitions=2)
+    newest.aggregates.seal(2, LATENESS, HOLD, LOG.name)
 
     # When the request of the one in between comes late
-    answer = new.rolling.seal(1, LATENESS, HOLD, LOG.name)
+    answer = new.aggregates.seal(1, LATENESS, HOLD, LOG.name)
 
     # Then it changes nothing
     assert answer.other_log == NEWEST.name
@@ -87,11 +87,11 @@ def test_a_group_is_taken_from_the_log_that_was_named_and_from_no_other(world, o
 
 def test_a_late_cursor_of_a_log_that_was_never_seen_does_not_move_the_group(world):
     # Given a group that began on the new log
-    new = Feeder(world.rolling(NEW), partitions=1)
+    new = Feeder(world.aggregates(NEW), partitions=1)
     new.apply((NOON, "acme", 1), wm=minute(1))
 
     # When the first request of the deleted one arrives
-    world.rolling().create_cursor(0, 0, 0, NOON)
+    world.aggregates().create_cursor(0, 0, 0, NOON)
 
     # Then the new one seals as before
     assert new.seal().sealed_ms == minute(1)
@@ -103,7 +103,7 @@ def test_the_partition_count_of_a_log_does_not_count_for_the_next_one(world, old
     old.seal()
 
     # When the new one has one
-    new.rolling.seal(1, LATENESS, HOLD, LOG.name)
+    new.aggregates.seal(1, LATENESS, HOLD, LOG.name)
     answer = new.seal()
 
     # Then nobody waits for the others
@@ -111,7 +111,7 @@ def test_the_partition_count_of_a_log_does_not_count_for_the_next_one(world, old
 
 
 def test_without_any_cursor_no_log_has_the_group(world):
-    answer = world.rolling().seal(1, LATENESS, HOLD, "")
+    answer = world.aggregates().seal(1, LATENESS, HOLD, "")
 
     assert (answer.other_log, answer.sealed_ms) == ("", 0)
     assert "incarnation" not in world.dump()["ctl"]

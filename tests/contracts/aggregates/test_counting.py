@@ -7,7 +7,7 @@ from stream_worker.core.aggregates.encoding import decode_sums
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.time import DAY_MS, HOUR_MS
-from tests.contracts.rolling.worlds import NOON, Feeder, cells, close_up_to, minute, sums
+from tests.contracts.aggregates.worlds import NOON, Feeder, cells, close_up_to, minute, sums
 
 EVERY = {measure: i + 2 for i, measure in enumerate(MEASURES[1:])}
 
@@ -19,7 +19,7 @@ def on(start, brand, kind="hm"):
 
 def test_each_measure_has_a_field_and_zeros_have_none(world):
     # Given a cell with every measure and one with a single mention
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
 
     # When they are counted
     feeder.apply((NOON, "acme", 1, EVERY), (NOON, "beta", 1, {"network": "y"}))
@@ -36,7 +36,7 @@ def test_each_measure_has_a_field_and_zeros_have_none(world):
 
 
 def test_deltas_add_up_and_a_second_model_is_named(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1, {"sum": -5}), (NOON, "acme", 2, {"sum": 9}))
     feeder.apply((NOON, "acme", 4, {"sum": -6}), model="m2:k1")
 
@@ -48,7 +48,7 @@ def test_deltas_add_up_and_a_second_model_is_named(world):
 
 def test_large_sums_stay_integers(world):
     # Given sums that Lua would print as 1e+14
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     large = {"sum": 10**14}
 
     # When they are added, late and on time, twice
@@ -64,7 +64,7 @@ def test_large_sums_stay_integers(world):
 
 def test_late_cells_have_fields_of_their_own_and_go_to_history_at_once(world):
     # Given mentions that were late by their own partition's watermark
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
 
     # When they are counted beside others
     feeder.apply((NOON, "acme", 2, {"late": True, "neg": 1}), (NOON, "acme", 5, {"network": "y"}))
@@ -88,10 +88,10 @@ def test_a_mention_of_a_sealed_minute_is_late_and_never_changes_what_was_frozen(
     # Given a sealed minute
     #        12:00          12:01          12:02
     #        |--- sealed ---)|--- open ----)
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 3), wm=minute(1))
     feeder.seal()
-    frozen = feeder.rolling.next_sealed(-1)
+    frozen = feeder.aggregates.next_sealed(-1)
 
     # When more of it comes from a partition whose own watermark had not passed
     answer = feeder.apply((NOON, "acme", 4), (minute(1), "acme", 1))
@@ -100,12 +100,12 @@ def test_a_mention_of_a_sealed_minute_is_late_and_never_changes_what_was_frozen(
     assert answer.sealed_ms == minute(1)
     assert world.dump()[f"m:{NOON}"]["late_n:x:acme"] == "4"
     assert world.dump()[f"m:{minute(1)}"]["n:x:acme"] == "1"
-    assert feeder.rolling.next_sealed(-1).tallies == frozen.tallies == {"acme": sums(n=3)}
+    assert feeder.aggregates.next_sealed(-1).tallies == frozen.tallies == {"acme": sums(n=3)}
 
 
 def test_below_the_floor_nothing_is_counted_but_that_it_expired(world):
     # Given a floor at 12:02
-    feeder = Feeder(world.rolling(), floor_ms=minute(2) - 1)
+    feeder = Feeder(world.aggregates(), complete_from_ms=minute(2) - 1)
 
     # When cells lie on both sides of it
     answer = feeder.apply(
@@ -123,7 +123,7 @@ def test_below_the_floor_nothing_is_counted_but_that_it_expired(world):
 def test_very_late_ones_go_to_hours_only_and_still_older_ones_expire(world):
     # Given minutes sealed up to noon of the fortieth day
     far = NOON + 40 * DAY_MS
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), (far, "acme", 1), wm=far)
     while feeder.seal().sealed_ms < far:
         pass
@@ -162,32 +162,32 @@ def test_very_late_ones_go_to_hours_only_and_still_older_ones_expire(world):
 )
 def test_a_brand_may_hold_any_character(world, brand):
     # Given a brand nobody would choose
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
 
     # When it is counted on time and late, sealed, closed over and drawn
     feeder.apply((NOON, brand, 2), (NOON, brand, 1, {"late": True}), (NOON, "plain", 1), wm=minute(1))
     feeder.seal()
-    feeder.rolling.draw(None)
+    feeder.aggregates.refresh_view(None)
 
     # Then it comes back as it was
-    assert feeder.rolling.brands() == {brand: NOON, "plain": NOON}
-    assert feeder.rolling.next_sealed(-1).tallies == {brand: sums(n=2), "plain": sums(n=1)}
+    assert feeder.aggregates.brands() == {brand: NOON, "plain": NOON}
+    assert feeder.aggregates.next_sealed(-1).tallies == {brand: sums(n=2), "plain": sums(n=1)}
     assert world.dump()[f"now:{brand}"]["1m:n"] == "3"
 
 
 def test_the_empty_brand_is_the_reserved_one(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     answer = feeder.apply((NOON, "", 2), wm=minute(1))
     feeder.seal()
 
     assert answer.refused_brands == 0
-    assert feeder.rolling.brands() == {}
-    assert feeder.rolling.next_sealed(-1).tallies == {"": sums(n=2)}
+    assert feeder.aggregates.brands() == {}
+    assert feeder.aggregates.next_sealed(-1).tallies == {"": sums(n=2)}
 
 
 def test_brands_past_the_limit_are_counted_together_under_the_reserved_one(world):
     # Given room for two brands
-    feeder = Feeder(world.rolling(max_brands=2))
+    feeder = Feeder(world.aggregates(max_brands=2))
 
     # When four come, some twice, some late
     answer = feeder.apply((NOON, "a", 1), (NOON, "b", 1), (NOON, "c", 2), (NOON, "d", 3, {"late": True}))
@@ -213,7 +213,7 @@ def test_brands_past_the_limit_are_counted_together_under_the_reserved_one(world
 
 def test_networks_past_the_limit_are_counted_together_too(world):
     # Given the 64 networks there may be
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply(*((NOON, "acme", 1, {"network": f"n{i}"}) for i in range(64)))
 
     # When two more come
@@ -228,20 +228,20 @@ def test_networks_past_the_limit_are_counted_together_too(world):
 
 def test_a_brand_begins_with_its_first_minute_on_time(world):
     # Given a brand that is first seen late, then on time, then earlier
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
 
     # When
     seen = []
     for start, late in ((minute(1), True), (minute(5), False), (minute(3), False), (minute(2), True)):
         feeder.apply((start, "acme", 1, {"late": late}))
-        seen.append(feeder.rolling.brands()["acme"])
+        seen.append(feeder.aggregates.brands()["acme"])
 
     # Then late ones never count for it
     assert seen == [None, minute(5), minute(3), minute(3)]
 
 
 def test_the_newest_minute_is_the_newest_on_time(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((minute(2), "acme", 1), (minute(1), "acme", 1), (minute(7), "acme", 1, {"late": True}))
 
     assert world.dump()["ctl"]["newest"] == str(minute(2))
@@ -249,13 +249,13 @@ def test_the_newest_minute_is_the_newest_on_time(world):
 
 def test_five_thousand_increments_fit_one_call(world):
     # Given a delta of the largest size a worker sends
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     rows = [(minute(i % 3), f"brand {i % 211}", 1, EVERY | {"network": f"n{i % 7}"}) for i in range(499)]
     delta = cells(*rows)
     assert 4_950 <= increments(delta) <= 5_000
 
     # When it is applied
-    answer = feeder.rolling.apply([Apply(0, 0, 499, 0, 499, delta)])[0]
+    answer = feeder.aggregates.apply([Apply(0, 0, 499, 0, 499, delta)])[0]
 
     # Then all of it is there
     stored = [world.dump()[f"m:{minute(i)}"] for i in range(3)]
@@ -267,7 +267,7 @@ def test_five_thousand_increments_fit_one_call(world):
 
 
 def test_a_larger_call_is_a_bug_of_the_caller(world):
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     rows = [(minute(i), f"brand {i}", 1, EVERY) for i in range(601)]
 
     with pytest.raises(AssertionError, match="5,000"):
@@ -276,12 +276,12 @@ def test_a_larger_call_is_a_bug_of_the_caller(world):
 
 def test_a_late_mention_of_a_minute_that_was_trimmed_goes_to_history_only(world):
     # Given a minute whose hash is gone, because all shards have closed far past it
-    feeder = Feeder(world.rolling())
+    feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), (minute(130), "acme", 1), wm=minute(131))
     feeder.seal()
-    close_up_to(feeder.rolling, minute(130))
+    close_up_to(feeder.aggregates, minute(130))
     feeder.seal()
-    assert feeder.rolling.next_sealed(-1).start_ms == minute(11)
+    assert feeder.aggregates.next_sealed(-1).start_ms == minute(11)
 
     # When one more of it comes
     feeder.apply((NOON, "acme", 1), (minute(11), "acme", 1))

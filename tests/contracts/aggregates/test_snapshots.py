@@ -3,17 +3,17 @@
 import pytest
 
 from stream_worker.core.time import DAY_MS
-from tests.contracts.rolling.worlds import LOG, NOON, Feeder, close_everything, minute
+from tests.contracts.aggregates.worlds import LOG, NOON, Feeder, close_everything, minute
 
 
 @pytest.fixture
 def feeder(world):
     """Two partitions; two brands at noon, of which one is late too; noon is sealed and closed."""
-    feeder = Feeder(world.rolling(), partitions=2)
+    feeder = Feeder(world.aggregates(), partitions=2)
     feeder.apply((NOON, "acme", 3, {"neg": 1}), (NOON, "b:c", 1), (minute(1), "acme", 1), wm=minute(1))
     feeder.apply((NOON, "b:c", 1, {"network": "y"}), wm=minute(1), partition=1)
     feeder.seal()
-    close_everything(feeder.rolling)
+    close_everything(feeder.aggregates)
     feeder.apply((NOON, "acme", 2, {"late": True}), wm=minute(1))
     return feeder
 
@@ -22,7 +22,7 @@ def test_a_look_names_cursors_control_and_minutes(world, feeder):
     standing = world.snapshots([LOG.name, "mentions.00000000"]).look()
 
     assert standing.cursors == {LOG.name: {0: 2, 1: 1}, "mentions.00000000": {}}
-    assert (standing.sealed_ms, standing.floor_ms, standing.trimmed_ms) == (minute(1), NOON, 0)
+    assert (standing.sealed_ms, standing.complete_from_ms, standing.trimmed_ms) == (minute(1), NOON, 0)
     assert standing.closed_ms == (minute(1),) * 16
     assert standing.minutes == (NOON, minute(1))
     assert (standing.expired, standing.now_ms) == (0, world.now_ms)

@@ -7,7 +7,7 @@ import pytest
 from stream_worker.adapters.redis.outbox import ENTRIES_MAX, RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.alerting.notification_log import Message, read_events
-from tests.contracts.rolling.worlds import CLOCK, NOON, Feeder, MemoryWorld, close_call, minute
+from tests.contracts.aggregates.worlds import CLOCK, NOON, Feeder, MemoryWorld, close_call, minute
 from tests.fakes.redis_outbox import MemoryOutbox
 
 BRAND = "Bär:1"
@@ -33,14 +33,14 @@ def body_of(name="opened", brand=BRAND, episode=EPISODE, **more):
 
 def put(world, *bodies, brand=BRAND, record=RECORD):
     """Close a minute with these entries, as a worker does."""
-    rolling = world.rolling()
-    feeder = Feeder(rolling)
+    aggregates = world.aggregates()
+    feeder = Feeder(aggregates)
     feeder.apply((NOON, brand, 3), wm=minute(1))
     feeder.seal()
-    shard = rolling.shard(shard_of(brand))
+    shard = aggregates.shard(shard_of(brand))
     entries = {json.loads(body)["id"]: body for body in bodies}
-    assert rolling.close(
-        close_call(shard, rolling.next_sealed(NOON), episodes={brand: record}, outbox=entries)
+    assert aggregates.close(
+        close_call(shard, aggregates.next_sealed(NOON), episodes={brand: record}, outbox=entries)
     )
 
 
