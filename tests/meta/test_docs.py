@@ -142,12 +142,105 @@ def test_every_reason_of_a_rejection_is_documented():
     assert [reason for reason in REASONS if f"`{reason}`" not in pages] == []
 
 
-def test_links_between_pages_lead_somewhere():
+SOURCES = ("stream_worker", "producers", "models", "tests", "bench", "config", ".github", ".ci")
+MARKDOWN = sorted(
+    {*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), *(CHECKOUT / "models").glob("*.md")}
+)
+CODE = sorted(
+    path
+    for folder in SOURCES
+    for path in (CHECKOUT / folder).rglob("*")
+    if path.suffix in (".py", ".lua", ".c", ".h", ".js", ".toml", ".yaml", ".yml", ".css", ".j2", "")
+    and path.is_file()
+    and "__pycache__" not in path.parts
+)
+
+
+def anchors(page):
+    """The anchors of a Markdown page, as GitHub makes them of its headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    found = []
+    for heading in re.findall(r"^#{1,6} +(.+?) *$", text, re.MULTILINE):
+        slug = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()).replace(
+            " ", "-"
+        )
+        found.append(slug if slug not in found else f"{slug}-{found.count(slug)}")
+    return found
+
+
+def leads_nowhere(base, link):
+    """Whether a link, `path#anchor` from a folder, names a file or a heading that does not exist."""
+    path, _, anchor = link.partition("#")
+    target = base / path
+    return not target.exists() or (anchor and target.suffix == ".md" and anchor not in anchors(target))
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_links_of_a_page_lead_to_a_file_and_a_heading_that_exist(page):
+    text = re.sub(
+        r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", link)]
+
     broken = [
-        f"{path.name}: {link}"
-        for path in (CHECKOUT / "docs").rglob("*.md")
-        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
-        if not (path.parent / link).exists()
+        link
+        for link in links
+        if leads_nowhere(page.parent, f"{page.name}{link}" if link.startswith("#") else link)
     ]
 
     assert broken == []
+
+
+def test_documents_that_code_cites_exist_with_the_heading():
+    broken = [
+        f"{path.relative_to(CHECKOUT)}: {cited}"
+        for path in CODE
+        for cited in re.findall(
+            r"\bdocs/[\w./-]+\.md(?:#[\w-]+)?", path.read_text(encoding="utf-8", errors="replace")
+        )
+        if leads_nowhere(CHECKOUT, cited)
+    ]
+
+    assert broken == []
+
+
+def test_nothing_cites_a_document_that_is_not_here():
+    # Given the names under which the design was known before docs/design.md, and its rules by bare number
+    unknown = re.compile(r"\b(?:DESIG[N]|CONTRACT[S])\b|\(R[1-7]\)")
+
+    # Then no comment sends a reader to them
+    citing = [
+        f"{path.relative_to(CHECKOUT)}: {match[0]}"
+        for path in [*CODE, *MARKDOWN]
+        for match in unknown.finditer(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert citing == []
+
+
+def test_every_decision_is_listed_and_the_newest_comes_first():
+    # Given the records, each with its number and its date
+    records = sorted((CHECKOUT / "docs/decisions").glob("[0-9]*.md"))
+    dates = {
+        path.name: re.findall(r"^\d{4}-\d\d-\d\d", path.read_text(encoding="utf-8"), re.MULTILINE)[0]
+        for path in records
+    }
+
+    # Then they are numbered without a gap, the oldest first
+    assert [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
+    assert list(dates.values()) == sorted(dates.values())
+
+    # And the index has a line for each, with its date, the newest first
+    lines = re.findall(
+        r"^\| \[\d{4}\]\(([^)]+)\) \| (\S+) \|", read("docs/decisions/README.md"), re.MULTILINE
+    )
+    assert lines == list(reversed(dates.items()))
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet_and_has_each_term_once():
+    glossary = read("CONTRIBUTING.md").partition("## Glossary")[2]
+    terms = [
+        term.lower() for term in re.findall(r"^\| ([^|]+) \|", glossary, re.MULTILINE)[1:] if term[0] != "-"
+    ]
+
+    assert terms
+    assert terms == sorted(set(terms))
