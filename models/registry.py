@@ -40,7 +40,7 @@ MANIFEST_BYTES_MAX: Final = 1024 * 1024
 COMPILED, INTERPRETED = (
     "k1",
     "sk",
-)  # by our kernel, by scikit-learn: the second half of a version (CONTRACTS §3)
+)  # by our kernel, by scikit-learn: the second half of a version (docs/design.md#model-names)
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 

@@ -20,7 +20,7 @@ class Misconfigured(StreamWorkerError):
 
 
 class Unavailable(StreamWorkerError):
-    """A server did not answer, or not in time; what was asked may or may not have been done (R5)."""
+    """A server did not answer in time; what was asked may or may not have been done (docs/design.md#r5)."""
 
     exit_code = 69
 

@@ -1,9 +1,9 @@
 """The outside world, as the worker sees it: one Protocol per role, and the values that cross it.
 
 Rules:
-1. Every method is safe to repeat, to lose the answer of and to arrive late (R1).
-2. `Unavailable` means *unknown* (R5): ask the same again. Nothing here swallows an error.
-3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as DESIGN R2 allows.
+1. Every method is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1).
+2. `Unavailable` means *unknown* (docs/design.md#r5): ask the same again. Nothing here swallows an error.
+3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as docs/design.md#r2 allows.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ class Source(Protocol):
 
 
 class Aggregates(Protocol):
-    """The rolling picture and its cursors (CONTRACTS §3). All methods raise Unavailable."""
+    """The rolling picture and its cursors (docs/design.md#redis). All methods raise Unavailable."""
 
     def create_cursor(self, partition: int, start: int, watermark_ms: int, complete_from_ms: int) -> Cursor:
         """Create the cursor if there is none; return what is stored."""

@@ -1,4 +1,4 @@
-/* The three keys of the horizon, a batch at a time: XXH64 of what is written down in CONTRACTS §1.
+/* The three keys of the horizon, a batch at a time: XXH64 of what is written down in docs/design.md#text-key.
  *
  * `scratch` of every function has room for four times the bytes of the longest row, and 32 more; its caller
  * made it. Nothing is allocated here.

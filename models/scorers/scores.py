@@ -50,7 +50,7 @@ def to_scores(
     """Label the rows of (n, 3) probabilities; a row that holds anything but probabilities is unscored.
 
     The label is the most probable class, or `UNCERTAIN` when that probability is below `uncertain_below`.
-    The sentiment is p(positive) - p(negative) in micro-units, so that sums are integers (R3).
+    The sentiment is p(positive) - p(negative) in micro-units, so that sums are integers (docs/design.md#r3).
     With a language gate they are (n, 4): a row whose last is at least `unscored_from` is unscored, as not
     covered, and of the others the first three are made to sum to 1.
     """

@@ -22,7 +22,7 @@ from stream_worker.core.records.mention import Mention
 
 MENTIONS_MAX = 1_000_000
 AHEAD_MS_MAX = 5 * 60_000
-"""The worker rejects an event time further ahead of its record's (DESIGN: verdicts)."""
+"""The worker rejects an event time further ahead of its record's (docs/design.md#verdicts)."""
 BACK_MS_MAX = 5 * 60_000
 """Times that end earlier than so long ago are told about: nobody sees them live."""
 

@@ -1,6 +1,6 @@
 """The audit of a running system: where every offset went, and whether Redis, archive and letters agree.
 
-Rules (CONTRACTS §5):
+Rules (docs/design.md#audit):
 1. First Redis is read, each part with the cursors of its instant. Then it is waited until every chain has
    passed these cursors. Then the rows below them are counted again, from the archive alone.
 2. Nothing is written anywhere. A worker, a late mention or a seal beside it changes nothing of the result.

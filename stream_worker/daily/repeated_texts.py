@@ -2,7 +2,7 @@
 
 Rules:
 1. A copy is a row with the flag `repeat` that is no duplicate: somebody wrote the same text about the same
-   brand within the horizon (CONTRACTS §1, text key).
+   brand within the horizon (docs/design.md#text-key).
 2. At most `TEXTS_MAX` texts are kept. When they are full, the rarest half goes: a text that is copied in
    bursts all day may then be told with too few copies, never with too many.
 """

@@ -3,8 +3,8 @@
 Rules:
 1. Jobs of a partition run one after another, in the order of `submit`; partitions do not wait for each other.
 2. One thread does all jobs but look-ups, of which up to 16 run at a time. All threads are daemons.
-3. `Unavailable` means unknown (R5): the same job is asked again, later and later, until it is answered or
-   cancelled. Meanwhile the thread serves the other partitions.
+3. `Unavailable` means unknown (docs/design.md#r5): the same job is asked again, later and later, until it is
+   answered or cancelled. Meanwhile the thread serves the other partitions.
 4. Any other error ends the epoch: it is reported, and the jobs behind it are dropped. A manifest must not
    be written behind rows that failed.
 """
@@ -105,7 +105,7 @@ class BackgroundThread:
     def cancel(self, partition: int, epoch: int) -> None:
         """Drop the jobs of an epoch; after this there are no completions of it.
 
-        One that runs now runs to its end, which is harmless (R1), but nobody waits for it.
+        One that runs now runs to its end, which is harmless (docs/design.md#r1), but nobody waits for it.
         """
         with self._changed:
             self._drop(partition, epoch)

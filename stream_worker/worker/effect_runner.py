@@ -1,7 +1,8 @@
 """Performs what the step machines ask for, and brings the answers back to them.
 
 Rules:
-1. An operation stays at the head of its queue until it has an answer: `Unavailable` is unknown (R5).
+1. An operation stays at the head of its queue until it has an answer: `Unavailable` is unknown
+   (docs/design.md#r5).
 2. Redis is asked from the loop's thread, all partitions in one round trip. While it is away, partitions that
    wait for it are paused; what was read of them is read again.
 3. The store, the broker's questions and dead letters are asked by the background thread.

@@ -4,7 +4,8 @@ Rules:
 1. The loop never waits but for records (`poll`) and for Redis; everything slow runs in the background.
 2. Nothing has to be flushed when a partition is lost or the worker is killed. A flush at the end is a
    courtesy to the next owner.
-3. The clock read here proposes when to report, seal and cut; it never decides what is counted (R2).
+3. The clock read here proposes when to report, seal and cut; it never decides what is counted
+   (docs/design.md#r2).
 """
 
 import threading

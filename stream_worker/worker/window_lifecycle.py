@@ -1,8 +1,8 @@
 """Minutes: sealing, judging and closing them, and drawing the rolling view.
 
 Rules:
-1. Any worker may do any of this: the scripts compare what was read (DESIGN §3.5). A lease only spares the
-   work of doing it twice.
+1. Any worker may do any of this: the scripts compare what was read (docs/design.md#minutes). A lease only
+   spares the work of doing it twice.
 2. A minute is judged from its frozen fields and the brands that were read behind the seal that froze them.
    They are kept by that seal's mark: Redis may go back and be sealed to the same minute again. What was read
    of shards is forgotten as soon as a seal says that Redis has closed less.

@@ -58,7 +58,7 @@ def _decoded(record, limits):
 
 
 def _said(text):
-    """The words that count, read once more from CONTRACTS §1."""
+    """The words that count, read once more from docs/design.md#text-key."""
     kept = []
     for word in text.lower().split():
         if word[:4] == "http" or word[:1] == "@" or word == "rt":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-# CONTRACTS §2, rows of schema 1: name -> (type, may be null)
+# Rows of schema 1, docs/design.md#the-archive; each name has its type, and whether it may be null
 COLUMNS = {
     "topic": (pa.string(), False),
     "partition": (pa.int32(), False),

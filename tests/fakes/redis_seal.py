@@ -65,7 +65,7 @@ def _take_minimum(
 
 
 def _effective(row: CursorRow, lateness_ms: int) -> tuple[float, bool]:
-    """Return the effective watermark, and whether a proof of idleness holds (DESIGN §3.5)."""
+    """Return the effective watermark, and whether a proof holds (docs/design.md#proof-of-idleness)."""
     if row.next is None:
         return -NEVER, False
     if row.proof is not None and row.proof[0] == row.next:

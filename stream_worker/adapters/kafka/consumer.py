@@ -35,7 +35,7 @@ CONSUMER_PROPERTIES: dict[str, Any] = {
     "auto.offset.reset": "error",
     "enable.partition.eof": True,
     "partition.assignment.strategy": "cooperative-sticky",
-    # A fast consumer empties the queue and would wait a second before the next fetch (docs: speed)
+    # A fast consumer empties the queue and would wait a second before the next fetch
     "fetch.queue.backoff.ms": 5,
     "queued.min.messages": 50_000,
 }

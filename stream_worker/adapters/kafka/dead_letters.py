@@ -1,9 +1,12 @@
-"""Dead letters: rejected records with their unchanged bytes, in a Kafka topic of their own (CONTRACTS §1).
+"""Dead letters: rejected records with their unchanged bytes, in a Kafka topic of their own.
+
+See docs/design.md#kafka.
 
 Rules:
 1. The value is never changed: a tombstone stays one. A letter has no key; its identity is the coordinates
    in its headers, and a letter that was sent twice is one letter.
-2. `send` returns when the broker has confirmed every letter. One that is not is unknown (R5): `Unavailable`.
+2. `send` returns when the broker has confirmed every letter. One that is not is unknown (docs/design.md#r5):
+   `Unavailable`.
 3. A value the broker refuses as too large is kept in the archive, and a letter with its name is sent instead.
 """
 

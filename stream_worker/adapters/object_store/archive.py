@@ -1,8 +1,9 @@
-"""The archive: rows, plans and manifests as create-only objects (CONTRACTS §2, DESIGN §3.4).
+"""The archive: rows, plans and manifests as create-only objects (docs/design.md#the-archive).
 
 Rules:
 1. Everything is created once and never changed; who comes second reads what is there and takes it.
-2. So every method may be repeated, lose its answer or arrive late, from any number of workers (R1).
+2. So every method may be repeated, lose its answer or arrive late, from any number of workers
+   (docs/design.md#r1).
 3. A document that cannot be read stops its partition by `Unreadable`; nothing is guessed from it.
 """
 

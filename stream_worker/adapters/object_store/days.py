@@ -1,4 +1,6 @@
-"""Days in the store: the chains of a topic, the objects of a day, and its marker (CONTRACTS §2).
+"""Days in the store: the chains of a topic, the objects of a day, and its marker.
+
+See docs/design.md#the-archive.
 
 Rules:
 1. Ends of chains are read before the objects are listed. So a chunk that was done then is listed whole, and

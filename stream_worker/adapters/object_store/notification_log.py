@@ -1,4 +1,4 @@
-"""The chains of alerts and their receipts as create-only objects (CONTRACTS §4): `ports.Chains`.
+"""The chains of alerts and their receipts as create-only objects (docs/design.md#messages): `ports.Chains`.
 
 Rules:
 1. A link is created once and never changed; who comes second reads what is there.

@@ -2,7 +2,8 @@
 
 Rules:
 1. Nothing is overwritten and nothing is deleted; the only write is "create, unless it is there".
-2. A time-out, a lost connection or a 5xx is *unknown* (R5): `Unavailable`, and the caller asks again.
+2. A time-out, a lost connection or a 5xx is *unknown* (docs/design.md#r5): `Unavailable`, and the caller asks
+   again.
 3. The library does not retry: retries, with their back-off and their log line, live in `background.py`.
 """
 

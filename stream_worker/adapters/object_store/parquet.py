@@ -1,4 +1,6 @@
-"""Rows as Parquet: schema 1 of CONTRACTS §2, one file per event hour, the same bytes for the same rows.
+"""Rows as Parquet, schema 1: a file per event hour, the same bytes for the same rows.
+
+See docs/design.md#the-archive.
 
 Rules:
 1. Bytes depend on the rows only: not on how they came in parts, not on a clock, not on a process.

@@ -1,4 +1,4 @@
-"""The rolling picture in Redis: `ports.Rolling` over Lua scripts (CONTRACTS §3; docs/redis.md).
+"""The rolling picture in Redis: `ports.Rolling` over Lua scripts (docs/design.md#redis; docs/redis.md).
 
 Rules:
 1. What decides is decided inside a script; here values are only encoded, sent and decoded.

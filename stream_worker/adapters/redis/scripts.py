@@ -4,7 +4,8 @@ Rules:
 1. Each script is `prelude.lua` (the notifier's: `notifier_prelude.lua`) followed by its own file. The
    prelude's first line sets the clock; a test replaces that line and nothing else. What only reads has that
    line and no more of the prelude.
-2. A script may be sent twice and its answer may be lost: each is a compare-and-set, or overwrites (R1).
+2. A script may be sent twice and its answer may be lost: each is a compare-and-set, or overwrites
+   (docs/design.md#r1).
 """
 
 import hashlib

@@ -25,7 +25,7 @@ from stream_worker.core.records.watermark import window_starts_ms
 from stream_worker.core.time import MINUTE_MS
 
 INCREMENTS_MAX = 5_000
-"""Increments of one apply call (CONTRACTS §3); a larger micro-batch is cut at an offset."""
+"""Increments of one apply call (docs/design.md#redis); a larger micro-batch is cut at an offset."""
 
 
 def fold(columns: MentionBatch, flags: Flags, scores: ScoreColumns, model: str, rows: slice) -> Delta:

@@ -26,7 +26,7 @@ NETWORKS_MAX: Final = 64
 NAMED_BRANDS_MAX: Final = 100
 """A change notice with more brands says `*`."""
 INCREMENTS_LIMIT: Final = 6_000
-"""A call above this is a bug of the caller, which cuts at 5,000 (CONTRACTS §3)."""
+"""A call above this is a bug of the caller, which cuts at 5,000 (docs/design.md#redis)."""
 WINDOWS: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "24h": 1_440}
 """The windows of `now:<brand>` and their length in minutes."""
 
@@ -36,7 +36,7 @@ _INDEX: Final = {measure: i for i, measure in enumerate(MEASURES)}
 
 @lru_cache(maxsize=65_536)
 def shard_of(brand: str) -> int:
-    """Shard of a brand: CRC-32 of its UTF-8, mod 16 (CONTRACTS §3)."""
+    """Shard of a brand: CRC-32 of its UTF-8, mod 16 (docs/design.md#redis)."""
     return zlib.crc32(raw(brand)) % SHARDS
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 1. A cell is (minute, network, brand, late or not); it carries one integer per measure.
-2. Integers only (R3): order and batch cuts change nothing. Sentiment is summed in micro-units.
+2. Integers only (docs/design.md#r3): order and batch cuts change nothing. Sentiment is summed in micro-units.
 3. Duplicates are not counted at all; a repeat is counted in `n` and in `repeats`.
 """
 
@@ -23,7 +23,7 @@ MEASURES: Final = (
     "voices",
     "neg_voices",
 )
-"""The ten measures of a tally, in the order of every list, history value and script (CONTRACTS §3)."""
+"""The ten measures of a tally, in the order of every list, history value and script; docs/design.md#redis."""
 
 
 @dataclass(slots=True, eq=False)

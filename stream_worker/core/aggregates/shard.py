@@ -1,4 +1,6 @@
-"""A shard of brands, as it is read before and written after one of its minutes is judged (DESIGN §3.5).
+"""A shard of brands, as it is read before and written after one of its minutes is judged.
+
+See docs/design.md#minutes.
 
 Rules:
 1. A close is compared with what was read: `closed_ms`, the version of the state, the seal's mark.

@@ -2,7 +2,7 @@
 
 Rules:
 1. `looked` takes what one script saw; `next` then gives one operation after the other, each answered before
-   the next. Every one of them may be repeated, lose its answer or arrive late (R1).
+   the next. Every one of them may be repeated, lose its answer or arrive late (docs/design.md#r1).
 2. A link is written before the first attempt to send it. A refused link means: read the chain, decide again.
 3. An entry leaves the outbox when all that was told because of it has its receipts, and only as it was read.
 4. With the store away for a minute a message is fixed in Redis instead, sent, and gets its link later.

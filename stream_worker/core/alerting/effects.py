@@ -1,7 +1,7 @@
 """What the step machine of delivery asks for (operations), and the look it is given.
 
 Rules:
-1. An operation is safe to repeat, to lose the answer of and to arrive late (R1).
+1. An operation is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1).
 2. Which method of the machine takes its answer stands beside each operation.
 """
 

@@ -1,4 +1,4 @@
-"""Links: the create-only chain of a brand's alerts in the store, and what it says (CONTRACTS §4).
+"""Links: the create-only chain of a brand's alerts in the store, and what it says (docs/design.md#messages).
 
 Rules:
 1. Link n of a brand is `_alerts/<key>/<n, 8 digits>.json`, n = 1, 2, 3 …, without holes. Its `body` is the

@@ -1,6 +1,6 @@
 """Notices: what is told next of a brand, from its outbox, its chain and how far minutes are closed.
 
-Pure: the same chain, events and view give the same message. Rules (DESIGN §3.6):
+Pure: the same chain, events and view give the same message. Rules (docs/design.md#deliver):
 1. Nothing is decided before closes are within ten minutes of now: Redis may have gone back, and what it
    holds then is the past.
 2. An episode is paged while it is open, or not older than ten minutes; one that ended before is *missed*.

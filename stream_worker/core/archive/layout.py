@@ -1,9 +1,9 @@
-"""The archive's layout: names and the small JSON documents beside the rows (CONTRACTS §2).
+"""The archive's layout: names and the small JSON documents beside the rows (docs/design.md#the-archive).
 
 Rules:
 1. Everything is create-only; a name never depends on a clock, a process or chance.
 2. Offsets in names have 20 digits, so that names sort as offsets do.
-3. Ranges are half-open `[start, end)` over possibly sparse offsets (R4).
+3. Ranges are half-open `[start, end)` over possibly sparse offsets (docs/design.md#r4).
 """
 
 import datetime as dt

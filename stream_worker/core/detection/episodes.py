@@ -123,7 +123,7 @@ def decode(text: str) -> Episode:
 
 
 def episode_id(brand: str, minute_ms: int) -> str:
-    """Name an episode by its brand and the minute it opened in (CONTRACTS §4)."""
+    """Name an episode by its brand and the minute it opened in (docs/design.md#messages)."""
     opened = dt.datetime.fromtimestamp(minute_ms / 1000, dt.UTC)
     return f"{sha256(brand.encode()).hexdigest()[:16]}-{opened:%Y%m%dT%H%M}"
 

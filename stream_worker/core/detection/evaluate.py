@@ -2,7 +2,7 @@
 
 Rules:
 1. Pure: the same shard, minute, brands and history give the same close. Whoever judges first writes
-   it; the close script refuses everybody else's (DESIGN §3.5).
+   it; the close script refuses everybody else's (docs/design.md#minutes).
 2. A complete minute gives every admitted brand a tally, zeros included, from its first on-time
    minute on. An incomplete one only says what was seen; a brand without a tally has a hole there.
 3. A minute scored by two models goes to history and is not judged. It is a hole for the detector. Two paths

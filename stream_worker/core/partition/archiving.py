@@ -1,4 +1,6 @@
-"""Archiving: the part of a partition's step machine that turns what was read into chunks (DESIGN §3.4).
+"""Archiving: the part of a partition's step machine that turns what was read into chunks.
+
+See docs/design.md#archive.
 
 Rules:
 1. A plan is asked for only when the chunk before it has its manifest; so only the last one can be unfinished.

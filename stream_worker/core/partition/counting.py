@@ -1,4 +1,4 @@
-"""Counting: the part of a partition's step machine that adds to Redis (DESIGN §3.3).
+"""Counting: the part of a partition's step machine that adds to Redis (docs/design.md#step).
 
 Rules:
 1. One batch at a time. It is cut at offsets into calls of at most 5,000 increments; each is applied if the

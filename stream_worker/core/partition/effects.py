@@ -1,8 +1,8 @@
 """What the step machine of a partition asks for (operations), and the values it is answered with.
 
 Rules:
-1. An operation is safe to repeat, to lose the answer of and to arrive late (R1). Whoever performs it tries
-   again until it has an answer: a time-out is unknown, never failed (R5).
+1. An operation is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1). Whoever
+   performs it tries again until it has an answer: a time-out is unknown, never failed (docs/design.md#r5).
 2. An answer is a plain value. Which method of the machine takes it stands beside each operation.
 """
 
@@ -138,7 +138,7 @@ class Apply:
     log_end: int
     delta: Delta | None
     paused: bool = False
-    proof_t0_ms: int | None = None  # proof of idleness at `next`; see DESIGN §3.5
+    proof_t0_ms: int | None = None  # proof of idleness at `next`; see docs/design.md#proof-of-idleness
 
 
 # Operations on the store

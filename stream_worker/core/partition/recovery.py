@@ -1,4 +1,4 @@
-"""Where reading begins: pure answers to the questions of an assignment (DESIGN §3.2).
+"""Where reading begins: pure answers to the questions of an assignment (docs/design.md#assign).
 
 Rules:
 1. Only the absence of the head means a first start. A partition it does not name began at offset 0.

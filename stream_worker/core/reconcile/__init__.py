@@ -1,1 +1,4 @@
-"""The audit's pure parts: chains, the recount of rows, and what is compared with what (CONTRACTS §5)."""
+"""The audit's pure parts: chains, the recount of rows, and what is compared with what.
+
+See docs/design.md#audit.
+"""

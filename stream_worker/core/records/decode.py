@@ -1,4 +1,6 @@
-"""Records to columns: the verdict on each record, mention or rejected with its reason (DESIGN §3.1).
+"""Records to columns: the verdict on each record, mention or rejected with its reason.
+
+See docs/design.md#verdicts.
 
 Rules:
 1. A verdict depends on the record and the limits alone: its bytes, its record time.

@@ -1,4 +1,6 @@
-"""Duplicates, repeats and voices: what a mention says again, within the horizon (DESIGN §3.1, CONTRACTS §1).
+"""Duplicates, repeats and voices: what a mention says again, within the horizon.
+
+See docs/design.md#dedup-window.
 
 Rules:
 1. *Earlier* means a smaller offset of the same partition, at most `dedup_window_offsets` away, whose record
@@ -37,7 +39,7 @@ each; the author's key of a mention without one means nothing."""
 
 
 def text_key_bytes(brand: str, text: str) -> bytes:
-    """What the text key, version 1, is the XXH64 of (CONTRACTS §1)."""
+    """What the text key, version 1, is the XXH64 of (docs/design.md#text-key)."""
     low = text.lower()
     inside = f" {low} "
     # Most texts stay as they are: in a printable one, blanks are all the white space there is

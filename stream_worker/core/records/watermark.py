@@ -1,4 +1,4 @@
-"""Watermarks: event time below which nothing more is expected of a partition (DESIGN §3.1).
+"""Watermarks: event time below which nothing more is expected of a partition (docs/design.md#verdicts).
 
 Rules:
 1. W(o) = the maximum of min(event time, record time) over the mentions before offset o, less the allowed
@@ -33,8 +33,8 @@ def late(columns: MentionBatch, watermark_before_ms: Int64) -> Bool:
 def complete_from_ms(watermark_ms: int, lateness_ms: int, future_ms: int) -> int:
     """First minute that is held wholly when counting starts where the watermark is `watermark_ms`.
 
-    DESIGN §3.2: the first minute after that watermark + lateness + 5 minutes, or more where an event time may
-    lie further ahead of its record time: nothing read before can belong to it.
+    docs/design.md#assign: the first minute after that watermark + lateness + 5 minutes, or more where an
+    event time may lie further ahead of its record time: nothing read before can belong to it.
     """
     after = watermark_ms + lateness_ms + max(future_ms, 5 * MINUTE_MS)
     return after - after % MINUTE_MS + MINUTE_MS

@@ -157,7 +157,7 @@ def test_history_shows_closed_minutes_only(feeder):
 
 
 def test_a_close_that_lands_after_a_rollback_and_a_second_seal_writes_nothing(world):
-    """The directed history of DESIGN §3.8: all that was compared before it had come back alike."""
+    """The directed history of docs/design.md#clauses: all that was compared before it had come back alike."""
     # Given a worker that has read a sealed minute of two mentions, and then sleeps
     feeder = Feeder(world.aggregates())
     before = world.snapshot()

@@ -61,7 +61,7 @@ def test_history_comes_brand_by_brand(world, feeder, kind, start):
 
 
 def test_reading_leaves_no_trace_not_even_in_an_empty_redis(world):
-    """A script that notes its time would look as if the group had come back (DESIGN 3.5)."""
+    """A script that notes its time would look as if the group had come back (docs/design.md#minutes)."""
     # Given nothing at all
     snapshots = world.snapshots([LOG.name])
 

@@ -1,7 +1,7 @@
 """The catalogue of mutants: one list. What the notifier can do wrong goes in here too.
 
 Left out, for it breaks nothing that anybody could see:
-- plans in the metadata of commits (reliability 4.9): there is no such design here any more;
+- plans in the metadata of commits: there is no such design here any more;
 - a close that compares `closed` and the mark and not the version, or goes on after it was refused: the frozen
   fields of the minutes before it decide the numbers of a shard, whoever judges;
 - answers of the store to a former life of a partition: they come in order, before those of this one;
@@ -15,13 +15,13 @@ from tests.simulation.mutants import notifier as notifying
 from tests.simulation.mutants.run import Mutant
 
 MUTANTS = [
-    # Broken designs of reliability 4.9
+    # Broken designs: one position for two sinks, chunks without a plan
     Mutant(scripts.increments_without_compare_and_set),
     Mutant(archive.no_plan_names_by_start_and_end),
     Mutant(archive.no_plan_names_by_start),
     Mutant(archive.committed_before_upload),
     Mutant(machine.committed_offset_decides),
-    # The clauses of DESIGN 3.8
+    # docs/design.md#clauses
     Mutant(archive.plan_taken_for_a_chunk),
     Mutant(archive.plan_before_the_last_manifest),
     Mutant(machine.no_refill_after_a_seek),

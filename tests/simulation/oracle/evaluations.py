@@ -1,4 +1,4 @@
-"""What a close must say: recomputed from the frozen sums that the oracle knows (DESIGN 3.5)."""
+"""What a close must say: recomputed from the frozen sums that the oracle knows (docs/design.md#minutes)."""
 
 import json
 from zlib import crc32

@@ -1,4 +1,4 @@
-"""What must be true of alerts by DESIGN §3.6 and CONTRACTS §4, with no code of the notifier.
+"""What must be true of alerts by docs/design.md#deliver and its formats, with no code of the notifier.
 
 It watches every close, look, link and delivery, and keeps its own account of alerts per brand.
 """

@@ -1,6 +1,6 @@
 """The oracle: watches every script and every object, and compares them with a recount of the log.
 
-It holds what must be true by DESIGN and CONTRACTS and nothing of how the worker does it. After the history it
+It holds what must be true by docs/design.md and nothing of how the worker does it. After the history it
 says what is still waited for, and compares everything once more. It imports no code of the worker
 (`test_oracle.py`); what is stored it reads as plain fields of `World.redis.state` and as bytes of objects.
 """

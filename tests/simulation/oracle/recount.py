@@ -1,4 +1,4 @@
-"""The recount: what the log of one partition says, in plain Python from DESIGN 3.1, without code of the core.
+"""The recount: what the log of one partition says, by docs/design.md#verdicts, without code of the core.
 
 Retention blurs it. Records that were eaten before they were archived may or may not have moved the watermark,
 so there are two, `low` and `high`; what was flagged while the horizon before it was cut short is `blurred`.

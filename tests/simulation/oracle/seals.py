@@ -1,4 +1,4 @@
-"""What a seal must say: nothing was still to come, as far as anybody could know (DESIGN 3.5)."""
+"""What a seal must say: nothing was still to come, as far as anybody could know (docs/design.md#minutes)."""
 
 MINUTE_MS = 60_000
 SEALS_MAX = 240

@@ -1,4 +1,4 @@
-"""One directed history for each clause of DESIGN 3.8, told step by step: what goes wrong without it.
+"""One directed history for each of docs/design.md#clauses, told step by step: what goes wrong without it.
 
 `CLAUSES` names them all: clause, file, test. Those that are not here stand beside others of their kind; what
 concerns bodies, adoption and withdrawal is told of the notifier.

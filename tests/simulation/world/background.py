@@ -47,7 +47,7 @@ class SimulatedBackground:
         return True
 
     def run_one(self, rng):
-        """Do the next job of some partition; one that is Unavailable stays where it is (R5)."""
+        """Do the next job of a partition; one that is Unavailable stays where it is (docs/design.md#r5)."""
         if not self._lines:
             return
         job = self._lines[rng.choice(sorted(self._lines))][0]

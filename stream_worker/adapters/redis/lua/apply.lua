@@ -1,4 +1,4 @@
--- Count one delta and move its partition's cursor, or change nothing (DESIGN 3.3).
+-- Count one delta and move its partition's cursor, or change nothing (docs/design.md#step).
 -- ARGV: partition, expected, next, watermark, log end, paused "1"|"0", t0 of the proof of idleness or "",
 --       owner or "", max brands, max networks, delta as JSON or "".
 -- Reply: applied 1|0, next ("" = no cursor), watermark, now, sealed, cells of refused brands, cells of

@@ -1,4 +1,5 @@
--- Write the judged minute of one shard: history, the detector's state and the outbox (DESIGN 3.5).
+-- Write the judged minute of one shard: history, the detector's state and the outbox
+-- (docs/design.md#minutes).
 -- ARGV: shard, minute, expected closed, expected version, mark, detector, and as JSON {sums: [[brand, ten
 --       integers]], numbers: [[brand, text]], episodes: [[brand, text or null]], outbox: [[id, text]]}.
 -- Reply: 1, or 0 when anything that was read is not so any more; then nothing is changed.

@@ -1,4 +1,4 @@
--- Read the outbox and how brands stand, as of one moment (DESIGN 3.6).
+-- Read the outbox and how brands stand, as of one moment (docs/design.md#deliver).
 -- ARGV: brands as JSON [[brand, shard]], entries at most.
 -- Reply: now, {id, body} flat, {id, fixed message} flat, {closed, episode record or ""} flat as asked.
 local ids = redis.call('HKEYS', outbox)

@@ -1,4 +1,4 @@
--- Seal the minutes that every partition has passed, in order; trim what is closed (DESIGN 3.5).
+-- Seal the minutes that every partition has passed, in order; trim what is closed (docs/design.md#minutes).
 -- ARGV: log name, partition count, lateness, max_hold, minutes at most, name of an older log or "". Times in ms.
 -- Reply: sealed, floor, watermark taken, minutes sealed incomplete, now, held partitions,
 --       {partition, stored watermark} flat of those not held, idle partitions, closed of the slowest shard, and

@@ -1,4 +1,7 @@
-"""Names and documents of the archive, letter by letter: they cannot be changed later (CONTRACTS §2)."""
+"""Names and documents of the archive, letter by letter: they cannot be changed later.
+
+See docs/design.md#the-archive.
+"""
 
 import json
 

@@ -19,7 +19,7 @@ def flags(dedup_window, made):
 
 
 def by_brute_force(made, dedup_window_offsets, dedup_window_ms):
-    """The rule as CONTRACTS §1 says it, row by row."""
+    """The rule as docs/design.md#dedup-window says it, row by row."""
     duplicate, copy, voice = [], [], []
     for i in range(len(made)):
         earlier = [
