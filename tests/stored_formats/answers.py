@@ -31,7 +31,7 @@ EXPLANATION = {
 
 
 class ReaderAt(Reader):
-    """The shipped reader, for which time stands still: it asks Redis for the time, and is told another one."""
+    """The shipped reader, for which time stands still: what Redis says of it is replaced."""
 
     now_ms = 0
 

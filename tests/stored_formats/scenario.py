@@ -71,7 +71,7 @@ class Clock:
 
 
 class Immediately:
-    """`ports.Background` without a thread: jobs are done when they come; those Unavailable are asked again."""
+    """`ports.Background` without a thread: jobs are done at once, the Unavailable ones again and again."""
 
     def __init__(self):
         self._jobs, self._done = [], []
