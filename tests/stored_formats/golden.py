@@ -61,11 +61,11 @@ def _rendered(value, depth):
 
 
 def _is_flat(value):
-    """A row, a number, a text, nothing: what is never broken into lines."""
-    return (
-        not isinstance(value, dict | list)
-        or not value
-        or (isinstance(value, list) and not any(isinstance(it, dict | list) for it in value))
+    """What is never broken into lines: a number, a text, nothing, and a row, which is more than texts."""
+    if not isinstance(value, list):
+        return not isinstance(value, dict) or not value
+    return not any(isinstance(it, list | dict) for it in value) and not all(
+        isinstance(it, str) for it in value
     )
 
 
