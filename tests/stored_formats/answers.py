@@ -7,30 +7,35 @@ from urllib.parse import quote
 import httpx2
 
 from stream_worker.api.app import create_app
-from stream_worker.api.guard import Guard, names_for
-from stream_worker.api.live import Feed
-from stream_worker.api.picture import Picture
-from stream_worker.api.reading import Reader
-from stream_worker.core.estimates import KnownModel
-from stream_worker.core.interval import Errors
+from stream_worker.api.live_feed import Feed
+from stream_worker.api.queries import Queries
+from stream_worker.api.redis_reader import RedisReader
+from stream_worker.api.security import Guard, names_for
+from stream_worker.core.sentiment.correction import ConfusionMatrix
+from stream_worker.core.sentiment.estimate import MeasuredModel
 from stream_worker.observability.metrics import Metrics
 from tests.stored_formats import script
 from tests.stored_formats.scenario import ANOTHER_MODEL, LIMITS
 
-KNOWN = KnownModel(
+KNOWN = MeasuredModel(
     ANOTHER_MODEL.partition("-")[0],
-    Errors([[80, 10, 2, 8, 0], [9, 75, 9, 7, 0], [3, 8, 82, 7, 0]]),
+    ConfusionMatrix([[80, 10, 2, 8, 0], [9, 75, 9, 7, 0], [3, 8, 82, 7, 0]]),
 )
 """A model whose errors are known, so that intervals hold them; the minutes of the first model have others."""
 EXPLANATION = {
-    "label": "negative", "why": None,
+    "label": "negative",
+    "why": None,
     "probability": {"negative": 0.75, "neutral": 0.125, "positive": 0.125},
-    "sentiment": -0.625, "explained": "negative", "log_odds": 1.0, "rest": 0.25, "model": ANOTHER_MODEL,
+    "sentiment": -0.625,
+    "explained": "negative",
+    "log_odds": 1.0,
+    "rest": 0.25,
+    "model": ANOTHER_MODEL,
     "words": [{"word": "bad", "start": 0, "end": 3, "weight": 0.75}],
-}  # fmt: skip
+}
 
 
-class ReaderAt(Reader):
+class ReaderAt(RedisReader):
     """The shipped reader, for which time stands still: what Redis says of it is replaced."""
 
     now_ms = 0
@@ -74,7 +79,7 @@ async def _ask(redis, questions, now_ms):
         redis.url, "redis", prefix=redis.prefix, lateness_ms=LIMITS.lateness_ms, socket_timeout_s=5.0
     )
     reader.now_ms = now_ms
-    picture = Picture(reader, LIMITS.lateness_ms, KNOWN)
+    picture = Queries(reader, LIMITS.lateness_ms, KNOWN)
     feed = Feed(picture, 2)
     app = create_app(picture, feed, Metrics().registry, lambda _text: EXPLANATION)
     guard = Guard(app, names_for("localhost", ""), lambda _status, _seconds: None)

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from stream_worker.auditing import audit
-from tests.contracts.rolling.worlds import LOG
+from stream_worker.audit.service import audit
+from tests.contracts.aggregates.worlds import LOG
 from tests.stored_formats import answers, dumps, script, surfaces
 
 FOLDER = Path(__file__).parent
@@ -115,7 +115,7 @@ def _audit(system, monkeypatch):
     """What `audit` says of the whole system. There is no broker, so that what it tells is told here."""
     of_audit = sys.modules[audit.__module__]
     topic = SimpleNamespace(name=LOG.topic, incarnation=LOG.incarnation, partitions=script.PARTITIONS)
-    monkeypatch.setattr(of_audit, "AdminClient", lambda _config: None)
+    monkeypatch.setattr(of_audit, "open_admin", lambda _properties: None)
     monkeypatch.setattr(of_audit, "describe_topic", lambda *_: topic)
     monkeypatch.setattr(of_audit, "read_places", lambda *_: _letter_places(system.letters.sent))
     code, stdout = surfaces.run("audit", "--json", environment=_environment(system))

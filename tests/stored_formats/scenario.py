@@ -12,36 +12,36 @@ from types import SimpleNamespace
 import xxhash
 from confluent_kafka import KafkaError
 
-from stream_worker.channels.webhook import Webhook
-from stream_worker.core.detector import Share
-from stream_worker.core.gather import CutLimits
-from stream_worker.core.horizon import plain_keys
-from stream_worker.core.layout import Limits
-from stream_worker.core.operations import TopicFacts
-from stream_worker.core.partition import Partition
+from stream_worker.adapters.channels.webhook import Webhook
+from stream_worker.adapters.kafka.dead_letters import KafkaDeadLetters
+from stream_worker.adapters.object_store.archive import ObjectArchive
+from stream_worker.adapters.object_store.notification_log import StoredNotificationLogs
+from stream_worker.adapters.object_store.objects import open_store
+from stream_worker.adapters.redis.outbox import RedisOutbox
+from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.partition.chunk_buffer import RollLimits
+from stream_worker.core.partition.effects import TopicFacts
+from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.core.records.dedup import plain_keys
+from stream_worker.core.records.limits import Limits
 from stream_worker.errors import Unavailable
-from stream_worker.minutes import Minutes
-from stream_worker.notifier import Notifier
-from stream_worker.notifying import NoticeRecorder
+from stream_worker.notifier.loop import Notifier
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
-from stream_worker.performing import Performer
-from stream_worker.recording import Recorder
-from stream_worker.sinks.archive import ObjectArchive
-from stream_worker.sinks.background import Completion
-from stream_worker.sinks.chains import ObjectChains
-from stream_worker.sinks.dead_letters import KafkaDeadLetters
-from stream_worker.sinks.objects import open_store
-from stream_worker.sinks.rolling.outbox import RedisOutbox
-from stream_worker.sources.memory import MemorySource, MemoryTopic
-from stream_worker.worker import Worker
-from tests.channels.receivers import SECRET, Receiver
-from tests.contracts.rolling.worlds import CLOCK, LOG, RedisWorld
-from tests.loops.rig import Away
+from stream_worker.observability.notifier_recorder import NotifierMetrics
+from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.ports import Completion
+from stream_worker.worker.effect_runner import EffectRunner
+from stream_worker.worker.loop import Worker
+from stream_worker.worker.window_lifecycle import WindowLifecycle
+from tests.contracts.aggregates.worlds import CLOCK, LOG, RedisWorld
+from tests.fakes.kafka import MemorySource, MemoryTopic
+from tests.integration.loops.rig import Away
 from tests.stored_formats import script
+from tests.unit.channels.receivers import SECRET, Receiver
 
-LIMITS = Limits(horizon_offsets=120, value_bytes_max=script.VALUE_BYTES_MAX)
-CUT_LIMITS = CutLimits(rows_max=240, seconds_max=2_100)
+LIMITS = Limits(dedup_window_offsets=120, value_bytes_max=script.VALUE_BYTES_MAX)
+CUT_LIMITS = RollLimits(rows_max=240, seconds_max=2_100)
 MAX_HOLD_MS = 120_000
 MODEL, ANOTHER_MODEL = "abcdef012345-golden", "fedcba543210-golden"
 VERSION = "0.0.0"
@@ -158,31 +158,45 @@ class System:
     def start(self, model=MODEL):
         """Start a worker, as a process is started: it knows nothing."""
         self.archive = Archive(self._store, LOG)
-        rolling = self.redis.rolling(owner=OWNER)
+        aggregates = self.redis.aggregates(owner=OWNER)
         recorder, background, source = (
-            Recorder(self.metrics, Health()),
+            WorkerRecorder(self.metrics, Health()),
             Immediately(),
             MemorySource(self.topic),
         )
         letters = KafkaDeadLetters({}, LOG, LETTERS_TOPIC, VERSION, self.archive.keep_dead_value)
         letters._producer = self.letters
         keys, scorer = plain_keys(xxhash.xxh64_intdigest), script.Scorer(model)
-        performer = Performer(
-            source=source, rolling=rolling, archive=self.archive, letters=letters, background=background,
-            make=lambda number: Partition(
+        performer = EffectRunner(
+            source=source,
+            aggregates=aggregates,
+            archive=self.archive,
+            letters=letters,
+            background=background,
+            make=lambda number: PartitionMachine(
                 number, limits=LIMITS, cut_limits=CUT_LIMITS, keys=keys, score=scorer.score, model=model
             ),
-            start="earliest", recorder=recorder,
-        )  # fmt: skip
-        minutes = Minutes(
-            rolling, Share(), owner=OWNER, lateness_ms=LIMITS.lateness_ms, max_hold_ms=MAX_HOLD_MS,
+            start="earliest",
             recorder=recorder,
-        )  # fmt: skip
+        )
+        minutes = WindowLifecycle(
+            aggregates,
+            ShareDetector(),
+            owner=OWNER,
+            lateness_ms=LIMITS.lateness_ms,
+            max_hold_ms=MAX_HOLD_MS,
+            recorder=recorder,
+        )
         self.worker = Worker(
-            source=source, performer=performer, minutes=minutes, background=background,
-            topic=TopicFacts(self.topic.incarnation, self.topic.partitions), alignment_ms=10**9,
-            memory_max_bytes=10**9, recorder=recorder,
-        )  # fmt: skip
+            source=source,
+            performer=performer,
+            minutes=minutes,
+            background=background,
+            topic=TopicFacts(self.topic.incarnation, self.topic.partitions),
+            alignment_ms=10**9,
+            memory_max_bytes=10**9,
+            recorder=recorder,
+        )
         source.assign(*range(self.topic.partitions))
 
     def start_notifier(self):
@@ -190,11 +204,16 @@ class System:
         outbox = RedisOutbox(self.redis.url, prefix=self.redis.prefix, clock=CLOCK)
         webhook = Webhook(self.receiver.url, [SECRET], timeout_s=10)
         self._opened += [outbox._client, webhook]
-        self.chains = Away(ObjectChains(self._store))
+        self.chains = Away(StoredNotificationLogs(self._store))
         self.notifier = Notifier(
-            outbox=outbox, chains=self.chains, channels=[webhook], give_up_s=86_400, owner=OWNER,
-            recorder=NoticeRecorder(self.metrics, Health()), now_s=self.clock.monotonic,
-        )  # fmt: skip
+            outbox=outbox,
+            chains=self.chains,
+            channels=[webhook],
+            give_up_s=86_400,
+            owner=OWNER,
+            recorder=NotifierMetrics(self.metrics, Health()),
+            now_s=self.clock.monotonic,
+        )
 
     def send(self, minute):
         """Put the records of a minute into the log."""
@@ -216,7 +235,7 @@ class System:
     def take_leases(self):
         """Have both leases for long, or whether they are still there would depend on the machine."""
         for name in ("minutes", "notifier"):
-            assert self.redis.rolling(owner=OWNER).lease(name, OWNER, LEASE_MS)
+            assert self.redis.aggregates(owner=OWNER).lease(name, OWNER, LEASE_MS)
 
     def close(self):
         for one in self._opened:

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stream_worker.core.columns import MINUTE_MS, NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, Scores
+from stream_worker.core.records.batch import NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED, ScoreColumns
+from stream_worker.core.time import MINUTE_MS
 
 BEGIN_MS = 1_763_847_600_000
 """2025-11-22 21:40 UTC: late in the evening, so that a day ends within the log."""
@@ -25,9 +26,15 @@ PARTITIONS = 3
 
 CRISIS_BRAND = "Bär & Söhne: \N{HOT BEVERAGE}"
 BRANDS = (
-    CRISIS_BRAND, "acme", "a:b::c", "\N{GRINNING FACE} Café", "全日空", 'say "hi" \\ {x}', "neg",
+    CRISIS_BRAND,
+    "acme",
+    "a:b::c",
+    "\N{GRINNING FACE} Café",
+    "全日空",
+    'say "hi" \\ {x}',
+    "neg",
     "Ünï/ço dé %2F",
-)  # fmt: skip
+)
 RARE_BRAND = "once"
 NETWORKS = ("reddit", "x", "bluesky.social", "a-b_c.9")
 TEXTS = ("good {}", "bad {}", "so-so {}", "perhaps {}", "全然だめ {}", "Очень плохо {}")
@@ -53,7 +60,7 @@ class Scorer:
         found = [_score(text) for text in texts]
         label = np.array([one[0] for one in found], np.int8)
         probability = np.array([one[1] for one in found], np.float32).reshape(-1, 3)
-        return Scores(label, probability, np.array([one[2] for one in found], np.int32))
+        return ScoreColumns(label, probability, np.array([one[2] for one in found], np.int32))
 
 
 def _score(text):
@@ -81,10 +88,15 @@ def _mention(minute, number):
     which = rng.random()
     text = next(text for text, up_to in zip(TEXTS, WEIGHTS, strict=True) if which < up_to)
     return _sent(
-        rng, at_ms, at_ms,
-        id=f"{minute}-{number}", brand=brand, network=NETWORKS[int(rng.random() * len(NETWORKS))],
-        text=text.format(f"{minute}.{number}"), **_details(minute, number),
-    )  # fmt: skip
+        rng,
+        at_ms,
+        at_ms,
+        id=f"{minute}-{number}",
+        brand=brand,
+        network=NETWORKS[int(rng.random() * len(NETWORKS))],
+        text=text.format(f"{minute}.{number}"),
+        **_details(minute, number),
+    )
 
 
 def _details(minute, number):
@@ -102,10 +114,15 @@ def _complaint(minute, number):
     at_ms = BEGIN_MS + minute * MINUTE_MS + 5_000 + number * 2_400
     text = "bad copied again and again" if number % 5 == 4 else f"bad {minute}:{number}"
     return _sent(
-        rng, at_ms, at_ms,
-        id=f"c{minute}-{number}", brand=CRISIS_BRAND, network=NETWORKS[number % 2], text=text,
+        rng,
+        at_ms,
+        at_ms,
+        id=f"c{minute}-{number}",
+        brand=CRISIS_BRAND,
+        network=NETWORKS[number % 2],
+        text=text,
         author=f"angry {minute}.{number}",
-    )  # fmt: skip
+    )
 
 
 def _sent(rng, time_ms, event_ms, **fields):

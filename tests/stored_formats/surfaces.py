@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from models.cli import app as models_app
 from producers.cli import app as producers_app
-from stream_worker.cli import app
-from stream_worker.configuration import LEAVES
+from stream_worker.cli.app import app
 from stream_worker.observability.metrics import Metrics
+from stream_worker.settings.loader import LEAVES
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 APPS = {"stream-worker": app, "produce-mentions": producers_app, "python -m models": models_app}
 TEXTS = ("description", "summary", "title")
 
@@ -50,11 +50,16 @@ def _command(command):
 def _parameter(it):
     annotation = it.type_descriptor.annotation
     told = {
-        "kind": it.param_type_name, "names": [*it.opts, *it.secondary_opts],
+        "kind": it.param_type_name,
+        "names": [*it.opts, *it.secondary_opts],
         "type": getattr(annotation, "__name__", None) if isinstance(annotation, type) else str(annotation),
-        "least": it.min, "most": it.max, "default": _default(it.default), "required": it.required,
-        "many": it.multiple or it.nargs != 1, "environment": it.envvar,
-    }  # fmt: skip
+        "least": it.min,
+        "most": it.max,
+        "default": _default(it.default),
+        "required": it.required,
+        "many": it.multiple or it.nargs != 1,
+        "environment": it.envvar,
+    }
     return {name: value for name, value in told.items() if value is not None and value is not False}
 
 
@@ -74,8 +79,26 @@ def settings():
     """Every setting: its default, its variable, and what may be written."""
     return {
         "settings": [{**row, "environment": LEAVES[row["setting"]].env} for row in shown_settings()],
-        "schema": without_texts(json.loads(run("config", "schema")[1])),
+        "schema": without_texts(_inlined(json.loads(run("config", "schema")[1]))),
     }
+
+
+def _inlined(schema):
+    """The same JSON Schema without `$defs`: their names are references inside the document, and no format."""
+    definitions = schema.pop("$defs", {})
+
+    def resolved(part):
+        match part:
+            case {"$ref": reference}:
+                return resolved(definitions[reference.rsplit("/", 1)[1]])
+            case dict():
+                return {name: resolved(it) for name, it in part.items()}
+            case list():
+                return [resolved(it) for it in part]
+            case _:
+                return part
+
+    return resolved(schema)
 
 
 def metrics(lived):

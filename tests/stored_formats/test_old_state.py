@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from stream_worker.core.columns import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS
 from tests.stored_formats import dumps, golden, old_state, scenario, script, surfaces
 
 OF_A_SEAL = ("mark", "sealed_ms_at", "version")
