@@ -96,7 +96,7 @@ def windows(pool: np.ndarray, size: int, count: int, random: np.random.Generator
     return Drawn(tallies, true, drawn @ NET)
 
 
-def judged(errors: ConfusionMatrix, drawn: Drawn) -> list[tuple[bool, bool, float, bool, float]]:
+def evaluated(errors: ConfusionMatrix, drawn: Drawn) -> list[tuple[bool, bool, float, bool, float]]:
     """Say of each window what `Found` says of all."""
     found = []
     for sums, interval, true, mix in zip(
@@ -121,7 +121,7 @@ def measure(
     for _ in range(splits):
         half, other = halved(known, random)
         pool = other if drawn_from is None else drawn_from
-        found += judged(ConfusionMatrix(half.tolist()), windows(pool, size, per_split, random))
+        found += evaluated(ConfusionMatrix(half.tolist()), windows(pool, size, per_split, random))
     return Found(*np.mean(found, axis=0).tolist())
 
 

@@ -15,9 +15,7 @@ import xxhash
 from models.native.keys import native_keys
 from stream_worker.adapters.object_store.parquet import encode, tables_by_hour
 from stream_worker.core.aggregates.aggregate import fold
-from stream_worker.core.partition.chunk_buffer import pack
-from stream_worker.core.partition.effects import ScoredBatch
-from stream_worker.core.records.batch import Flags, Records, ScoreColumns
+from stream_worker.core.records.batch import Flags, Records, ScoreColumns, ScoredBatch, pack
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.dedup import DedupWindow, plain_keys
 from stream_worker.core.records.limits import Limits

@@ -4,6 +4,8 @@ StreamWorkerError
 ├── Misconfigured      do not start; exit 78, the message says what to mend
 ├── Unavailable        a dependency is away or its answer is unknown: try the same again; exit 69 at start
 └── Unreadable         something that must be readable is not: that partition stops, the rest goes on
+
+BrokenInvariant         a bug of ours: the process ends, and nothing is lost
 """
 
 
@@ -27,3 +29,7 @@ class Unavailable(StreamWorkerError):
 
 class Unreadable(StreamWorkerError):
     """Something stored cannot be read as what it must be; going on would guess."""
+
+
+class BrokenInvariant(AssertionError):
+    """The program contradicts its own design; going on could lose or double records. Never caught."""

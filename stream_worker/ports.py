@@ -7,7 +7,7 @@ Rules:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
@@ -15,17 +15,10 @@ from stream_worker.core.alerting.effects import OutboxSnapshot
 from stream_worker.core.alerting.notification_log import Message, NotificationEntry, OutboxEntry, Receipt
 from stream_worker.core.alerting.retry_queue import SendOutcome
 from stream_worker.core.archive.layout import LogOrigin, Manifest, Plan, StoredObject
-from stream_worker.core.partition.effects import (
-    Applied,
-    Apply,
-    Cursor,
-    LogPosition,
-    PlanLog,
-    ScoredBatch,
-    TopicFacts,
-)
-from stream_worker.core.records.batch import Rejected
-from stream_worker.core.records.poll import Poll
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Applied, Cursor, LogPosition, PlanLog
+from stream_worker.core.records.batch import PackedBatch, Rejected, ScoredBatch
+from stream_worker.core.records.poll import Poll, TopicFacts
 
 # Source
 
@@ -130,7 +123,9 @@ class Archive(Protocol):
     def plans(self, partition: int) -> list[Plan]:
         """The whole chain, oldest first: for a lost Redis, `skip` and `audit`."""
 
-    def write_rows(self, partition: int, plan: Plan, parts: Sequence[ScoredBatch]) -> list[StoredObject]:
+    def write_rows(
+        self, partition: int, plan: Plan, batches: Sequence[ScoredBatch[PackedBatch]]
+    ) -> list[StoredObject]:
         """Write one object per event hour; what is there already is read and described instead."""
 
     def create_manifest(self, partition: int, plan: Plan, manifest: Manifest) -> None: ...
@@ -201,24 +196,47 @@ class Channel(Protocol):
 # The background thread
 
 
-class Completion(NamedTuple):
-    """What became of a job: its result, or the error that ended its epoch."""
+class TopicDescribed(NamedTuple):
+    """What the broker says of the topic; `newer_than` is the log that was named before it was asked."""
+
+    facts: TopicFacts
+    newer_than: str
+
+
+T = TypeVar("T")
+
+
+class Completion(NamedTuple, Generic[T]):
+    """What became of a job: what its call returned, or the error that ended its epoch."""
 
     partition: int
     epoch: int
-    name: str
-    result: object
-    error: BaseException | None
+    name: str  # of the job, for people
+    outcome: T | BaseException
 
 
-class Background(Protocol):
-    """Does slow work beside the loop; a job that is Unavailable is asked again until it has an answer."""
+class Background(Protocol[T]):
+    """Does slow work beside the loop; a job that is Unavailable runs again until there is a reply."""
 
     def submit(
-        self, partition: int, epoch: int, name: str, call: Callable[[], object], *, lookup: bool = False
-    ) -> None: ...
-    def completions(self) -> Sequence[Completion]: ...
-    def cancel(self, partition: int, epoch: int) -> None: ...
-    def busy(self) -> int: ...
-    def wait_idle(self, timeout_s: float) -> bool: ...
-    def close(self, timeout_s: float) -> bool: ...
+        self, partition: int, epoch: int, name: str, call: Callable[[], T], *, lookup: bool = False
+    ) -> None:
+        """Queue a job behind those of its partition; never blocks. `name` is for the log alone.
+
+        A `lookup` may run beside jobs of other partitions. Raises queue.Full past the limit of jobs.
+        """
+
+    def completions(self) -> Sequence[Completion[T]]:
+        """Take what was completed since the last call; never blocks."""
+
+    def cancel(self, partition: int, epoch: int) -> None:
+        """Drop the jobs of an epoch; after this there are no completions of it."""
+
+    def busy(self) -> int:
+        """How many jobs are queued, running or waiting to run again."""
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until no job is outstanding; False: some still are."""
+
+    def close(self, timeout_s: float) -> bool:
+        """Drop all jobs and end the threads; False: a call hangs."""

@@ -7,8 +7,7 @@ import numpy as np
 import xxhash
 
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.partition.effects import ScoredBatch
-from stream_worker.core.records.batch import UNSCORED, Flags, Records, ScoreColumns
+from stream_worker.core.records.batch import UNSCORED, Flags, Records, ScoreColumns, ScoredBatch
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.dedup import DedupWindow, plain_keys
 from stream_worker.core.records.limits import Limits

@@ -10,7 +10,7 @@ from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.kafka.topic import log_end, open_admin
 from stream_worker.bootstrap import limits_of, open_aggregates, open_archive
 from stream_worker.core.archive.layout import Manifest, Outcomes, Plan
-from stream_worker.core.partition.effects import PlanLog
+from stream_worker.core.partition.inputs import PlanLog
 from stream_worker.core.partition.recovery import first_offset
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import complete_from_ms
@@ -49,11 +49,11 @@ def skip(
 
     Raises Misconfigured when there is nothing to skip, Unavailable when a worker is in the middle of a chunk.
     """
-    chain = archive.find_plan_log(partition, -1)
-    if chain.head is None:
+    plan_log = archive.find_plan_log(partition, -1)
+    if plan_log.origin is None:
         raise Misconfigured("nothing to skip: no worker has ever started on this topic and archive")
-    last = chain.last
-    if last is not None and not chain.done and last.kind == "data":
+    last = plan_log.last
+    if last is not None and not plan_log.finished and last.kind == "data":
         raise Unavailable(
             f"partition {partition}: the chunk [{last.start}, {last.end}) is not finished; let a worker "
             f"finish it, then skip"
@@ -62,16 +62,18 @@ def skip(
         _finish(archive, aggregates, limits, partition, last)  # if it is finished, this changes nothing
         if last.end == to_offset:
             return _said(partition, last)
-    plan = _plan(archive, limits, chain, partition, to_offset, why)
+    plan = _plan(archive, limits, plan_log, partition, to_offset, why)
     _finish(archive, aggregates, limits, partition, plan)
     return _said(partition, plan)
 
 
-def _plan(archive: Archive, limits: Limits, chain: PlanLog, partition: int, to_offset: int, why: str) -> Plan:
-    """Plan to leave out what lies between the end of the chain and `to_offset`."""
-    assert chain.head is not None
-    start = first_offset(chain.head, partition) if chain.last is None else chain.last.end
-    watermark_ms = 0 if chain.last is None else chain.last.watermark_end
+def _plan(
+    archive: Archive, limits: Limits, plan_log: PlanLog, partition: int, to_offset: int, why: str
+) -> Plan:
+    """Plan to leave out what lies between the end of the plan_log and `to_offset`."""
+    assert plan_log.origin is not None
+    start = first_offset(plan_log.origin, partition) if plan_log.last is None else plan_log.last.end
+    watermark_ms = 0 if plan_log.last is None else plan_log.last.watermark_end
     if to_offset <= start:
         raise Misconfigured(f"partition {partition} is archived up to {start}; {to_offset} is not beyond")
     plan = archive.create_plan(

@@ -9,7 +9,8 @@ from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close
 from stream_worker.core.archive.layout import Manifest
-from stream_worker.core.partition.effects import Applied, Apply
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Applied
 from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.core.records.batch import Rejected
 from stream_worker.core.time import MINUTE_MS
@@ -82,7 +83,7 @@ class WorkerRecorder:
         metrics.refused_brands_total.inc(answer.refused_brands)
         metrics.refused_networks_total.inc(answer.refused_networks)
 
-    def letters(self, rejected: Iterable[Rejected]) -> None:
+    def dead_letters(self, rejected: Iterable[Rejected]) -> None:
         """Dead letters of a chunk are on their way."""
         for letter in rejected:
             self._metrics.dead_letters_total.labels(letter.reason).inc()
@@ -118,17 +119,17 @@ class WorkerRecorder:
         self._metrics.partitions_assigned.set(partitions)
         self._health.report("group", ok=joined, detail=f"{partitions} partitions")
 
-    def partition(self, machine: PartitionMachine, log_end: int, now_ms: int) -> None:
+    def partition(self, machine: PartitionMachine, now_ms: int) -> None:
         """Describe one partition; `now_ms` is Redis TIME."""
-        metrics, name = self._metrics, str(machine.number)
-        metrics.cursor_offset.labels(name).set(machine.counting.counted)
-        metrics.consumer_lag_records.labels(name).set(max(0, log_end - machine.counting.counted))
+        metrics, name, counting = self._metrics, str(machine.number), machine.counting
+        metrics.cursor_offset.labels(name).set(counting.counted)
+        metrics.consumer_lag_records.labels(name).set(max(0, counting.log_end - counting.counted))
         if machine.watermark_ms and now_ms:
             metrics.watermark_delay_seconds.labels(name).set((now_ms - machine.watermark_ms) / 1000)
 
-    def buffers(self, *, gathered_bytes: int, oldest_s: float) -> None:
-        """How much is gathered and not archived."""
-        self._metrics.archive_buffer_bytes.set(gathered_bytes)
+    def buffers(self, *, buffered_bytes: int, oldest_s: float) -> None:
+        """How much is buffered and not archived."""
+        self._metrics.archive_buffer_bytes.set(buffered_bytes)
         self._metrics.archive_oldest_unarchived_seconds.set(oldest_s)
 
     def paused(self, *, ahead: int, redis: int, stopped: int) -> None:

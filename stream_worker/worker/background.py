@@ -16,9 +16,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from stream_worker.errors import Unavailable
 from stream_worker.ports import Completion
+
+T = TypeVar("T")
 
 LOOKUPS_AT_ONCE = 16
 DELAY_FIRST_S = 0.2
@@ -27,11 +30,11 @@ SAY_EVERY_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
-class _Job:
+class _Job(Generic[T]):
     partition: int
     epoch: int
     name: str
-    call: Callable[[], object]
+    call: Callable[[], T]
     lookup: bool
     due_s: float
     failures: int = 0
@@ -40,13 +43,13 @@ class _Job:
 
 
 @dataclass(slots=True, eq=False)
-class _Trouble:
+class _Trouble(Generic[T]):
     since_s: float
     said_s: float
-    jobs: set[_Job] = field(default_factory=set)
+    jobs: set[_Job[T]] = field(default_factory=set)
 
 
-class BackgroundThread:
+class BackgroundThread(Generic[T]):
     """Runs jobs and hands their completions back to the loop.
 
     `on_trouble(name, error)` is called at the first failure of jobs of that name and every 30 s while one of
@@ -70,16 +73,16 @@ class BackgroundThread:
         self._delay_max_s = delay_max_s
         self._say_every_s = say_every_s
         self._changed = threading.Condition()  # guards all that follows
-        self._lines: dict[int, deque[_Job]] = {}  # partition -> its jobs; the first runs, or is due later
-        self._completions: list[Completion] = []
-        self._troubles: dict[str, _Trouble] = {}
+        self._lines: dict[int, deque[_Job[T]]] = {}  # partition -> its jobs; the first runs, or is due later
+        self._completions: list[Completion[T]] = []
+        self._troubles: dict[str, _Trouble[T]] = {}
         self._threads: list[threading.Thread] = []
         self._idle_lookups = 0
         self._closed = False
         self._start_thread(lookup=False)
 
     def submit(
-        self, partition: int, epoch: int, name: str, call: Callable[[], object], *, lookup: bool = False
+        self, partition: int, epoch: int, name: str, call: Callable[[], T], *, lookup: bool = False
     ) -> None:
         """Queue a job; its completion comes through `completions`. Never blocks.
 
@@ -96,7 +99,7 @@ class BackgroundThread:
                 self._start_thread(lookup=True)
             self._changed.notify_all()
 
-    def completions(self) -> list[Completion]:
+    def completions(self) -> list[Completion[T]]:
         """Take what was completed since the last call. Never blocks."""
         with self._changed:
             done, self._completions = self._completions, []
@@ -155,11 +158,11 @@ class BackgroundThread:
             except Unavailable as error:
                 self._postpone(job, error)
             except BaseException as error:  # noqa: BLE001  a thread that died would stop the archive in silence
-                self._finish(job, None, error)
+                self._finish(job, error)
             else:
-                self._finish(job, result, None)
+                self._finish(job, result)
 
-    def _take(self, lookup: bool) -> _Job | None:
+    def _take(self, lookup: bool) -> _Job[T] | None:
         """Wait for the job that has been due longest; None when closed."""
         with self._changed:
             self._idle_lookups += lookup
@@ -175,11 +178,11 @@ class BackgroundThread:
             finally:
                 self._idle_lookups -= lookup
 
-    def _waiting(self, lookup: bool) -> list[_Job]:
+    def _waiting(self, lookup: bool) -> list[_Job[T]]:
         heads = (line[0] for line in self._lines.values())
         return [job for job in heads if job.lookup is lookup and not job.running]
 
-    def _postpone(self, job: _Job, error: Unavailable) -> None:
+    def _postpone(self, job: _Job[T], error: Unavailable) -> None:
         with self._changed:
             if job.dropped:
                 return
@@ -196,21 +199,22 @@ class BackgroundThread:
             with contextlib.suppress(Exception):  # a log that cannot be written must not end this thread
                 self._on_trouble(job.name, error)
 
-    def _finish(self, job: _Job, result: object, error: BaseException | None) -> None:
+    def _finish(self, job: _Job[T], outcome: T | BaseException) -> None:
         with self._changed:
             if job.dropped:
                 return
             self._remove(job)
-            self._completions.append(Completion(job.partition, job.epoch, job.name, result, error))
+            self._completions.append(Completion(job.partition, job.epoch, job.name, outcome))
             trouble = self._end_trouble(job)
-            if error is not None:
+            failed = isinstance(outcome, BaseException)
+            if failed:
                 self._drop(job.partition, job.epoch)
             self._changed.notify_all()
-        if trouble is not None and error is None:
+        if trouble is not None and not failed:
             with contextlib.suppress(Exception):
                 self._on_recovery(job.name, time.monotonic() - trouble.since_s)
 
-    def _end_trouble(self, job: _Job) -> _Trouble | None:
+    def _end_trouble(self, job: _Job[T]) -> _Trouble[T] | None:
         """Take a job out of its trouble; returns the trouble if it was the last one in it."""
         trouble = self._troubles.get(job.name)
         if trouble is None or job not in trouble.jobs:
@@ -224,7 +228,7 @@ class BackgroundThread:
             self._remove(job)
             self._end_trouble(job)
 
-    def _remove(self, job: _Job) -> None:
+    def _remove(self, job: _Job[T]) -> None:
         line = self._lines[job.partition]
         line.remove(job)
         if not line:

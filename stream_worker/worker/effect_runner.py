@@ -1,51 +1,81 @@
-"""Performs what the step machines ask for, and brings the answers back to them.
+"""Runs what the step machines ask for, and delivers the replies to them.
 
 Rules:
-1. An operation stays at the head of its queue until it has an answer: `Unavailable` is unknown
+1. An effect stays at the head of its queue until there is a reply: `Unavailable` is unknown
    (docs/design.md#r5).
-2. Redis is asked from the loop's thread, all partitions in one round trip. While it is away, partitions that
-   wait for it are paused; what was read of them is read again.
-3. The store, the broker's questions and dead letters are asked by the background thread.
-4. What a poll brought is not taken after a seek that followed it: it is from somewhere else.
+2. Effects on Redis run in the loop's thread, those of all partitions in one round trip. While Redis is away,
+   partitions that wait for it are paused; records that were polled meanwhile are read again.
+3. Effects on the store, questions to the broker and dead letters run in the background thread.
+4. Records that were polled before a seek of the same turn are discarded: they belong to the old position.
 5. A partition whose stored state is unreadable stops with one clear line; the others go on.
 """
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import Final, Literal, assert_never
 
 import structlog
 
 from stream_worker.core.archive.layout import LogOrigin
 from stream_worker.core.partition.effects import (
     AdvanceCursor,
-    Applied,
+    AnyEffect,
     Apply,
+    BackgroundEffect,
     Commit,
     CreateCursor,
-    CreateLogOrigin,
     CreateManifest,
+    CreateOrigin,
     CreatePlan,
-    Effect,
     FindPlanLog,
     ListPlans,
-    Phase,
     ReadCursor,
+    ReadPosition,
     Seek,
     SendDeadLetters,
-    TopicFacts,
     WriteRows,
 )
+from stream_worker.core.partition.inputs import (
+    Applied,
+    CursorRead,
+    DeadLettersSent,
+    Input,
+    ManifestCreated,
+    OriginCreated,
+    PlanCreated,
+    PlanLogFound,
+    PlansListed,
+    PositionRead,
+    ReadAgain,
+    Reply,
+    RowsWritten,
+)
 from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.core.records.poll import TopicFacts
 from stream_worker.errors import StreamWorkerError, Unavailable
 from stream_worker.observability.logs import Repeats
 from stream_worker.observability.worker_recorder import WorkerRecorder
-from stream_worker.ports import Aggregates, Archive, Background, DeadLetters, Source
-from stream_worker.worker.owned_partition import OwnedPartition, tell
+from stream_worker.ports import Aggregates, Archive, Background, DeadLetters, Source, TopicDescribed
+from stream_worker.worker.owned_partition import OwnedPartition
 
-TOPIC = -1  # stands for a partition where the whole topic is meant
-REDIS_PAUSE_FIRST_S = 0.2
-REDIS_PAUSE_MAX_S = 5.0
+TOPIC: Final = -1  # stands for a partition where the whole topic is meant
+REDIS_PAUSE_FIRST_S: Final = 0.2
+REDIS_PAUSE_MAX_S: Final = 5.0
+
+LOOKUPS: Final = (ReadPosition, FindPlanLog, CreateOrigin, ListPlans)
+"""They begin an assignment and change nothing that others wait for: several run at a time."""
+
+JOB_NAMES: Final[dict[type[BackgroundEffect], str]] = {
+    ReadPosition: "position",
+    FindPlanLog: "chain",
+    CreateOrigin: "head",
+    ListPlans: "plans",
+    CreatePlan: "plan",
+    SendDeadLetters: "letters",
+    WriteRows: "rows",
+    CreateManifest: "manifest",
+}
+"""What a background job is called in the log (docs/operations.md). Nothing is decided by it."""
 
 log = structlog.get_logger()
 
@@ -59,164 +89,231 @@ class EffectRunner:
         source: Source,
         aggregates: Aggregates,
         archive: Archive,
-        letters: DeadLetters,
-        background: Background,
+        dead_letters: DeadLetters,
+        background: Background[Reply | TopicDescribed],
         make: Callable[[int], PartitionMachine],
         start: Literal["earliest", "latest"],
         recorder: WorkerRecorder,
     ) -> None:
-        self.held: dict[int, OwnedPartition] = {}
-        self.now_ms = 0  # Redis TIME of the last answer; 0 before the first
+        self.owned: dict[int, OwnedPartition] = {}
+        self.now_ms = 0  # Redis TIME of the last reply; 0 before the first
         self.redis_away = False
         self.topic: TopicFacts | None = None
-        self.asked_behind = ""  # the log that Redis had named before the question for `topic` was asked
-        self._topic_asked = False
+        self.newer_than = ""  # the log that Redis had named before the question for `topic` was sent
+        self._topic_requested = False
         self.changed_brands: set[str] = set()
         self.changed_minutes_ms: set[int] = set()
         self._source, self._aggregates, self._archive = source, aggregates, archive
-        self._letters, self._background = letters, background
+        self._dead_letters, self._background = dead_letters, background
         self._make, self._start, self._recorder = make, start, recorder
         self._epoch = 0
         self._repeats = Repeats()
         self._redis_again_s = 0.0
         self._redis_pause_s = REDIS_PAUSE_FIRST_S
 
+    # Partitions come and go
+
     def gain(self, partition: int) -> None:
         """Take a partition, or take it anew: everything is looked up."""
         self.lose(partition)
         self._epoch += 1
-        held = self.held[partition] = OwnedPartition(self._make(partition), self._epoch)
-        self._ask(held, "position", lambda: self._source.position(partition), lookup=True)
+        owned = self.owned[partition] = OwnedPartition(self._make(partition), self._epoch)
+        self._run_effects(owned, owned.machine.start())
 
     def lose(self, partition: int) -> None:
         """Drop a partition: nothing needs to be flushed, its next owner finds all it needs."""
-        held = self.held.pop(partition, None)
+        owned = self.owned.pop(partition, None)
         self._recorder.lost(partition)
-        if held is not None:
-            self._background.cancel(partition, held.epoch)
+        if owned is not None:
+            self._background.cancel(partition, owned.epoch)
 
-    def perform(self, held: OwnedPartition, operations: Sequence[Effect]) -> None:
-        """Perform operations, or queue them where they have to wait."""
-        partition = held.machine.number
-        for operation in operations:
-            match operation:
-                case Seek(offset):
-                    self._seek(held, offset)
-                case Commit(offset):
-                    self._source.commit(partition, offset)
-                case Apply() | ReadCursor() | CreateCursor() | AdvanceCursor():
-                    held.on_redis.append(operation)
-                case _:
-                    self._ask_background(held, operation)
+    # Inputs in, effects out
 
-    def step(self, held: OwnedPartition, take: Callable[[], list[Effect]]) -> None:
-        """Let the machine take something, and perform what it asks for; an unreadable state stops it."""
+    def deliver(self, owned: OwnedPartition, event: Input, now_s: float = 0.0) -> None:
+        """Hand an input to a machine and run what it asks for; an unreadable state stops the partition."""
         try:
-            self.perform(held, take())
+            self._run_effects(owned, owned.machine.handle(event, now_s))
         except StreamWorkerError as error:
-            self._stop(held, error)
+            self._stop(owned, error)
+
+    def _run_effects(self, owned: OwnedPartition, effects: Sequence[AnyEffect]) -> None:
+        """Run effects, or queue them where they have to wait."""
+        for effect in effects:
+            match effect:
+                case Seek(offset):
+                    self._seek(owned, offset)
+                case Commit(offset):
+                    self._source.commit(owned.machine.number, offset)
+                case Apply() | ReadCursor() | CreateCursor() | AdvanceCursor():
+                    owned.on_redis.append(effect)
+                case _:
+                    self._submit(owned, effect)
+
+    def _seek(self, owned: OwnedPartition, offset: int) -> None:
+        self._source.seek(owned.machine.number, offset)
+        owned.ahead, owned.interrupted, owned.sought = False, False, True
+
+    # Records
 
     def polling(self) -> None:
-        """A poll follows: what it brings is from behind all seeks so far."""
-        for held in self.held.values():
-            held.sought = False
+        """A poll follows: what it brings lies behind all seeks so far."""
+        for owned in self.owned.values():
+            owned.sought = False
 
     def taker(self, partition: int) -> OwnedPartition | None:
         """Return the partition if it takes what was polled; what has to wait for Redis is read again."""
-        held = self.held.get(partition)
-        if held is None or held.takes_records:
-            return held
-        if held.machine.waits and not held.stopped:
-            self._interrupt(held)
+        owned = self.owned.get(partition)
+        if owned is None or owned.takes_records:
+            return owned
+        if owned.machine.waits and not owned.stopped:
+            self._interrupt(owned)
         return None
 
-    def ask_topic(self, behind: str = "") -> None:
+    # In the background
+
+    def _submit(self, owned: OwnedPartition, effect: BackgroundEffect) -> None:
+        if isinstance(effect, SendDeadLetters):
+            self._recorder.dead_letters(effect.rejected)
+        elif isinstance(effect, CreateManifest):
+            self._recorder.chunk(effect.manifest)
+        self._background.submit(
+            owned.machine.number,
+            owned.epoch,
+            JOB_NAMES[type(effect)],
+            partial(self._run_timed, owned.machine.number, effect),
+            lookup=isinstance(effect, LOOKUPS),
+        )
+
+    def _run_timed(self, partition: int, effect: BackgroundEffect) -> Reply:
+        with self._recorder.stage("archive"):
+            return self._run_in_background(partition, effect)
+
+    def _run_in_background(  # noqa: PLR0911 - a table
+        self, partition: int, effect: BackgroundEffect
+    ) -> Reply:
+        """Run one effect; raises Unavailable while there is no reply, Unreadable for a damaged store."""
+        match effect:
+            case ReadPosition():
+                return PositionRead(self._source.position(partition))
+            case FindPlanLog(committed):
+                return PlanLogFound(self._archive.find_plan_log(partition, committed))
+            case CreateOrigin():
+                starts = self._source.starts(self._start)
+                origin = LogOrigin(policy=self._start, starts=starts)
+                return OriginCreated(self._archive.create_log_origin(origin))
+            case ListPlans():
+                return PlansListed(self._archive.plans(partition))
+            case CreatePlan(plan):
+                return PlanCreated(self._archive.create_plan(partition, plan))
+            case SendDeadLetters(rejected):
+                self._dead_letters.send(partition, rejected)
+                return DeadLettersSent()
+            case WriteRows(plan, batches):
+                return RowsWritten(self._archive.write_rows(partition, plan, batches))
+            case CreateManifest(plan, manifest):
+                self._archive.create_manifest(partition, plan, manifest)
+                return ManifestCreated()
+            case _:
+                assert_never(effect)
+
+    def describe_topic(self, newer_than: str = "") -> None:
         """Ask again, in the background, which incarnation the topic is and how many partitions it has.
 
-        `behind`: another log that Redis names. If the answer is our log, that one is older.
+        `newer_than`: another log that Redis names. If the broker then names our log, that one is older.
         """
-        if not self._topic_asked:
-            self._topic_asked = True
-            ask = self._source.topic
-            self._background.submit(TOPIC, 0, "topic", lambda: (ask(), behind), lookup=True)
+        if not self._topic_requested:
+            self._topic_requested = True
+            describe = self._source.topic
+            self._background.submit(
+                TOPIC, 0, "topic", lambda: TopicDescribed(describe(), newer_than), lookup=True
+            )
 
     def take_completions(self, now_s: float) -> None:
-        """Hand the answers of the background thread to their machines."""
+        """Deliver the replies of the background thread to their machines."""
         for done in self._background.completions():
             if done.partition == TOPIC:
-                self._topic_asked = False
-                if done.error is not None:
-                    raise done.error  # a bug: crash, nothing is lost
-                self.topic, self.asked_behind = done.result  # type: ignore[misc]
-                continue
-            held = self.held.get(done.partition)
-            if held is None or held.epoch != done.epoch:
-                continue
-            if done.error is not None:
-                self._stop(held, done.error)
-                continue
-            self.step(held, partial(tell, held.machine, done.name, done.result, now_s))
+                self._topic_requested = False
+            owned = self.owned.get(done.partition)
+            current = owned if owned is not None and owned.epoch == done.epoch else None
+            match done.outcome:
+                case TopicDescribed(facts, newer_than):
+                    self.topic, self.newer_than = facts, newer_than
+                case BaseException() as error:
+                    if current is None and done.partition != TOPIC:
+                        continue
+                    self._stop(current, error)
+                case reply:
+                    if current is not None:
+                        self.deliver(current, reply, now_s)
+
+    # On Redis
 
     def ask_redis(self, now_s: float) -> None:
-        """Ask Redis all that is queued, again and again until nothing is, or it is away."""
+        """Run all that is queued for Redis, again and again until nothing is, or it is away."""
         if now_s < self._redis_again_s:
             return
-        while waiting := [held for held in self.held.values() if held.on_redis and not held.stopped]:
+        while waiting := [owned for owned in self.owned.values() if owned.on_redis and not owned.stopped]:
             try:
-                self._ask_applies(waiting)
-                self._ask_one_by_one(waiting)
+                self._apply_all(waiting)
+                for owned in waiting:
+                    self._run_on_redis(owned)
             except Unavailable as error:
                 self._redis_is_away(waiting, error, now_s)
                 return
         self._redis_is_back()
 
-    def _ask_applies(self, waiting: list[OwnedPartition]) -> None:
-        asked: list[OwnedPartition] = []
+    def _apply_all(self, waiting: list[OwnedPartition]) -> None:
+        """Send the calls of the apply script that stand first in their queues, in one round trip."""
+        owners: list[OwnedPartition] = []
         calls: list[Apply] = []
-        for held in waiting:
-            for operation in held.on_redis:
-                if not isinstance(operation, Apply):
+        for owned in waiting:
+            for effect in owned.on_redis:
+                if not isinstance(effect, Apply):
                     break
-                asked.append(held)
-                calls.append(operation)
+                owners.append(owned)
+                calls.append(effect)
         if not calls:
             return
         with self._recorder.stage("redis"):
-            answers = self._aggregates.apply(calls)
-        for held, call, answer in zip(asked, calls, answers, strict=True):
-            self.now_ms = max(self.now_ms, answer.now_ms)
-            held.on_redis.popleft()
-            self._recorder.applied(call, answer)
-            self._say_refused(answer)
-            if call.delta is not None and answer.applied:
+            replies = self._aggregates.apply(calls)
+        for owned, call, reply in zip(owners, calls, replies, strict=True):
+            self.now_ms = max(self.now_ms, reply.now_ms)
+            owned.on_redis.popleft()
+            self._recorder.applied(call, reply)
+            self._report_refused(reply)
+            if call.delta is not None and reply.applied:
                 self.changed_brands.update(call.delta.brands)
                 self.changed_minutes_ms.update(call.delta.minutes_ms.tolist())
-            self.step(held, partial(held.machine.applied, answer))
+            self.deliver(owned, reply)
 
-    def _say_refused(self, answer: Applied) -> None:
-        for what, cells in (("brands", answer.refused_brands), ("networks", answer.refused_networks)):
+    def _report_refused(self, reply: Applied) -> None:
+        for what, cells in (("brands", reply.refused_brands), ("networks", reply.refused_networks)):
             if cells and (quiet := self._repeats.kept_quiet(what)) is not None:
                 log.warning("limit reached", what=what, cells=cells, repeated=quiet)
 
-    def _ask_one_by_one(self, waiting: list[OwnedPartition]) -> None:
-        for held in waiting:
-            while held.on_redis and not isinstance(held.on_redis[0], Apply):
-                operation, partition = held.on_redis[0], held.machine.number
-                match operation:
-                    case ReadCursor():
-                        cursor = self._aggregates.cursor(partition)
-                    case CreateCursor(start, watermark_ms, complete_from_ms):
-                        cursor = self._aggregates.create_cursor(
-                            partition, start, watermark_ms, complete_from_ms
-                        )
-                        log.info("cursor created", partition=partition, offset=cursor.next)
-                    case AdvanceCursor(expected, to, watermark_ms, complete_from_ms):
-                        cursor = self._aggregates.advance_cursor(
-                            partition, expected, to, watermark_ms, complete_from_ms
-                        )
-                        log.warning("cursor jumped", partition=partition, expected=expected, to=to)
-                held.on_redis.popleft()
-                self.step(held, partial(held.machine.cursor_is, cursor))
+    def _run_on_redis(self, owned: OwnedPartition) -> None:
+        """Run what stands first in the queue of a partition, up to its next call of the apply script."""
+        while owned.on_redis and not isinstance(effect := owned.on_redis[0], Apply):
+            reply = self._move_cursor(owned.machine.number, effect)
+            owned.on_redis.popleft()
+            self.deliver(owned, reply)
+
+    def _move_cursor(self, partition: int, effect: ReadCursor | CreateCursor | AdvanceCursor) -> CursorRead:
+        match effect:
+            case ReadCursor():
+                return CursorRead(self._aggregates.cursor(partition))
+            case CreateCursor(start, watermark_ms, complete_from_ms):
+                created = self._aggregates.create_cursor(partition, start, watermark_ms, complete_from_ms)
+                log.info("cursor created", partition=partition, offset=created.next)
+                return CursorRead(created)
+            case AdvanceCursor(expected, to, watermark_ms, complete_from_ms):
+                advanced = self._aggregates.advance_cursor(
+                    partition, expected, to, watermark_ms, complete_from_ms
+                )
+                log.warning("cursor jumped", partition=partition, expected=expected, to=to)
+                return CursorRead(advanced)
+            case _:
+                assert_never(effect)
 
     def _redis_is_away(self, waiting: list[OwnedPartition], error: Unavailable, now_s: float) -> None:
         if not self.redis_away:
@@ -225,69 +322,32 @@ class EffectRunner:
         self._recorder.dependency("redis", up=False, detail=str(error))
         self._redis_again_s = now_s + self._redis_pause_s
         self._redis_pause_s = min(2 * self._redis_pause_s, REDIS_PAUSE_MAX_S)
-        for held in waiting:
-            self._interrupt(held)
+        for owned in waiting:
+            self._interrupt(owned)
 
     def _redis_is_back(self) -> None:
         if self.redis_away:
             log.info("redis found")
         self.redis_away, self._redis_pause_s = False, REDIS_PAUSE_FIRST_S
         self._recorder.dependency("redis", up=True)
-        for held in self.held.values():
-            if held.interrupted and not held.stopped and held.machine.phase is Phase.READING:
-                held.machine.at_end = False  # to be seen again
-                self._seek(held, held.machine.position)
+        for owned in self.owned.values():
+            if owned.interrupted and not owned.stopped and owned.machine.reads:
+                self.deliver(owned, ReadAgain())
 
-    def _interrupt(self, held: OwnedPartition) -> None:
-        """Pause a partition until Redis is back; what was read of it meanwhile is read again."""
-        if not held.interrupted:
-            self._source.pause(held.machine.number)
-            held.interrupted = True
+    def _interrupt(self, owned: OwnedPartition) -> None:
+        """Pause a partition until Redis is back; records that are polled meanwhile are read again."""
+        if not owned.interrupted:
+            self._source.pause(owned.machine.number)
+            owned.interrupted = True
 
-    def _seek(self, held: OwnedPartition, offset: int) -> None:
-        self._source.seek(held.machine.number, offset)
-        held.ahead, held.interrupted, held.sought = False, False, True
+    # Stopping
 
-    def _ask_background(self, held: OwnedPartition, operation: Effect) -> None:
-        partition, archive = held.machine.number, self._archive
-        match operation:
-            case FindPlanLog(committed):
-                self._ask(held, "chain", lambda: archive.find_plan_log(partition, committed), lookup=True)
-            case CreateLogOrigin():
-                self._ask(held, "head", self._start_log, lookup=True)
-            case ListPlans():
-                self._ask(held, "plans", lambda: archive.plans(partition), lookup=True)
-            case CreatePlan(plan):
-                self._ask(held, "plan", lambda: archive.create_plan(partition, plan))
-            case SendDeadLetters(rejected):
-                self._recorder.letters(rejected)
-                self._ask(held, "letters", lambda: self._letters.send(partition, rejected))
-            case WriteRows(plan, parts):
-                self._ask(held, "rows", lambda: archive.write_rows(partition, plan, parts))
-            case CreateManifest(plan, manifest):
-                self._recorder.chunk(manifest)
-                self._ask(held, "manifest", lambda: archive.create_manifest(partition, plan, manifest))
-
-    def _start_log(self) -> LogOrigin:
-        return self._archive.create_log_origin(
-            LogOrigin(policy=self._start, starts=self._source.starts(self._start))
-        )
-
-    def _ask(
-        self, held: OwnedPartition, name: str, call: Callable[[], object], *, lookup: bool = False
-    ) -> None:
-        def timed() -> object:
-            with self._recorder.stage("archive"):
-                return call()
-
-        self._background.submit(held.machine.number, held.epoch, name, timed, lookup=lookup)
-
-    def _stop(self, held: OwnedPartition, error: BaseException) -> None:
-        if not isinstance(error, StreamWorkerError):
-            raise error  # a bug: crash, nothing is lost
-        log.error("partition stopped", partition=held.machine.number, error=str(error))
+    def _stop(self, owned: OwnedPartition | None, error: BaseException) -> None:
+        if owned is None or not isinstance(error, StreamWorkerError):
+            raise error  # a bug: the process ends, and nothing is lost
+        log.error("partition stopped", partition=owned.machine.number, error=str(error))
         self._recorder.stopped()
-        held.stopped = True
-        held.on_redis.clear()
-        self._source.pause(held.machine.number)
-        self._background.cancel(held.machine.number, held.epoch)
+        owned.stopped = True
+        owned.on_redis.clear()
+        self._source.pause(owned.machine.number)
+        self._background.cancel(owned.machine.number, owned.epoch)

@@ -15,15 +15,17 @@ from stream_worker.core.archive.layout import Log
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
 from stream_worker.core.detection.share_detector import ShareDetector
 from stream_worker.core.partition.chunk_buffer import RollLimits
-from stream_worker.core.partition.effects import TopicFacts
+from stream_worker.core.partition.inputs import Reply
 from stream_worker.core.partition.machine import PartitionMachine, Score
 from stream_worker.core.records.dedup import plain_keys
+from stream_worker.core.records.poll import TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.inference.loader import load_model
 from stream_worker.observability.health import Health, HealthServer
 from stream_worker.observability.logs import Repeats, configure
 from stream_worker.observability.metrics import Metrics
 from stream_worker.observability.worker_recorder import WorkerRecorder
+from stream_worker.ports import TopicDescribed
 from stream_worker.process import freeze_loaded_objects, owner, return_freed_arrow_memory, stop_at_signals
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
@@ -83,7 +85,7 @@ def _join(
     }
     if any(_when_there(name, ask, recorder, stop) is None for name, ask in ready.items()):
         return None
-    letters = KafkaDeadLetters(client, log_of, kafka.dead_letter_topic, VERSION, archive.keep_dead_value)
+    dead_letters = KafkaDeadLetters(client, log_of, kafka.dead_letter_topic, VERSION, archive.keep_dead_value)
     source = KafkaSource(
         client,
         kafka.topic,
@@ -98,17 +100,17 @@ def _join(
         return None
     background = _start_background(recorder)
     log.info("worker joined", topic=topic.name, incarnation=topic.incarnation, model=model)
-    performer = EffectRunner(
+    effect_runner = EffectRunner(
         source=source,
         aggregates=aggregates,
         archive=archive,
-        letters=letters,
+        dead_letters=dead_letters,
         background=background,
         make=_maker(settings, score, model),
         start=kafka.start,
         recorder=recorder,
     )
-    minutes = WindowLifecycle(
+    windows = WindowLifecycle(
         aggregates,
         ShareDetector(),
         owner=owner(),
@@ -120,8 +122,8 @@ def _join(
     )
     return Worker(
         source=source,
-        performer=performer,
-        minutes=minutes,
+        effect_runner=effect_runner,
+        windows=windows,
         background=background,
         topic=TopicFacts(topic.incarnation, topic.partitions),
         alignment_ms=in_ms(settings.windows.alignment),
@@ -133,7 +135,7 @@ def _join(
 def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], PartitionMachine]:
     """Return how the step machine of a partition is made."""
     archive, limits = settings.archive, limits_of(settings)
-    cut_limits = RollLimits(
+    roll_limits = RollLimits(
         rows_max=archive.rows_max,
         bytes_max=archive.bytes_max,
         seconds_max=archive.seconds_max,
@@ -146,7 +148,7 @@ def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], Part
         return PartitionMachine(
             number,
             limits=limits,
-            cut_limits=cut_limits,
+            roll_limits=roll_limits,
             keys=keys,
             score=score,
             model=model,
@@ -173,7 +175,7 @@ def _say_kafka_trouble() -> Callable[[str], None]:
     return say
 
 
-def _start_background(recorder: WorkerRecorder) -> BackgroundThread:
+def _start_background(recorder: WorkerRecorder) -> BackgroundThread[Reply | TopicDescribed]:
     def trouble(name: str, error: Unavailable) -> None:
         log.warning("background troubled", what=name, error=str(error))
         recorder.dependency(DEPENDENCY_OF.get(name, "archive"), up=False, detail=str(error))

@@ -3,8 +3,7 @@
 import numpy as np
 
 from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan
-from stream_worker.core.partition.effects import ScoredBatch
-from stream_worker.core.records.batch import UNSCORED, Flags, MentionBatch, ScoreColumns
+from stream_worker.core.records.batch import UNSCORED, Flags, MentionBatch, ScoreColumns, ScoredBatch
 from stream_worker.core.records.limits import Limits
 
 LOG = Log("mentions", "0a1b2c3d")

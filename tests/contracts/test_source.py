@@ -8,7 +8,8 @@ from confluent_kafka import Producer, TopicPartition
 
 from stream_worker.adapters.kafka.consumer import KafkaSource
 from stream_worker.adapters.kafka.topic import describe
-from stream_worker.core.partition.effects import LogPosition, TopicFacts
+from stream_worker.core.partition.inputs import LogPosition
+from stream_worker.core.records.poll import TopicFacts
 from tests.builders import NOON_MS
 from tests.fakes.kafka import MemorySource, MemoryTopic
 

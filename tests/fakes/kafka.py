@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stream_worker.core.partition.effects import LogPosition, TopicFacts
+from stream_worker.core.partition.inputs import LogPosition
 from stream_worker.core.records.batch import Records
-from stream_worker.core.records.poll import Poll
+from stream_worker.core.records.poll import Poll, TopicFacts
 from stream_worker.errors import Unavailable
 
 

@@ -29,7 +29,8 @@ from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.partition.effects import Applied, Apply, Cursor
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Applied, Cursor
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.fakes.redis_seal import seal
 from tests.fakes.redis_state import (

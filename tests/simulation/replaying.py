@@ -8,13 +8,13 @@ Rules:
 
 import msgspec
 import numpy as np
-from tests.contracts.aggregates.worlds import RedisWorld
 
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.core.aggregates.measures import Delta
 from stream_worker.core.aggregates.shard import Close
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Apply
+from tests.contracts.aggregates.worlds import RedisWorld
 from tests.simulation.world.recording import READS, SCRIPTS, plain
 
 UNANSWERED = ("lease",)  # its time to live is real time; nothing judges or counts by it

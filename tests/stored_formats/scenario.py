@@ -20,10 +20,10 @@ from stream_worker.adapters.object_store.objects import open_store
 from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.core.detection.share_detector import ShareDetector
 from stream_worker.core.partition.chunk_buffer import RollLimits
-from stream_worker.core.partition.effects import TopicFacts
 from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.core.records.dedup import plain_keys
 from stream_worker.core.records.limits import Limits
+from stream_worker.core.records.poll import TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.notifier.loop import Notifier
 from stream_worker.observability.health import Health
@@ -41,7 +41,7 @@ from tests.stored_formats import script
 from tests.unit.channels.receivers import SECRET, Receiver
 
 LIMITS = Limits(dedup_window_offsets=120, value_bytes_max=script.VALUE_BYTES_MAX)
-CUT_LIMITS = RollLimits(rows_max=240, seconds_max=2_100)
+ROLL_LIMITS = RollLimits(rows_max=240, seconds_max=2_100)
 MAX_HOLD_MS = 120_000
 MODEL, ANOTHER_MODEL = "abcdef012345-golden", "fedcba543210-golden"
 VERSION = "0.0.0"
@@ -86,7 +86,7 @@ class Immediately:
             if partition in waiting:
                 continue
             try:
-                self._done.append(Completion(partition, epoch, name, call(), None))
+                self._done.append(Completion(partition, epoch, name, call()))
             except Unavailable:
                 waiting.add(partition)
             else:
@@ -167,14 +167,14 @@ class System:
         letters = KafkaDeadLetters({}, LOG, LETTERS_TOPIC, VERSION, self.archive.keep_dead_value)
         letters._producer = self.letters
         keys, scorer = plain_keys(xxhash.xxh64_intdigest), script.Scorer(model)
-        performer = EffectRunner(
+        effect_runner = EffectRunner(
             source=source,
             aggregates=aggregates,
             archive=self.archive,
-            letters=letters,
+            dead_letters=letters,
             background=background,
             make=lambda number: PartitionMachine(
-                number, limits=LIMITS, cut_limits=CUT_LIMITS, keys=keys, score=scorer.score, model=model
+                number, limits=LIMITS, roll_limits=ROLL_LIMITS, keys=keys, score=scorer.score, model=model
             ),
             start="earliest",
             recorder=recorder,
@@ -189,8 +189,8 @@ class System:
         )
         self.worker = Worker(
             source=source,
-            performer=performer,
-            minutes=minutes,
+            effect_runner=effect_runner,
+            windows=minutes,
             background=background,
             topic=TopicFacts(self.topic.incarnation, self.topic.partitions),
             alignment_ms=10**9,

@@ -24,9 +24,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from stream_worker.adapters.kafka.topic import ANSWER_TIMEOUT_S, describe
-from stream_worker.core.partition.effects import LogPosition, TopicFacts
+from stream_worker.core.partition.inputs import LogPosition
 from stream_worker.core.records.batch import Records
-from stream_worker.core.records.poll import Poll
+from stream_worker.core.records.poll import Poll, TopicFacts
 from stream_worker.errors import Unavailable
 
 CONSUMER_PROPERTIES: dict[str, Any] = {

@@ -34,7 +34,8 @@ from stream_worker.core.archive.layout import (
     plans_prefix,
     rows_name,
 )
-from stream_worker.core.partition.effects import PlanLog, ScoredBatch
+from stream_worker.core.partition.inputs import PlanLog
+from stream_worker.core.records.batch import PackedBatch, ScoredBatch
 from stream_worker.errors import Misconfigured, Unreadable
 
 PROBE_NAME = "_probe/create-only"
@@ -86,18 +87,20 @@ class ObjectArchive:
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="plans") as pool:
             return list(pool.map(self.read_plan, names))
 
-    def write_rows(self, partition: int, plan: Plan, parts: Sequence[ScoredBatch]) -> list[StoredObject]:
+    def write_rows(
+        self, partition: int, plan: Plan, batches: Sequence[ScoredBatch[PackedBatch]]
+    ) -> list[StoredObject]:
         """Write one object per event hour, oldest first; what is there is read and described instead.
 
         Raises Unavailable (some objects may be there: ask again), and Unreadable for a damaged one.
         """
-        for part in parts:
+        for part in batches:
             offsets = part.columns.offsets
             if len(offsets) and not (plan.start <= offsets.min() and offsets.max() < plan.end):
                 raise ValueError(f"rows of partition {partition} lie outside [{plan.start}, {plan.end})")
         return [
             self._write_object(rows_name(self._log, partition, plan, hour_ms), table)
-            for hour_ms, table in tables_by_hour(self._log.topic, partition, parts)
+            for hour_ms, table in tables_by_hour(self._log.topic, partition, batches)
         ]
 
     def create_manifest(self, partition: int, plan: Plan, manifest: Manifest) -> None:

@@ -18,8 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stream_worker.core.archive.layout import ROW_SCHEMA_VERSION
-from stream_worker.core.partition.effects import ScoredBatch
-from stream_worker.core.records.batch import UNSCORED
+from stream_worker.core.records.batch import UNSCORED, PackedBatch, ScoredBatch
 from stream_worker.core.time import HOUR_MS
 
 TIME = pa.timestamp("ms", tz="UTC")
@@ -66,7 +65,7 @@ _STATISTICS = ["offset", "event_time", "brand"]
 
 
 def tables_by_hour(
-    topic: str, partition: int, parts: Sequence[ScoredBatch]
+    topic: str, partition: int, parts: Sequence[ScoredBatch[PackedBatch]]
 ) -> Iterator[tuple[int, pa.Table]]:
     """Yield (start of the event hour in ms, its rows in the order of offsets), oldest hour first."""
     parts = [part for part in parts if len(part.columns)]
@@ -116,7 +115,7 @@ def describe(body: bytes) -> tuple[int, str]:
     return table.num_rows, models_of(table)
 
 
-def _arrays(topic: str, partition: int, parts: Sequence[ScoredBatch]) -> list[pa.Array]:
+def _arrays(topic: str, partition: int, parts: Sequence[ScoredBatch[PackedBatch]]) -> list[pa.Array]:
     """Columns of all parts in the order of SCHEMA."""
     columns = [part.columns for part in parts]
     flags = [part.flags for part in parts]

@@ -30,7 +30,8 @@ from stream_worker.core.aggregates.encoding import (
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.partition.effects import Applied, Apply, Cursor
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Applied, Cursor
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured, Unreadable
 

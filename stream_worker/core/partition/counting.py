@@ -14,22 +14,24 @@ from enum import Enum
 import numpy as np
 
 from stream_worker.core.aggregates.aggregate import INCREMENTS_MAX, fold, increments
-from stream_worker.core.partition.effects import Applied, Apply, Cursor, ScoredBatch
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Applied, Cursor
+from stream_worker.core.records.batch import MentionBatch, ScoredBatch
 
 
 class CursorState(Enum):
-    """What an answer says about Redis."""
+    """What a reply of the apply script says of the cursor in Redis."""
 
-    FINE = "fine"
+    KNOWN = "known"  # ours, or ahead of us: somebody applied the batch
     WENT_BACK = "went back"
     LOST = "lost"
 
 
 @dataclass(slots=True, eq=False)
 class PendingBatch:
-    """A micro-batch on its way: its rows, and position and watermark behind its last record."""
+    """A micro-batch on its way to Redis: its rows, and position and watermark behind its last record."""
 
-    part: ScoredBatch
+    scored: ScoredBatch[MentionBatch]
     position: int
     watermark_ms: int
 
@@ -43,12 +45,12 @@ class Counting:
         self.cursor = Cursor(0, 0)
         self.log_end = 0
         self._batch: PendingBatch | None = None
-        self._asked: deque[Apply] = deque()
+        self._requested: deque[Apply] = deque()
 
     def begin(self, cursor: Cursor) -> None:
-        """Stand at `cursor` with nothing on its way; answers to earlier calls are void from here on."""
+        """Stand at `cursor` with nothing on its way; replies to earlier calls are void from here on."""
         self.cursor, self._batch = cursor, None
-        self._asked.clear()
+        self._requested.clear()
 
     @property
     def counted(self) -> int:
@@ -57,8 +59,8 @@ class Counting:
 
     @property
     def waits(self) -> bool:
-        """Whether an answer is awaited."""
-        return bool(self._asked)
+        """Whether a reply is awaited."""
+        return bool(self._requested)
 
     def add(self, batch: PendingBatch) -> list[Apply]:
         """Fold what is not yet counted of a batch."""
@@ -66,46 +68,46 @@ class Counting:
         if batch.position <= self.counted:
             return []
         self._batch = batch
-        return self._ask()
+        return self._request()
 
     def report(self, watermark_ms: int, *, paused: bool, proof_t0_ms: int | None) -> list[Apply]:
         """Say that the partition lives: the same cursor again, perhaps with a proof of idleness."""
         call = Apply(
             self._partition, self.counted, self.counted, watermark_ms, self.log_end, None, paused, proof_t0_ms
         )
-        self._asked.append(call)
+        self._requested.append(call)
         return [call]
 
-    def applied(self, answer: Applied) -> tuple[CursorState, list[Apply]]:
-        """Take the answer to the oldest call; return what it says of Redis, and what to ask next."""
-        if not self._asked:
-            return CursorState.FINE, []  # void: we began anew since it was asked
-        self._asked.popleft()
-        if answer.cursor is None:
+    def applied(self, reply: Applied) -> tuple[CursorState, list[Apply]]:
+        """Take the reply to the oldest call; return what it says of Redis, and the calls that follow."""
+        if not self._requested:
+            return CursorState.KNOWN, []  # void: we began anew since the call
+        self._requested.popleft()
+        if reply.cursor is None:
             return CursorState.LOST, []
-        if answer.cursor.next < self.counted:
+        if reply.cursor.next < self.counted:
             return CursorState.WENT_BACK, []
-        self.cursor = answer.cursor
-        if self._asked or self._batch is None:
-            return CursorState.FINE, []
+        self.cursor = reply.cursor
+        if self._requested or self._batch is None:
+            return CursorState.KNOWN, []
         if self.counted >= self._batch.position:
             self._batch = None
-            return CursorState.FINE, []
-        return CursorState.FINE, self._ask()  # somebody else cut otherwise: the rest is still ours
+            return CursorState.KNOWN, []
+        return CursorState.KNOWN, self._request()  # somebody else cut otherwise: the rest is still ours
 
-    def _ask(self) -> list[Apply]:
+    def _request(self) -> list[Apply]:
         assert self._batch is not None
-        offsets = self._batch.part.columns.offsets
+        offsets = self._batch.scored.columns.offsets
         first = int(np.searchsorted(offsets, self.counted))
         calls = self._calls(first, len(offsets), self.counted)
-        self._asked.extend(calls)
+        self._requested.extend(calls)
         return calls
 
     def _calls(self, first: int, last: int, expected: int) -> list[Apply]:
         """Fold rows [first, last) into calls that are small enough."""
         assert self._batch is not None
-        part = self._batch.part
-        delta = fold(part.columns, part.flags, part.scores, part.model, slice(first, last))
+        scored = self._batch.scored
+        delta = fold(scored.columns, scored.flags, scored.scores, scored.model, slice(first, last))
         size, rows = increments(delta), last - first
         if size > self._increments_max and rows > 1:
             calls: list[Apply] = []
@@ -113,7 +115,7 @@ class Counting:
             for low in range(first, last, step):
                 calls += self._calls(low, min(low + step, last), calls[-1].next if calls else expected)
             return calls
-        whole = last == len(part.columns)
-        end = self._batch.position if whole else int(part.columns.offsets[last])
-        watermark_ms = self._batch.watermark_ms if whole else int(part.flags.watermark_before_ms[last])
+        whole = last == len(scored)
+        end = self._batch.position if whole else int(scored.columns.offsets[last])
+        watermark_ms = self._batch.watermark_ms if whole else int(scored.flags.watermark_before_ms[last])
         return [Apply(self._partition, expected, end, watermark_ms, self.log_end, delta)]

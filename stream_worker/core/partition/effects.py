@@ -1,116 +1,80 @@
-"""What the step machine of a partition asks for (operations), and the values it is answered with.
+"""What the step machine of a partition asks for: effects, each with the type of its reply.
 
 Rules:
-1. An operation is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1). Whoever
-   performs it tries again until it has an answer: a time-out is unknown, never failed (docs/design.md#r5).
-2. An answer is a plain value. Which method of the machine takes it stands beside each operation.
+1. An effect is safe to repeat, to lose the reply of and to arrive late (docs/design.md#r1). Whoever runs it
+   tries again until there is a reply: a time-out is unknown, never failed (docs/design.md#r5).
+2. `Effect[R]` is replied to by an input of type `R` (inputs.py); `Effect[None]` has no reply.
+3. An effect is a plain value. `EffectRunner` dispatches by its type, in the worker and in the simulator.
 """
 
 from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
+from typing import Generic, TypeVar
 
 from stream_worker.core.aggregates.measures import Delta
-from stream_worker.core.archive.layout import LogOrigin, Manifest, Plan
-from stream_worker.core.records.batch import Flags, MentionBatch, Rejected, ScoreColumns
+from stream_worker.core.archive.layout import Manifest, Plan
+from stream_worker.core.partition.inputs import (
+    Applied,
+    CursorRead,
+    DeadLettersSent,
+    ManifestCreated,
+    OriginCreated,
+    PlanCreated,
+    PlanLogFound,
+    PlansListed,
+    PositionRead,
+    RowsWritten,
+)
+from stream_worker.core.records.batch import PackedBatch, Rejected, ScoredBatch
 
-# Values
-
-
-class Phase(Enum):
-    """Where a partition stands."""
-
-    ASSIGNING = "assigning"
-    READING = "reading"
-
-
-class TopicFacts(NamedTuple):
-    """What the broker says of the topic."""
-
-    incarnation: str
-    partitions: int
+R = TypeVar("R")
 
 
-class LogPosition(NamedTuple):
-    """What the broker says of a partition. `committed` is a hint only; -1 when there is none."""
+class Effect(Generic[R]):
+    """Something that is to be done outside of the machine, and is replied to by an `R`."""
 
-    log_start: int
-    log_end: int
-    committed: int
+    __slots__ = ()
 
 
-class Cursor(NamedTuple):
-    """The cursor of a partition as Redis holds it."""
-
-    next: int
-    watermark_ms: int
-
-
-class PlanLog(NamedTuple):
-    """What the store knows of a partition. `last` is its newest plan; `done`: it has its manifest."""
-
-    head: LogOrigin | None
-    last: Plan | None
-    done: bool
-
-
-class Applied(NamedTuple):
-    """Answer of the apply script. `cursor` is what is stored; None: there is none, nothing was changed."""
-
-    applied: bool
-    cursor: Cursor | None
-    now_ms: int
-    sealed_ms: int
-    refused_brands: int = 0  # cells counted under the reserved empty brand
-    refused_networks: int = 0  # cells counted under the reserved empty network
-    expired: int = 0  # mentions below the floor: archive only
-
-
-@dataclass(slots=True, eq=False)
-class ScoredBatch:
-    """The rows of one micro-batch that belong to a chunk."""
-
-    columns: MentionBatch
-    flags: Flags
-    scores: ScoreColumns
-    model: str
-
-
-# Operations on Kafka
+# On Kafka
 
 
 @dataclass(slots=True)
-class Seek:
+class ReadPosition(Effect[PositionRead]):
+    """Ask the broker where the log begins and ends, and what the group committed."""
+
+
+@dataclass(slots=True)
+class Seek(Effect[None]):
     """Read on from `offset`; the partition runs from here on."""
 
     offset: int
 
 
 @dataclass(slots=True)
-class Commit:
+class Commit(Effect[None]):
     """Tell Kafka where the archive is; a hint."""
 
     offset: int
 
 
 @dataclass(slots=True, eq=False)
-class SendDeadLetters:
-    """Produce and flush dead letters -> `letters_sent`."""
+class SendDeadLetters(Effect[DeadLettersSent]):
+    """Produce and flush dead letters."""
 
     rejected: list[Rejected]
 
 
-# Operations on Redis
+# On Redis
 
 
 @dataclass(slots=True)
-class ReadCursor:
-    """Read the cursor -> `cursor_is`."""
+class ReadCursor(Effect[CursorRead]):
+    """Read the cursor."""
 
 
 @dataclass(slots=True)
-class CreateCursor:
-    """Create the cursor if there is none -> `cursor_is` with what is stored."""
+class CreateCursor(Effect[CursorRead]):
+    """Create the cursor if there is none; the reply is what is stored."""
 
     start: int
     watermark_ms: int
@@ -118,8 +82,8 @@ class CreateCursor:
 
 
 @dataclass(slots=True)
-class AdvanceCursor:
-    """Compare-and-set the cursor over records that are gone -> `cursor_is` with what is stored."""
+class AdvanceCursor(Effect[CursorRead]):
+    """Compare-and-set the cursor over records that are gone; the reply is what is stored."""
 
     expected: int
     to: int
@@ -128,8 +92,8 @@ class AdvanceCursor:
 
 
 @dataclass(slots=True, eq=False)
-class Apply:
-    """One call of the apply script -> `applied`. `expected == next` without a delta only reports."""
+class Apply(Effect[Applied]):
+    """One call of the apply script. `expected == next` without a delta only reports."""
 
     partition: int
     expected: int
@@ -141,61 +105,65 @@ class Apply:
     proof_t0_ms: int | None = None  # proof of idleness at `next`; see docs/design.md#proof-of-idleness
 
 
-# Operations on the store
+# On the object store
 
 
 @dataclass(slots=True)
-class FindPlanLog:
-    """Find the chain -> `chain_is`."""
+class FindPlanLog(Effect[PlanLogFound]):
+    """Find the end of the plan log; `committed` says where to begin to look."""
 
     committed: int
 
 
 @dataclass(slots=True)
-class CreateLogOrigin:
-    """Create the head, with the starting offset of every partition, if there is none -> `head_is`."""
+class CreateOrigin(Effect[OriginCreated]):
+    """Create the log's origin, with the starting offset of every partition, if there is none."""
 
 
 @dataclass(slots=True)
-class ListPlans:
-    """List the whole chain -> `plans_are`."""
+class ListPlans(Effect[PlansListed]):
+    """List all plans of the partition."""
 
 
 @dataclass(slots=True)
-class CreatePlan:
-    """Create the plan -> `plan_is` with the one that is there."""
+class CreatePlan(Effect[PlanCreated]):
+    """Create a plan; the reply is the plan that is there."""
 
     plan: Plan
 
 
 @dataclass(slots=True, eq=False)
-class WriteRows:
-    """Write the rows of a chunk -> `rows_written`."""
+class WriteRows(Effect[RowsWritten]):
+    """Write the rows of a chunk."""
 
     plan: Plan
-    parts: list[ScoredBatch]
+    batches: list[ScoredBatch[PackedBatch]]
 
 
 @dataclass(slots=True, eq=False)
-class CreateManifest:
-    """Create the manifest of a chunk -> `manifest_written`."""
+class CreateManifest(Effect[ManifestCreated]):
+    """Create the manifest of a chunk."""
 
     plan: Plan
     manifest: Manifest
 
 
-Effect = (
-    Seek
-    | Commit
-    | SendDeadLetters
-    | ReadCursor
-    | CreateCursor
-    | AdvanceCursor
-    | Apply
+LoopEffect = Seek | Commit
+"""Done at once by the loop's thread."""
+
+RedisEffect = Apply | ReadCursor | CreateCursor | AdvanceCursor
+"""Done by the loop's thread, for all partitions in one round trip."""
+
+BackgroundEffect = (
+    ReadPosition
     | FindPlanLog
-    | CreateLogOrigin
+    | CreateOrigin
     | ListPlans
     | CreatePlan
+    | SendDeadLetters
     | WriteRows
     | CreateManifest
 )
+"""Done by the background thread, one after another for each partition."""
+
+AnyEffect = LoopEffect | RedisEffect | BackgroundEffect

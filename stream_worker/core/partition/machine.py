@@ -1,44 +1,78 @@
-"""The step machine of one partition: answers and records in, operations out.
+"""The step machine of one partition: inputs in, effects out.
 
 Rules:
-1. Pure. No clock, no I/O: the loop and the simulator perform the operations and bring back the answers.
-2. Two cursors, each kept by its sink with its data: `archived` (the end of the plan chain) and `counted`
-   (the cursor in Redis). Kafka's committed offset is a hint. Reading begins below the smaller one.
-3. Every seek empties the memory of the horizon and drops what was gathered; reading begins a horizon earlier
-   and only refills the memory until `live_from`. From there on every record is a pure function of the log.
-4. While an answer from Redis is awaited (`waits`), the loop brings no more records.
-5. Retention, an operator's skip and a lost or rolled back Redis all end in `_reconcile`: one way to begin.
+1. Pure. No clock, no I/O: the loop and the simulator run the effects and bring back the replies.
+2. Nobody writes into the machine. What it must know comes as an input (inputs.py), and an input that its
+   state does not allow is a broken invariant, never taken for something else.
+3. Two cursors, each kept by its sink with its data: `archived` (the end of the plan log) and `counted` (the
+   cursor in Redis). Kafka's committed offset is a hint. Reading begins below the smaller one.
+4. Every seek empties the dedup window and drops what is buffered; reading begins one window earlier and only
+   refills it until `live_from`. From there on every record is a pure function of the log.
+5. While Redis owes a reply (`waits`), the machine takes no more records.
+6. Records come with rising offsets, at or after `position`. Others would be archived under a wrong range.
 
-The steps of an assignment (numbers as in docs/guarantees.md):
-    A1 find the chain   A2 first start: create the head   A3 read the cursor, create it where it is missing
-    A4 close what the log has lost   A5 jump a cursor that lies below the log   A6 seek to the horizon
-The steps of a micro-batch:
-    B1 decode   B2 flags from the horizon, watermark, late   B3 score   B4 fold and apply   B5 gather
+Theory of operation. An assignment looks up both cursors and brings them into the log that is still there; its
+steps have the numbers of docs/guarantees.md:
+
+    A1 find the plan log   A2 first start: create the origin   A3 read the cursor, or create it
+    A4 close what the log has lost   A5 advance a cursor that lies below the log   A6 seek to the dedup window
+
+Then records are read, batch by batch:
+
+    B1 decode   B2 flags from the dedup window, watermark, late   B3 score   B4 fold and apply   B5 buffer
+
+Retention, an operator's skip and a Redis that was lost or went back all end in `_reconcile`: there is one way
+to begin. Archiving (archiving.py) goes on beside all of that, and its replies come in any state behind A2.
+
+    STARTING ─► LOOKING_UP ─┬──────────────────► READING_CURSOR ◄──► LISTING_PLANS
+                            └► CREATING_ORIGIN ──►     │  ▲                │
+                                                       ▼  │                ▼
+                                   CLOSING_GAP ◄──► (reconcile) ──────► READING
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Final, assert_never
 
 import numpy as np
 
-from stream_worker.core.archive.layout import LogOrigin, Plan, StoredObject
+from stream_worker.core.archive.layout import LogOrigin, Plan
 from stream_worker.core.partition.archiving import Archiving
-from stream_worker.core.partition.chunk_buffer import RollLimits, part_from
+from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.counting import Counting, CursorState, PendingBatch
 from stream_worker.core.partition.effects import (
     AdvanceCursor,
-    Applied,
+    AnyEffect,
     CreateCursor,
-    CreateLogOrigin,
-    Cursor,
-    Effect,
+    CreateOrigin,
     FindPlanLog,
     ListPlans,
-    LogPosition,
-    Phase,
-    PlanLog,
     ReadCursor,
-    ScoredBatch,
+    ReadPosition,
     Seek,
+)
+from stream_worker.core.partition.inputs import (
+    Applied,
+    BufferDropped,
+    Cursor,
+    CursorRead,
+    DeadLettersSent,
+    EndReached,
+    Input,
+    LogEndRead,
+    LogPosition,
+    ManifestCreated,
+    OriginCreated,
+    PlanCreated,
+    PlanLog,
+    PlanLogFound,
+    PlansListed,
+    PositionRead,
+    ReadAgain,
+    RecordsPolled,
+    ReportDue,
+    RowsWritten,
+    Ticked,
 )
 from stream_worker.core.partition.recovery import (
     advance_target,
@@ -52,30 +86,101 @@ from stream_worker.core.records.batch import (
     Records,
     Rejected,
     ScoreColumns,
+    ScoredBatch,
+    scored_from,
     slice_records,
 )
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.dedup import DedupWindow, Keys
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import complete_from_ms, late, watermarks_ms
-from stream_worker.errors import Unreadable
+from stream_worker.errors import BrokenInvariant, Unreadable
 
 Score = Callable[[Sequence[str]], ScoreColumns]
+
+
+class State(Enum):
+    """Where a partition stands; each state but the last is named by what it waits for."""
+
+    STARTING = "starting"  # the broker's word on the log
+    LOOKING_UP = "looking up"  # the end of the plan log
+    CREATING_ORIGIN = "creating the origin"
+    READING_CURSOR = "reading the cursor"  # or creating, or advancing it
+    LISTING_PLANS = "listing plans"
+    CLOSING_GAP = "closing a gap"  # the archive closes what the log has lost
+    READING = "reading"
+
+
+_RECONCILED: Final = frozenset({State.LISTING_PLANS, State.CLOSING_GAP, State.READING})
+"""Where `_reconcile` leads: to the plans, to the archive, or to the log."""
+_CURSOR_KNOWN: Final = _RECONCILED | {State.READING_CURSOR}  # there is none: create it
+
+
+def _stays(state: State, *inputs: type[Input]) -> Mapping[type[Input], frozenset[State]]:
+    return dict.fromkeys(inputs, frozenset({state}))
+
+
+def _anywhere(state: State) -> Mapping[type[Input], frozenset[State]]:
+    """What the loop brings whenever it likes; before READING nothing comes of it."""
+    return _stays(state, LogEndRead, ReportDue, Ticked)
+
+
+def _beside(state: State) -> Mapping[type[Input], frozenset[State]]:
+    """What does not move an assignment: replies to a chunk that is on its way, void replies, and time."""
+    chunk = (PlanCreated, DeadLettersSent, RowsWritten, ManifestCreated)
+    return {**_anywhere(state), **_stays(state, *chunk, Applied)}
+
+
+TRANSITIONS: Final[Mapping[State, Mapping[type[Input], frozenset[State]]]] = {
+    State.STARTING: {**_anywhere(State.STARTING), PositionRead: frozenset({State.LOOKING_UP})},
+    State.LOOKING_UP: {
+        **_anywhere(State.LOOKING_UP),
+        PlanLogFound: frozenset({State.CREATING_ORIGIN, State.READING_CURSOR}),
+    },
+    State.CREATING_ORIGIN: {
+        **_anywhere(State.CREATING_ORIGIN),
+        OriginCreated: frozenset({State.READING_CURSOR}),
+    },
+    State.READING_CURSOR: {**_beside(State.READING_CURSOR), CursorRead: _CURSOR_KNOWN},
+    State.LISTING_PLANS: {
+        **_beside(State.LISTING_PLANS),
+        PlansListed: frozenset({State.READING_CURSOR, State.CLOSING_GAP, State.READING}),
+    },
+    State.CLOSING_GAP: {
+        **_beside(State.CLOSING_GAP),
+        PlanCreated: _RECONCILED,  # somebody's plan reaches beyond the gap, or ends in it
+        ManifestCreated: _CURSOR_KNOWN,
+    },
+    State.READING: {
+        **_beside(State.READING),
+        **_stays(State.READING, RecordsPolled, EndReached, BufferDropped, ReadAgain),
+        Applied: _CURSOR_KNOWN,  # Redis may have gone back, or be lost
+        ManifestCreated: frozenset({State.READING, State.READING_CURSOR}),  # of records that were skipped
+    },
+}
+"""State → input → the states that may follow. What is not here is refused."""
 
 
 class PartitionMachine:
     """One partition from its assignment to its loss."""
 
     def __init__(
-        self, number: int, *, limits: Limits, cut_limits: RollLimits, keys: Keys, score: Score, model: str
+        self,
+        number: int,
+        *,
+        limits: Limits,
+        roll_limits: RollLimits,
+        keys: Keys,
+        score: Score,
+        model: str,
     ) -> None:
         self.number = number
-        self.phase = Phase.ASSIGNING
+        self.state = State.STARTING
         self.position = 0  # the next offset to be read
         self.watermark_ms = 0  # before `position`
         self.at_end = False  # the log's end was seen behind the last record
         self.rollbacks = 0
-        self.archiving = Archiving(limits, cut_limits)
+        self.archiving = Archiving(limits, roll_limits)
         self.counting = Counting(number)
         self._limits = limits
         self._score = score
@@ -83,99 +188,183 @@ class PartitionMachine:
         self._dedup_window = DedupWindow(limits.dedup_window_offsets, limits.dedup_window_ms, keys)
         self._live_from = 0
         self._log = LogPosition(0, 0, -1)
-        self._head: LogOrigin | None = None
-        self._chain_end: Plan | None = None  # the newest plan, finished or not
+        self._origin: LogOrigin | None = None
+        self._last_plan: Plan | None = None  # the newest one, finished or not
         self._cursor: Cursor | None = None
-        self._readable_from = 0  # records below it are lost or skipped: Redis jumps over them
+        self._readable_from = 0  # records below it are lost or skipped: Redis advances over them
         self._skips_known = False  # whether a plan that was skipped before the newest one would be known
-        self._closing_gap = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether the assignment is done, and records are read."""
+        return self.state is State.READING
 
     @property
     def waits(self) -> bool:
-        """Whether Redis owes an answer; no records are taken until then."""
+        """Whether Redis owes a reply; no records are taken until then."""
         return self.counting.waits
+
+    @property
+    def takes_records(self) -> bool:
+        """Whether records may come now."""
+        return self.reads and not self.waits
 
     @property
     def caught_up(self) -> bool:
         """Whether everything up to the log's end, as far as it was seen, is counted."""
-        reading = self.phase is Phase.READING and self.at_end and not self.waits
-        return reading and self.position == self.counting.counted
+        return self.takes_records and self.at_end and self.position == self.counting.counted
+
+    def start(self) -> list[AnyEffect]:
+        """Begin the assignment."""
+        assert self.state is State.STARTING
+        return [ReadPosition()]
+
+    def handle(self, event: Input, now_s: float = 0.0) -> list[AnyEffect]:
+        """Take an input; return what is to be done about it. `now_s` only proposes when a chunk ends.
+
+        Raises BrokenInvariant for an input that the state does not allow, Unreadable when the log contradicts
+        what is stored.
+        """
+        before = self.state
+        allowed = TRANSITIONS[before].get(type(event))
+        if allowed is None:
+            raise BrokenInvariant(
+                f"partition {self.number}: {type(event).__name__} came while {before.value}"
+            )
+        effects = self._dispatch(event, now_s)
+        if self.state not in allowed:
+            led = f"led from {before.value} to {self.state.value}"
+            raise BrokenInvariant(f"partition {self.number}: {type(event).__name__} {led}")
+        return effects
+
+    def _dispatch(self, event: Input, now_s: float) -> list[AnyEffect]:  # noqa: C901, PLR0911, PLR0912 - a table
+        match event:
+            case PositionRead(log):
+                return self._position_read(log)
+            case PlanLogFound(log):
+                return self._plan_log_found(log)
+            case OriginCreated(origin):
+                return self._plan_log_found(PlanLog(origin, None, finished=False))
+            case CursorRead(cursor):
+                return self._cursor_read(cursor)
+            case PlansListed(plans):
+                return self._plans_listed(plans)
+            case RecordsPolled(records):
+                return self._records_polled(records, now_s)
+            case EndReached(offset):
+                return self._end_reached(offset, now_s)
+            case Applied():
+                return self._applied(event)
+            case ReportDue():
+                return self._report_due(event)
+            case Ticked(flush):
+                return self.archiving.advance(now_s, flush=flush) if self.reads else []
+            case LogEndRead(offset):
+                self.counting.log_end = offset
+                return []
+            case PlanCreated(plan):
+                return self._plan_created(plan, now_s)
+            case DeadLettersSent():
+                return self.archiving.dead_letters_sent()
+            case RowsWritten(objects):
+                return self.archiving.rows_written(objects)
+            case ManifestCreated():
+                return self._manifest_created(now_s)
+            case BufferDropped():
+                self.archiving.drop_buffer()
+                return []
+            case ReadAgain():
+                self.at_end = False  # to be seen again
+                return [Seek(self.position)]
+            case _:
+                assert_never(event)
 
     # The assignment
 
-    def assigned(self, log: LogPosition) -> list[Effect]:
-        """A1: the partition is ours, or its position fell out of the log: look everything up."""
-        self.phase, self._log, self._readable_from = Phase.ASSIGNING, log, log.log_start
+    def _position_read(self, log: LogPosition) -> list[AnyEffect]:
+        """A1: the partition is ours: look up the plan log."""
+        self._log, self._readable_from = log, log.log_start
+        self.state = State.LOOKING_UP
         return [FindPlanLog(log.committed)]
 
-    def chain_is(self, chain: PlanLog) -> list[Effect]:
-        """A2: the chain was found; without a head this is the first start of the log."""
-        if chain.head is None:
-            return [CreateLogOrigin()]
-        self._head, self._chain_end = chain.head, chain.last
-        self.archiving.log_begins(self._log.log_start, dedup_window_base(chain.head, self.number))
-        if chain.last is None:
-            self.archiving.begin(first_offset(chain.head, self.number), 0, None)
-        elif chain.done:
-            self.archiving.begin(chain.last.end, chain.last.watermark_end, None)
+    def _plan_log_found(self, log: PlanLog) -> list[AnyEffect]:
+        """A2: without an origin this is the first start of the log; else read the cursor in Redis."""
+        if log.origin is None:
+            self.state = State.CREATING_ORIGIN
+            return [CreateOrigin()]
+        self._origin, self._last_plan = log.origin, log.last
+        self.archiving.log_begins(self._log.log_start, dedup_window_base(log.origin, self.number))
+        if log.last is None:
+            self.archiving.begin(first_offset(log.origin, self.number), 0, None)
+        elif log.finished:
+            self.archiving.begin(log.last.end, log.last.watermark_end, None)
         else:
-            self.archiving.begin(chain.last.start, chain.last.watermark_start, chain.last)
-        if chain.last is not None and chain.last.kind == "skipped":
-            self._readable_from = max(self._readable_from, chain.last.end)
+            self.archiving.begin(log.last.start, log.last.watermark_start, log.last)
+        if log.last is not None and log.last.kind == "skipped":
+            self._readable_from = max(self._readable_from, log.last.end)
+        return self._read_cursor()
+
+    def _read_cursor(self) -> list[AnyEffect]:
+        self.state = State.READING_CURSOR
         return [ReadCursor()]
 
-    def head_is(self, head: LogOrigin) -> list[Effect]:
-        """A2: the head is there, by us or somebody else."""
-        return self.chain_is(PlanLog(head, None, done=False))
-
-    def cursor_is(self, cursor: Cursor | None) -> list[Effect]:
-        """A3: the cursor in Redis; where there is none, it is created on a boundary of the chain."""
-        assert self._head is not None
-        self.phase = Phase.ASSIGNING
+    def _cursor_read(self, cursor: Cursor | None) -> list[AnyEffect]:
+        """A3: the cursor in Redis; where there is none, it is created on a boundary of the plan log."""
+        assert self._origin is not None
+        self._cursor = cursor
         if cursor is not None:
-            self._cursor = cursor
             return self._reconcile()
-        if self._chain_end is None:
-            start = first_offset(self._head, self.number)
-            return [CreateCursor(start, 0, self._complete_from_ms(0))]
-        self._cursor = None
+        if self._last_plan is None:
+            return self._create_cursor(Cursor(first_offset(self._origin, self.number), 0))
+        return self._list_plans()
+
+    def _create_cursor(self, at: Cursor) -> list[AnyEffect]:
+        self.state = State.READING_CURSOR
+        return [CreateCursor(at.next, at.watermark_ms, self._complete_from_ms(at.watermark_ms))]
+
+    def _list_plans(self) -> list[AnyEffect]:
+        self.state = State.LISTING_PLANS
         return [ListPlans()]
 
-    def plans_are(self, plans: list[Plan]) -> list[Effect]:
-        """A3, A5: the whole chain: where to count again after Redis was lost, or to jump to."""
-        assert self._head is not None
+    def _plans_listed(self, plans: list[Plan]) -> list[AnyEffect]:
+        """A3, A5: the whole plan log: where to count again after Redis was lost, or to advance to."""
+        assert self._origin is not None
         if self._cursor is None:
-            base, dedup_window = dedup_window_base(self._head, self.number), self._limits.dedup_window_offsets
-            at = lost_redis_start(
-                plans, log_start=self._log.log_start, dedup_window_offsets=dedup_window, base=base
+            return self._create_cursor(
+                lost_redis_start(
+                    plans,
+                    log_start=self._log.log_start,
+                    dedup_window_offsets=self._limits.dedup_window_offsets,
+                    base=dedup_window_base(self._origin, self.number),
+                )
             )
-            return [CreateCursor(at.next, at.watermark_ms, self._complete_from_ms(at.watermark_ms))]
         self._skips_known = True
         self._readable_from = max([self._readable_from, *(p.end for p in plans if p.kind == "skipped")])
         if self._cursor.next >= self._readable_from:
             return self._reconcile()
         target = advance_target(plans, self._readable_from)
-        assert target is not None, "what the log lost is closed before a cursor jumps"
-        floor = self._complete_from_ms(max(target.watermark_ms, self._cursor.watermark_ms))
-        return [AdvanceCursor(self._cursor.next, target.next, target.watermark_ms, floor)]
+        assert target is not None, "what the log lost is closed before a cursor advances"
+        complete_from = self._complete_from_ms(max(target.watermark_ms, self._cursor.watermark_ms))
+        self.state = State.READING_CURSOR
+        return [AdvanceCursor(self._cursor.next, target.next, target.watermark_ms, complete_from)]
 
     def _complete_from_ms(self, watermark_ms: int) -> int:
         return complete_from_ms(watermark_ms, self._limits.lateness_ms, self._limits.future_ms)
 
-    def _reconcile(self) -> list[Effect]:
-        """A4 to A6: close what the log has lost, jump over it, and seek."""
+    def _reconcile(self) -> list[AnyEffect]:
+        """A4 to A6: close what the log has lost, advance over it, and seek."""
         assert self._cursor is not None
-        self._closing_gap = self.archiving.in_gap
-        if self._closing_gap:
+        if self.archiving.in_gap:
+            self.state = State.CLOSING_GAP
             return self.archiving.advance(0.0)
-        older = self._chain_end is not None and self._cursor.next < self._chain_end.start
+        older = self._last_plan is not None and self._cursor.next < self._last_plan.start
         if self._cursor.next < self._readable_from or (older and not self._skips_known):
-            return [ListPlans()]
+            return self._list_plans()
         self.counting.begin(self._cursor)
         return self._seek()
 
-    def _seek(self) -> list[Effect]:
-        """A6: read on from the smaller cursor; the horizon before it only refills the memory."""
+    def _seek(self) -> list[AnyEffect]:
+        """A6: read on from the smaller cursor; the records of one dedup window before it only refill that."""
         assert self._cursor is not None
         needed, log_start = self.archiving.needed_from, self._log.log_start
         if needed <= self._cursor.next:
@@ -183,56 +372,63 @@ class PartitionMachine:
         else:
             self.watermark_ms = self._cursor.watermark_ms
         self._live_from = max(min(needed, self._cursor.next), log_start)
-        known_end = max(self._log.log_end, self.position)  # a log that was cut off tells it by its end
+        known_end = max(self._log.log_end, self.position)  # a log that was cut off shows by its end
         self.position = max(log_start, min(self._live_from - self._limits.dedup_window_offsets, known_end))
         self.at_end = False
         self._dedup_window.clear()
         self.archiving.read_again()
-        self.phase = Phase.READING
+        self.state = State.READING
         return [Seek(self.position)]
 
     # The micro-batch
 
-    def records(self, records: Records, now_s: float) -> list[Effect]:
+    def _records_polled(self, records: Records, now_s: float) -> list[AnyEffect]:
         """B1 to B5: take the next records of the log."""
-        assert self.phase is Phase.READING
-        assert not self.waits
-        refill = int(np.searchsorted(records.offsets, self._live_from))
+        assert not self.waits, "no records are taken while Redis owes a reply"
+        offsets = np.asarray(records.offsets, np.int64)
+        if not len(offsets):
+            return []
+        if offsets[0] < self.position or not (offsets[1:] > offsets[:-1]).all():
+            raise BrokenInvariant(
+                f"partition {self.number}: records do not rise from {self.position}: "
+                f"they begin at {offsets[0]} and end at {offsets[-1]}"
+            )
+        refill = int(np.searchsorted(offsets, self._live_from))
         if refill:
             self._refill(slice_records(records, 0, refill))
-            records = slice_records(records, refill, len(records.offsets))
-        if not len(records.offsets):
+            records = slice_records(records, refill, len(offsets))
+        if refill == len(offsets):
             return []
         columns, rejected = decode(records, self._limits)
-        part, watermark_ms = self._measure(columns)
+        scored, watermark_ms = self._measure(columns)
         self.position, self.watermark_ms, self.at_end = records.offsets[-1] + 1, watermark_ms, False
         value_bytes = sum(map(len, filter(None, records.values)))
-        return self._take(part, rejected, value_bytes, now_s)
+        return self._take(scored, rejected, value_bytes, now_s)
 
-    def end_seen(self, offset: int, now_s: float) -> list[Effect]:
-        """The log ends at `offset` for now; offsets before it that were not read hold no record for us."""
-        if self.phase is not Phase.READING or self.waits or offset < self.position:
+    def _end_reached(self, offset: int, now_s: float) -> list[AnyEffect]:
+        """The log ends here for now: it holds nothing for us between `position` and `offset`."""
+        if self.waits or offset < self.position:
             return []
-        operations: list[Effect] = []
         if offset < self._live_from:
             raise Unreadable(
                 f"partition {self.number}: the log ends at {offset}, before the stored cursor "
                 f"{self._live_from}; was the topic truncated? See `stream-worker skip`"
             )
+        effects: list[AnyEffect] = []
         if offset > self.position:
             self.position = offset
             if offset > self._live_from:
                 empty, _ = self._measure(decode(Records([], [], []), self._limits)[0])
-                operations = self._take(empty, [], 0, now_s)
+                effects = self._take(empty, [], 0, now_s)
         self.at_end = True
-        return operations
+        return effects
 
     def _refill(self, records: Records) -> None:
         columns, _ = decode(records, self._limits)
         self._dedup_window.add(columns)
         self.position = records.offsets[-1] + 1
 
-    def _measure(self, columns: MentionBatch) -> tuple[ScoredBatch, int]:
+    def _measure(self, columns: MentionBatch) -> tuple[ScoredBatch[MentionBatch], int]:
         """B2, B3: flags and scores of the next mentions, and the watermark behind them."""
         duplicate, copy, voice = self._dedup_window.add(columns)
         before_ms, after_ms = watermarks_ms(columns, self.watermark_ms, self._limits.lateness_ms)
@@ -240,82 +436,80 @@ class PartitionMachine:
         return ScoredBatch(columns, flags, self._score(columns.texts), self._model), after_ms
 
     def _take(
-        self, part: ScoredBatch, rejected: list[Rejected], value_bytes: int, now_s: float
-    ) -> list[Effect]:
+        self, scored: ScoredBatch[MentionBatch], rejected: list[Rejected], value_bytes: int, now_s: float
+    ) -> list[AnyEffect]:
         """B4, B5: hand the batch to both sinks, each from its own cursor on."""
         chunk_buffer = self.archiving.chunk_buffer
         if chunk_buffer is not None:
-            letters = [letter for letter in rejected if letter.offset >= chunk_buffer.position]
             self.archiving.add(
-                part_from(part, chunk_buffer.position),
-                letters,
+                scored_from(scored, chunk_buffer.position),
+                [record for record in rejected if record.offset >= chunk_buffer.position],
                 position=self.position,
                 watermark_ms=self.watermark_ms,
                 value_bytes=value_bytes,
                 now_s=now_s,
             )
-        calls = self.counting.add(PendingBatch(part, self.position, self.watermark_ms))
+        calls = self.counting.add(PendingBatch(scored, self.position, self.watermark_ms))
         return [*calls, *self.archiving.advance(now_s)]
 
     # Redis
 
-    def applied(self, answer: Applied) -> list[Effect]:
-        """Take the answer of the apply script."""
-        redis, calls = self.counting.applied(answer)
-        if redis is CursorState.FINE:
+    def _applied(self, reply: Applied) -> list[AnyEffect]:
+        """Take the reply of the apply script; outside of READING it is void."""
+        if not self.reads:
+            return []
+        cursor_state, calls = self.counting.applied(reply)
+        if cursor_state is CursorState.KNOWN:
             return list(calls)
         self.rollbacks += 1
         self.counting.begin(Cursor(0, 0))
-        return self.cursor_is(answer.cursor)  # behind us, or gone: begin again from what is stored
+        return self._cursor_read(reply.cursor)  # behind us, or gone: begin again from what is stored
 
-    def report(self, *, paused: bool, proof_t0_ms: int | None = None) -> list[Effect]:
-        """Tell Redis that this partition lives, or, with the time before its end was asked for, is idle."""
-        if self.phase is not Phase.READING or self.waits:
+    def _report_due(self, report: ReportDue) -> list[AnyEffect]:
+        """Report that this partition lives, or, with a proof, that it is idle."""
+        if not self.takes_records:
             return []
-        return list(self.counting.report(self.watermark_ms, paused=paused, proof_t0_ms=proof_t0_ms))
+        return list(
+            self.counting.report(self.watermark_ms, paused=report.paused, proof_t0_ms=report.proof_t0_ms)
+        )
 
     # The archive
 
-    def plan_is(self, plan: Plan, now_s: float) -> list[Effect]:
+    def _plan_created(self, plan: Plan, now_s: float) -> list[AnyEffect]:
         """The next plan is fixed."""
-        self.archiving.plan_is(plan)
-        self._chain_end = plan
-        if self.phase is Phase.READING and self.archiving.chunk_buffer is None and plan.kind == "data":
-            return self._seek_back()  # forgotten while the store was away: it is back
-        operations = self.archiving.advance(now_s)
-        if self._closing_gap and not operations:
+        self.archiving.plan_created(plan)
+        self._last_plan = plan
+        if self.reads and self.archiving.chunk_buffer is None and plan.kind == "data":
+            return self._seek_back()  # dropped while the store was away: it is back
+        effects = self.archiving.advance(now_s)
+        if self.state is State.CLOSING_GAP and not effects:
             return self._reconcile()  # somebody's plan reaches beyond the gap: read on to its end
-        return operations
+        return effects
 
-    def letters_sent(self) -> list[Effect]:
-        """The dead letters of the chunk are stored."""
-        return self.archiving.letters_sent()
-
-    def rows_written(self, objects: list[StoredObject]) -> list[Effect]:
-        """The rows of the chunk are stored."""
-        return self.archiving.rows_written(objects)
-
-    def manifest_written(self, now_s: float) -> list[Effect]:
+    def _manifest_created(self, now_s: float) -> list[AnyEffect]:
         """The chunk is done."""
         plan = self.archiving.plan
         assert plan is not None
-        done = self.archiving.manifest_written()
+        done = self.archiving.manifest_created()
         if plan.kind == "skipped":
-            self._readable_from = max(self._readable_from, plan.end)
-            return [*done, ReadCursor()]
-        if self._closing_gap:
+            return [*done, *self._skipped(plan)]
+        if self.state is State.CLOSING_GAP:
             return [*done, *self._reconcile()]
-        if self.phase is Phase.ASSIGNING:
+        if not self.reads:
             return done
         if self.archiving.chunk_buffer is None:
             return [*done, *self._seek_back()]
         return [*done, *self.archiving.advance(now_s)]
 
-    def tick(self, now_s: float, *, flush: bool = False) -> list[Effect]:
-        """Time has passed: a chunk may be due."""
-        return self.archiving.advance(now_s, flush=flush) if self.phase is Phase.READING else []
+    def _skipped(self, plan: Plan) -> list[AnyEffect]:
+        """Somebody skipped records on the record: begin again behind them, from the cursor in Redis."""
+        self._readable_from = max(self._readable_from, plan.end)
+        if self.state in (State.READING_CURSOR, State.LISTING_PLANS):
+            return []  # the assignment goes on to where the skip counts
+        self.counting.begin(self.counting.cursor)  # what is on its way is void: it is read again
+        return self._read_cursor()
 
-    def _seek_back(self) -> list[Effect]:
-        """Read again what was forgotten; what is counted already is skipped by its cursor."""
+    def _seek_back(self) -> list[AnyEffect]:
+        """Read again what was dropped; what is counted already is skipped by its cursor."""
         self._cursor = self.counting.cursor
         return self._seek()

@@ -1,18 +1,19 @@
 """A micro-batch as columns: a struct of arrays, never a list of objects.
 
 Rules:
-1. All arrays of one `MentionBatch` have one length and one order: rising offsets, one partition.
+1. All columns of a batch have one length and one order: rising offsets, one partition.
 2. Only mentions are here. A rejected record is a `Rejected`, kept with its bytes for its dead letter.
 3. The flags (duplicate, repeat, voice, late) and `watermark_before_ms` are pure functions of the log
    (docs/design.md#verdicts); the score columns are a pure function of text and model.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, fields
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -50,7 +51,7 @@ class Rejected(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class MentionBatch:
-    """The mentions of one micro-batch; n rows. On its way to the archive: Arrow arrays, not lists."""
+    """The mentions of one micro-batch, decoded; n rows."""
 
     offsets: Int64
     record_times_ms: Int64
@@ -71,6 +72,60 @@ class MentionBatch:
 
 
 @dataclass(slots=True, eq=False)
+class PackedBatch:
+    """The same rows on their way to the archive, n each: Arrow arrays of strings, and `reaches` of int64."""
+
+    offsets: Int64
+    record_times_ms: Int64
+    event_times_ms: Int64
+    ids: pa.Array
+    brands: pa.Array
+    networks: pa.Array
+    authors: pa.Array
+    texts: pa.Array
+    urls: pa.Array
+    langs: pa.Array
+    reaches: pa.Array
+    reply_tos: pa.Array
+    extras: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def pack(batch: MentionBatch) -> PackedBatch:
+    """Return the same rows as Arrow arrays: well under half the memory of lists of strings."""
+    return PackedBatch(
+        batch.offsets,
+        batch.record_times_ms,
+        batch.event_times_ms,
+        ids=_strings(batch.ids),
+        brands=_strings(batch.brands),
+        networks=_strings(batch.networks),
+        authors=_strings(batch.authors),
+        texts=_strings(batch.texts),
+        urls=_strings(batch.urls),
+        langs=_strings(batch.langs),
+        reaches=pa.array(batch.reaches, pa.int64()),
+        reply_tos=_strings(batch.reply_tos),
+        extras=_strings(batch.extras),
+    )
+
+
+def _strings(values: Sequence[str | None]) -> pa.Array:
+    return pa.array(values, pa.string())
+
+
+Batch = TypeVar("Batch", MentionBatch, PackedBatch)
+
+
+def slice_batch(batch: Batch, low: int, high: int) -> Batch:
+    """Return the rows [low, high) of a batch; numpy and Arrow arrays are views."""
+    rows = slice(low, high)
+    return type(batch)(*(getattr(batch, field.name)[rows] for field in fields(batch)))
+
+
+@dataclass(slots=True, eq=False)
 class Flags:
     """What the log before each row says about it; n rows each."""
 
@@ -88,3 +143,40 @@ class ScoreColumns:
     label: Int8
     probability: Float32
     sentiment_micro: Int32
+
+
+@dataclass(slots=True, eq=False)
+class ScoredBatch(Generic[Batch]):
+    """Mentions with all that is known of each: n rows in every part, scored by `model`."""
+
+    columns: Batch
+    flags: Flags
+    scores: ScoreColumns
+    model: str
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+
+def slice_scored(batch: ScoredBatch[Batch], low: int, high: int) -> ScoredBatch[Batch]:
+    """Return the rows [low, high) of a scored batch."""
+    if low == 0 and high == len(batch):
+        return batch
+    rows, flags, scores = slice(low, high), batch.flags, batch.scores
+    return ScoredBatch(
+        columns=slice_batch(batch.columns, low, high),
+        flags=Flags(
+            duplicate=flags.duplicate[rows],
+            copy=flags.copy[rows],
+            voice=flags.voice[rows],
+            late=flags.late[rows],
+            watermark_before_ms=flags.watermark_before_ms[rows],
+        ),
+        scores=ScoreColumns(scores.label[rows], scores.probability[rows], scores.sentiment_micro[rows]),
+        model=batch.model,
+    )
+
+
+def scored_from(batch: ScoredBatch[Batch], offset: int) -> ScoredBatch[Batch]:
+    """Return the rows at or after `offset`."""
+    return slice_scored(batch, int(np.searchsorted(batch.columns.offsets, offset)), len(batch))

@@ -1,8 +1,16 @@
-"""What one poll of the log brought."""
+"""What the broker says of the topic, and what one poll of it brought."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from stream_worker.core.records.batch import Records
+
+
+class TopicFacts(NamedTuple):
+    """What the broker says of the topic."""
+
+    incarnation: str
+    partitions: int
 
 
 @dataclass(slots=True)

@@ -1,7 +1,8 @@
 """Cursors: created once, moved by compare-and-set only, together with what they count."""
 
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.partition.effects import Apply, Cursor
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Cursor
 from tests.contracts.aggregates.worlds import LOG, NOON, Feeder, cells, minute
 
 

@@ -27,7 +27,7 @@ def test_the_first_head_stays(archive):
 
     assert archive.create_log_origin(first) == first
     assert archive.create_log_origin(LogOrigin(policy="latest", starts=[99])) == first
-    assert archive.find_plan_log(0, -1).head == first
+    assert archive.find_plan_log(0, -1).origin == first
 
 
 def test_the_first_plan_of_a_start_stays(archive):
@@ -69,7 +69,7 @@ def test_the_newest_plan_is_found_wherever_the_committed_offset_points(archive):
     found = [archive.find_plan_log(0, hint) for hint in hints]
 
     # Then it never matters
-    assert {(chain.last.start, chain.last.end, chain.done) for chain in found} == {
+    assert {(chain.last.start, chain.last.end, chain.finished) for chain in found} == {
         (1_234_567, 1_234_600, True)
     }
 

@@ -12,9 +12,9 @@ from stream_worker.adapters.object_store.objects import open_store
 from stream_worker.core.archive.layout import Manifest, manifest_name
 from stream_worker.core.detection.share_detector import ShareDetector
 from stream_worker.core.partition.chunk_buffer import RollLimits
-from stream_worker.core.partition.effects import TopicFacts
 from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.core.records.limits import Limits
+from stream_worker.core.records.poll import TopicFacts
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unavailable
 from stream_worker.observability.health import Health
@@ -32,7 +32,7 @@ from tests.unit.core.partition.driving import Store
 from tests.unit.core.partition.exactness import check_exact
 
 LIMITS = Limits(dedup_window_offsets=50, dedup_window_ms=600_000, lateness_ms=30_000)
-CUT_LIMITS = RollLimits(rows_max=8, bytes_max=10**9, seconds_max=20, span_max=1_000)
+ROLL_LIMITS = RollLimits(rows_max=8, bytes_max=10**9, seconds_max=20, span_max=1_000)
 TURN_S = 0.25
 
 
@@ -83,9 +83,9 @@ class Clock:
 class Rig:
     """The shared world: a topic, a Redis, a store, a clock; and workers on it."""
 
-    def __init__(self, monkeypatch, partitions=1, cut_limits=CUT_LIMITS):
+    def __init__(self, monkeypatch, partitions=1, roll_limits=ROLL_LIMITS):
         self.topic, self.state, self.clock = MemoryTopic(partitions), MemoryState(), Clock()
-        self.limits, self.cut_limits, self.log = LIMITS, cut_limits, {p: [] for p in range(partitions)}
+        self.limits, self.roll_limits, self.log = LIMITS, roll_limits, {p: [] for p in range(partitions)}
         self.objects, self.letters, self.workers = open_store("memory:///"), Letters(), []
         monkeypatch.setattr("stream_worker.worker.loop.time", self.clock)
 
@@ -182,11 +182,11 @@ class Member:
             lambda name, error: self.said.append(name), lambda *_: None, delay_first_s=0.01, delay_max_s=0.02
         )
         recorder = WorkerRecorder(Metrics(), Health())
-        self.performer = EffectRunner(
+        self.effect_runner = EffectRunner(
             source=self.source,
             aggregates=self.redis,
             archive=self.store,
-            letters=rig.letters,
+            dead_letters=rig.letters,
             background=self.background,
             make=self._machine,
             start="earliest",
@@ -202,8 +202,8 @@ class Member:
         )
         self.worker = Worker(
             source=self.source,
-            performer=self.performer,
-            minutes=self.minutes,
+            effect_runner=self.effect_runner,
+            windows=self.minutes,
             background=self.background,
             topic=TopicFacts(rig.topic.incarnation, rig.topic.partitions),
             alignment_ms=alignment_ms,
@@ -215,14 +215,14 @@ class Member:
         return PartitionMachine(
             number,
             limits=self.rig.limits,
-            cut_limits=self.rig.cut_limits,
+            roll_limits=self.rig.roll_limits,
             keys=keys,
             score=score,
             model=MODEL,
         )
 
     def machine(self, partition=0):
-        return self.performer.held[partition].machine
+        return self.effect_runner.owned[partition].machine
 
     def turn(self, count=1):
         """Turn the loop; the background answers between turns what it can."""
@@ -241,14 +241,14 @@ class Member:
 
     def counts_up_to_the_end(self):
         """Whether all partitions that are ours are counted to their logs' ends."""
-        held = self.performer.held
+        held = self.effect_runner.owned
         return held.keys() == self.source._reading.keys() and all(
             one.machine.caught_up and one.machine.position == self.rig.topic.position(number).log_end
             for number, one in held.items()
         )
 
     def archives_up_to_the_end(self):
-        held = self.performer.held.values()
+        held = self.effect_runner.owned.values()
         return self.counts_up_to_the_end() and all(
             one.machine.archiving.archived == one.machine.position for one in held
         )

@@ -6,7 +6,6 @@ import tracemalloc
 import numpy as np
 import pytest
 from obstore.store import MemoryStore
-from tests.contracts.aggregates.worlds import close_everything
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.parquet import SCHEMA
@@ -21,6 +20,7 @@ from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unavailable
 from tests.builders import LOG, NOON_MS, mention, part
+from tests.contracts.aggregates.worlds import close_everything
 from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_snapshot import MemorySnapshots
 from tests.fakes.redis_state import MemoryState

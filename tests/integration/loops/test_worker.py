@@ -7,7 +7,7 @@ import pytest
 
 from stream_worker.core.archive.layout import Plan, plan_name
 from stream_worker.core.partition.chunk_buffer import RollLimits
-from stream_worker.core.partition.effects import Phase
+from stream_worker.core.partition.machine import State
 from stream_worker.core.time import MINUTE_MS
 from tests.builders import LOG, NOON_MS, mention
 from tests.integration.loops.rig import LIMITS, Rig
@@ -131,7 +131,7 @@ def test_a_partition_that_moves_is_taken_over_exactly(make_rig):
     first.turn()
     rig.send(20, 1)
 
-    assert list(first.performer.held) == [0]
+    assert list(first.effect_runner.owned) == [0]
     second.finish()
     first.finish()
     rig.check_exact()
@@ -153,7 +153,7 @@ def test_a_zombie_that_goes_on_changes_nothing(rig):
 
 def test_stopping_archives_what_was_gathered_and_leaves(rig):
     # Given rows that no limit would cut yet
-    rig.cut_limits = RollLimits()
+    rig.roll_limits = RollLimits()
     rig.send(10)
     worker = rig.worker(0)
     worker.count()
@@ -233,7 +233,7 @@ def test_records_that_came_while_another_partition_waited_for_redis_are_read_aga
     worker.redis.away = True
     rig.send(1, 1)
     worker.worker.turn(0.0)
-    assert not worker.performer.held[0].interrupted
+    assert not worker.effect_runner.owned[0].interrupted
 
     # When partition 0 gets records twice before Redis is asked again and answers
     rig.send(2, 0)
@@ -353,7 +353,7 @@ def test_the_store_away_past_the_memory_cap_is_archived_exactly_in_the_end(make_
         worker.turn(2)
 
     # Then counting goes on, and rows are forgotten
-    held = worker.performer.held.values()
+    held = worker.effect_runner.owned.values()
     assert [one.machine.counting.counted for one in held] == [90, 90]
     assert all(one.machine.archiving.chunk_buffer is None for one in held)
 
@@ -407,12 +407,12 @@ def test_an_unreadable_plan_stops_its_partition_only(make_rig):
     # When another worker finds the damaged plan
     heir = rig.worker(0, 1)
     rig.send(10, 1)
-    heir.turn_until(lambda: 1 in heir.performer.held and heir.machine(1).archiving.archived == 20)
+    heir.turn_until(lambda: 1 in heir.effect_runner.owned and heir.machine(1).archiving.archived == 20)
 
     # Then the other partition goes on, and the damaged one is left alone
-    assert heir.performer.held[0].stopped
-    assert heir.machine(0).phase is Phase.ASSIGNING
-    assert not heir.performer.held[1].stopped
+    assert heir.effect_runner.owned[0].stopped
+    assert heir.machine(0).state is State.LOOKING_UP
+    assert not heir.effect_runner.owned[1].stopped
     assert heir.machine(1).counting.counted == 20
 
 
@@ -425,11 +425,11 @@ def test_a_log_that_was_cut_off_stops_its_partition_only(make_rig):
     rig.topic.truncate(0, 3)
 
     heir = rig.worker(0, 1)
-    heir.turn_until(lambda: 0 in heir.performer.held and heir.performer.held[0].stopped)
+    heir.turn_until(lambda: 0 in heir.effect_runner.owned and heir.effect_runner.owned[0].stopped)
     rig.send(5, 1)
     heir.turn_until(lambda: heir.machine(1).counting.counted == 15)
 
-    assert not heir.performer.held[1].stopped
+    assert not heir.effect_runner.owned[1].stopped
 
 
 # Kafka goes away; alignment; skips
@@ -468,7 +468,7 @@ def test_a_partition_far_ahead_is_paused_and_has_no_proof_until_the_slowest_foll
     for _ in range(40):
         fast.turn()
         slow.turn()
-    ahead = fast.performer.held[1]
+    ahead = fast.effect_runner.owned[1]
     assert ahead.ahead
     proof = rig.state.cursors[LOG.name][1].proof
     fast.turn(40)

@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_worker.adapters.object_store.parquet import SCHEMA, describe, encode, tables_by_hour
-from stream_worker.core.partition.effects import ScoredBatch
-from stream_worker.core.records.batch import UNSCORED
+from stream_worker.core.records.batch import UNSCORED, ScoredBatch
 from tests.contracts.rows import NOON_MS, part
 
 pytestmark = pytest.mark.timeout(60)

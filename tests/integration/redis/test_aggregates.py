@@ -10,7 +10,8 @@ from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.adapters.redis.scripts import NAMES, OUTBOX_NAMES
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.aggregates.measures import MEASURES
-from stream_worker.core.partition.effects import Apply, Cursor
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Cursor
 from stream_worker.core.time import DAY_MS, HOUR_MS
 from stream_worker.errors import Misconfigured, Unreadable
 from tests.contracts.aggregates.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute

@@ -9,7 +9,8 @@ import pytest
 
 from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.partition.effects import Apply, Cursor
+from stream_worker.core.partition.effects import Apply
+from stream_worker.core.partition.inputs import Cursor
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable
 from tests.checkout import CHECKOUT
 from tests.contracts.aggregates.worlds import LOG, NOON, cells, close_call

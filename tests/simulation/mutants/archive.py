@@ -9,10 +9,11 @@ import msgspec
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.core.archive.layout import Outcomes
-from stream_worker.core.partition.archiving import Archiving
+from stream_worker.core.partition.archiving import Archiving, ArchivingState
 from stream_worker.core.partition.chunk_buffer import ChunkBuffer
 from stream_worker.core.partition.effects import Commit, CreateManifest, SendDeadLetters
 from stream_worker.core.partition.machine import PartitionMachine
+from stream_worker.core.records.batch import slice_scored
 from tests.simulation.mutants.patches import swap
 from tests.simulation.world.broker import SimulatedSource
 from tests.simulation.world.store import Store
@@ -85,23 +86,32 @@ def plan_before_the_last_manifest():
             written = rows_written(self, objects)
             self.archived, self.watermark_ms = self.plan.end, self.plan.watermark_end
             self.plan = self.chunk = None
+            self.state = ArchivingState.BUFFERING
             return [*self.advance(0.0, flush=True), *written]
 
         return mutated
 
     return [
+        _any_order(),
         swap(Archiving, "rows_written", make),
-        patch.object(PartitionMachine, "manifest_written", lambda self, now_s: self.archiving.advance(now_s)),
+        patch.object(
+            PartitionMachine, "_manifest_created", lambda self, now_s: self.archiving.advance(now_s)
+        ),
     ]
+
+
+def _any_order():
+    """No step of a chunk is refused because another one is due."""
+    return patch.object(Archiving, "_expect", lambda self, state: None)
 
 
 def committed_before_upload():
     """The offset is committed when a chunk is planned."""
 
-    def make(plan_is):
-        return lambda self, plan, now_s: [Commit(plan.end), *plan_is(self, plan, now_s)]
+    def make(plan_created):
+        return lambda self, plan, now_s: [Commit(plan.end), *plan_created(self, plan, now_s)]
 
-    return [swap(PartitionMachine, "plan_is", make)]
+    return [swap(PartitionMachine, "_plan_created", make)]
 
 
 def commit_of_what_was_read():
@@ -121,28 +131,29 @@ def letters_after_the_plans_end_is_passed():
 
     def send_later(advance):
         def mutated(self, *args, **more):
-            operations = advance(self, *args, **more)
-            if operations and isinstance(operations[0], SendDeadLetters):
-                self.owed = operations[0].rejected
-                return self.letters_sent()
-            return operations
+            effects = advance(self, *args, **more)
+            if effects and isinstance(effects[0], SendDeadLetters):
+                self.owed = effects[0].rejected
+                return self.dead_letters_sent()
+            return effects
 
         return mutated
 
-    def send_now(manifest_written):
+    def send_now(manifest_created):
         def mutated(self):
             owed, self.owed = getattr(self, "owed", []), []
-            return [*manifest_written(self), *([SendDeadLetters(owed)] if owed else [])]
+            return [*manifest_created(self), *([SendDeadLetters(owed)] if owed else [])]
 
         return mutated
 
-    def nothing_follows(letters_sent):
-        return lambda self: [] if self.chunk is None else letters_sent(self)
+    def nothing_follows(dead_letters_sent):
+        return lambda self: [] if self.chunk is None else dead_letters_sent(self)
 
     return [
+        _any_order(),
         swap(Archiving, "advance", send_later),
-        swap(Archiving, "manifest_written", send_now),
-        swap(Archiving, "letters_sent", nothing_follows),
+        swap(Archiving, "manifest_created", send_now),
+        swap(Archiving, "dead_letters_sent", nothing_follows),
     ]
 
 
@@ -198,16 +209,16 @@ def partial_never_said():
 def manifest_before_the_rows():
     """A chunk is called done before its rows are stored."""
 
-    def make(letters_sent):
+    def make(write_rows):
         def mutated(self):
-            operations = letters_sent(self)
-            told = self.chunk.outcomes
-            self.chunk.outcomes = Outcomes(lost=sum(msgspec.structs.astuple(told)))
-            return [*self._write_manifest([]), *operations] if self.chunk.parts else operations
+            effects = write_rows(self)
+            outcomes = self.chunk.outcomes
+            self.chunk.outcomes = Outcomes(lost=sum(msgspec.structs.astuple(outcomes)))
+            return [*self._write_manifest([]), *effects] if self.chunk.batches else effects
 
         return mutated
 
-    return [swap(Archiving, "letters_sent", make)]
+    return [_any_order(), swap(Archiving, "_write_rows", make)]
 
 
 def watermark_of_another_offset_in_a_plan():
@@ -225,7 +236,7 @@ def chunk_too_long():
 
         return mutated
 
-    return [swap(ChunkBuffer, "cut", make)]
+    return [swap(ChunkBuffer, "roll", make)]
 
 
 def head_by_whoever_starts():
@@ -246,12 +257,10 @@ def duplicates_not_stored():
 
     def make(add):
         def mutated(self, part, *args, **more):
-            from stream_worker.core.partition import chunk_buffer
-
             keep = [row for row, it in enumerate(part.flags.duplicate.tolist()) if not it]
-            for row in reversed(range(len(part.columns))):
+            for row in reversed(range(len(part))):
                 if row not in keep:
-                    part = _without(chunk_buffer, part, row)
+                    part = _without(part, row)
             return add(self, part, *args, **more)
 
         return mutated
@@ -259,10 +268,10 @@ def duplicates_not_stored():
     return [swap(Archiving, "add", make)]
 
 
-def _without(chunk_buffer, part, row):
+def _without(part, row):
     """The part without one of its rows, as far as its neighbours go on."""
-    before = chunk_buffer._slice(part, 0, row)
-    return before if row else chunk_buffer._slice(part, 1, len(part.columns))
+    before = slice_scored(part, 0, row)
+    return before if row else slice_scored(part, 1, len(part))
 
 
 def rows_forgotten_and_not_read_again():
@@ -275,4 +284,4 @@ def rows_forgotten_and_not_read_again():
 
         return mutated
 
-    return [swap(Archiving, "forget", make)]
+    return [swap(Archiving, "drop_buffer", make)]

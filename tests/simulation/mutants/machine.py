@@ -9,7 +9,8 @@ import numpy as np
 
 from stream_worker.core.partition import counting, machine, recovery
 from stream_worker.core.partition.counting import Counting, CursorState
-from stream_worker.core.partition.effects import Apply, Cursor, Seek
+from stream_worker.core.partition.effects import Apply, Seek
+from stream_worker.core.partition.inputs import Cursor
 from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.worker.effect_runner import EffectRunner
 from stream_worker.worker.owned_partition import OwnedPartition
@@ -35,16 +36,16 @@ def no_refill_after_a_seek():
 def committed_offset_decides():
     """Reading begins at the offset that the group committed, not where the chain ends."""
 
-    def make(chain_is):
-        def mutated(self, chain):
-            operations = chain_is(self, chain)
-            if chain.last is not None and self._log.committed >= 0:
+    def make(plan_log_found):
+        def mutated(self, log):
+            effects = plan_log_found(self, log)
+            if log.last is not None and self._log.committed >= 0:
                 self.archiving.begin(self._log.committed, self.archiving.watermark_ms, None)
-            return operations
+            return effects
 
         return mutated
 
-    return [swap(PartitionMachine, "chain_is", make)]
+    return [swap(PartitionMachine, "_plan_log_found", make)]
 
 
 def counted_again_from_the_newest_boundary():
@@ -116,27 +117,27 @@ def whole_batch_again():
 
     def mutated(self):
         batch = self._batch
-        calls = self._calls(0, len(batch.part.columns), self.counted)
-        self._asked.extend(calls)
+        calls = self._calls(0, len(batch.scored.columns), self.counted)
+        self._requested.extend(calls)
         return calls
 
-    return [patch.object(Counting, "_ask", mutated)]
+    return [patch.object(Counting, "_request", mutated)]
 
 
 def redis_that_went_back_unnoticed():
     """A lower cursor in Redis is taken as it is, and what lies between is not read again."""
 
     def mutated(self, answer):
-        if not self._asked:
-            return CursorState.FINE, []
-        self._asked.popleft()
+        if not self._requested:
+            return CursorState.KNOWN, []
+        self._requested.popleft()
         if answer.cursor is None:
             return CursorState.LOST, []
         self.cursor = answer.cursor
-        if self._asked or self._batch is None or self.counted >= self._batch.position:
-            self._batch = self._batch if self._asked else None
-            return CursorState.FINE, []
-        return CursorState.FINE, self._ask()
+        if self._requested or self._batch is None or self.counted >= self._batch.position:
+            self._batch = self._batch if self._requested else None
+            return CursorState.KNOWN, []
+        return CursorState.KNOWN, self._request()
 
     return [patch.object(Counting, "applied", mutated)]
 
@@ -150,7 +151,7 @@ def report_that_moves_the_cursor():
             call = Apply(
                 self._partition, self.counted, end, watermark_ms, self.log_end, None, paused, proof_t0_ms
             )
-            self._asked.append(call)
+            self._requested.append(call)
             return [call]
 
         return mutated
@@ -180,8 +181,7 @@ def polled_before_a_seek():
     """What a poll brought is taken after a seek that followed it."""
 
     def mutated(self):
-        reading = self.machine.phase is machine.Phase.READING and not self.machine.waits
-        return reading and not (self.stopped or self.interrupted)
+        return self.machine.takes_records and not (self.stopped or self.interrupted)
 
     return [patch.object(OwnedPartition, "takes_records", property(mutated))]
 
@@ -190,8 +190,8 @@ def records_that_nobody_took_are_dropped():
     """Records that came while Redis owed an answer are not read again."""
 
     def mutated(self, number):
-        held = self.held.get(number)
-        return held if held is None or held.takes_records else None
+        owned = self.owned.get(number)
+        return owned if owned is None or owned.takes_records else None
 
     return [patch.object(EffectRunner, "taker", mutated)]
 
@@ -199,13 +199,13 @@ def records_that_nobody_took_are_dropped():
 def end_that_ends_nothing():
     """Offsets without a record before the log's end are waited for."""
 
-    def make(end_seen):
+    def make(end_reached):
         def mutated(self, offset, now_s):
-            return end_seen(self, min(offset, self.position), now_s)
+            return end_reached(self, min(offset, self.position), now_s)
 
         return mutated
 
-    return [swap(PartitionMachine, "end_seen", make)]
+    return [swap(PartitionMachine, "_end_reached", make)]
 
 
 def day_of_a_minute():

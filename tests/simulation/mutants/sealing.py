@@ -6,6 +6,7 @@ Each function returns patches; its first line says what is broken.
 from dataclasses import replace
 from unittest.mock import patch
 
+from stream_worker.core.partition.inputs import ReportDue
 from stream_worker.core.time import HOUR_MS
 from stream_worker.worker import effect_runner, owned_partition
 from stream_worker.worker.loop import Worker
@@ -38,15 +39,14 @@ def idle_by_timer():
     """A partition of which nothing came for two seconds is called idle, without asking its log."""
 
     def mutated(self):
-        for held in self._running():
-            machine, now_ms = held.machine, self._performer.now_ms
-            at, since_ms = getattr(held, "_still", None) or (-1, 0)
+        for owned in self._running():
+            machine, now_ms = owned.machine, self._effect_runner.now_ms
+            at, since_ms = getattr(owned, "_still", None) or (-1, 0)
             if at != machine.position:
-                at, since_ms = held._still = machine.position, now_ms
+                at, since_ms = owned._still = machine.position, now_ms
             idle = now_ms - since_ms > 2_000
-            self._performer.step(
-                held, lambda m=machine, i=idle, t=now_ms: m.report(paused=False, proof_t0_ms=t if i else None)
-            )
+            report = ReportDue(paused=False, proof_t0_ms=now_ms if idle else None)
+            self._effect_runner.deliver(owned, report)
 
     return [*_with_room("_still"), patch.object(Worker, "_report", mutated)]
 
@@ -61,10 +61,9 @@ def idle_by_an_old_proof():
     """Whose end was seen once is idle from then on: the end is not asked for again."""
 
     def mutated(self):
-        for held in self._running():
-            t0_ms = self._performer.now_ms if held.machine.caught_up else None
-            report = held.machine.report
-            self._performer.step(held, lambda r=report, t=t0_ms: r(paused=False, proof_t0_ms=t))
+        for owned in self._running():
+            t0_ms = self._effect_runner.now_ms if owned.machine.caught_up else None
+            self._effect_runner.deliver(owned, ReportDue(paused=False, proof_t0_ms=t0_ms))
 
     return [patch.object(Worker, "_report", mutated)]
 
@@ -74,7 +73,7 @@ def proof_as_old_as_its_answer():
 
     def make(report):
         def mutated(self):
-            self._asked_at_ms = self._performer.now_ms
+            self._ends_requested_at_ms = self._effect_runner.now_ms
             report(self)
 
         return mutated

@@ -209,7 +209,7 @@ def test_a_worker_of_a_deleted_topic_that_is_first_after_a_loss_does_not_keep_th
 
     # When Redis is emptied, and it is the first to count again
     it.world.empty_redis()
-    old.performer.ask_topic = lambda behind="": None
+    old.effect_runner.describe_topic = lambda newer_than="": None
     it.run(old, seconds=3)
     assert it.redis.ctl.incarnation == "mentions.00000001"
 
@@ -225,7 +225,7 @@ def test_a_group_is_not_taken_by_a_question_that_was_asked_too_early(stage):
     old = it.worker(0)
     it.send("one")
     it.run(old)
-    old.performer.ask_topic(behind="")
+    old.effect_runner.describe_topic(newer_than="")
     it.world.now_ms += 1_000
     old.background.run_one(it.world.rng)
 

@@ -52,15 +52,15 @@ class SimulatedBackground:
             return
         job = self._lines[rng.choice(sorted(self._lines))][0]
         try:
-            result, error = job.call(), None
+            outcome = job.call()
         except Unavailable:
             return
         except Exception as failure:  # noqa: BLE001 - handed to the loop, as the thread does
-            result, error = None, failure
+            outcome = failure
         if job.dropped:
             return
         self._remove(job)
-        self._done.append(Completion(job.partition, job.epoch, job.name, result, error))
+        self._done.append(Completion(job.partition, job.epoch, job.name, outcome))
 
     def _remove(self, job):
         line = self._lines[job.partition]

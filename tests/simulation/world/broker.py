@@ -5,9 +5,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from stream_worker.core.archive.layout import Log
-from stream_worker.core.partition.effects import LogPosition, TopicFacts
+from stream_worker.core.partition.inputs import LogPosition
 from stream_worker.core.records.batch import Records
-from stream_worker.core.records.poll import Poll
+from stream_worker.core.records.poll import Poll, TopicFacts
 from stream_worker.errors import Unavailable
 
 

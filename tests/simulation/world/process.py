@@ -10,7 +10,8 @@ import xxhash
 from stream_worker.admin.skip import skip
 from stream_worker.core.detection.detector import Verdict
 from stream_worker.core.partition.chunk_buffer import RollLimits
-from stream_worker.core.partition.machine import PartitionMachine, Phase
+from stream_worker.core.partition.inputs import Ticked
+from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.core.records.dedup import plain_keys
 from stream_worker.core.records.limits import Limits
@@ -103,11 +104,11 @@ class Process:
         aggregates = SimulatedRolling(world, wire, log, owner)
         archive = SimulatedArchive(SimulatedObjects(world.store, wire), log, profile.span_max)
         recorder = SilentRecorder()
-        self.performer = EffectRunner(
+        self.effect_runner = EffectRunner(
             source=self.source,
             aggregates=aggregates,
             archive=archive,
-            letters=SimulatedLetters(world, wire, log),
+            dead_letters=SimulatedLetters(world, wire, log),
             background=self.background,
             make=self._machine,
             start=profile.start,
@@ -123,8 +124,8 @@ class Process:
         )
         self.worker = Worker(
             source=self.source,
-            performer=self.performer,
-            minutes=self.minutes,
+            effect_runner=self.effect_runner,
+            windows=self.minutes,
             background=self.background,
             topic=topic.facts,
             alignment_ms=profile.alignment_ms,
@@ -134,13 +135,13 @@ class Process:
 
     def _machine(self, number):
         profile = self.world.profile
-        cut_limits = RollLimits(
+        roll_limits = RollLimits(
             rows_max=profile.rows_max, seconds_max=profile.seconds_max, span_max=profile.span_max
         )
         machine = PartitionMachine(
             number,
             limits=limits_of(profile),
-            cut_limits=cut_limits,
+            roll_limits=roll_limits,
             keys=plain_keys(xxhash.xxh64_intdigest),
             score=scorer(self.model),
             model=self.model,
@@ -164,8 +165,8 @@ class Process:
             return
         if self.worker.log_replaced:
             self.world.replace(self)
-        for held in self.performer.held.values():
-            self.world.check(not held.stopped, "a partition stopped", held.machine.number)
+        for owned in self.effect_runner.owned.values():
+            self.world.check(not owned.stopped, "a partition stopped", owned.machine.number)
 
     def work(self):
         """One job of the background thread."""
@@ -176,14 +177,13 @@ class Process:
 
     def flush(self):
         """SIGTERM: a courtesy to the next owner, cut short at any time."""
-        for held in list(self.performer.held.values()):
-            if held.machine.phase is Phase.READING:
-                operations = held.machine.tick(self.world.now_ms / 1000, flush=True)
-                self.performer.perform(held, operations)
+        for owned in list(self.effect_runner.owned.values()):
+            if owned.machine.reads:
+                self.effect_runner.deliver(owned, Ticked(flush=True), self.world.now_ms / 1000)
         for _ in range(self.world.rng.randint(0, 6)):
             self.work()
             if not self.dead:
-                self.performer.take_completions(self.world.now_ms / 1000)
+                self.effect_runner.take_completions(self.world.now_ms / 1000)
 
 
 class Operator:

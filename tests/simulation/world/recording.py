@@ -15,8 +15,8 @@ from unittest.mock import patch
 
 import msgspec
 import numpy as np
-from tests.contracts.aggregates.worlds import dump_memory
 
+from tests.contracts.aggregates.worlds import dump_memory
 from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.simulation.histories import NoHistory
 from tests.simulation.world import redis as simulated_redis

@@ -3,7 +3,6 @@
 import json
 import shutil
 
-from tests.contracts.aggregates.worlds import HOLD, LATENESS, LOG, NOON, RedisWorld, close_everything
 from typer.testing import CliRunner
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
@@ -17,6 +16,7 @@ from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import StreamWorkerError
 from tests import builders
+from tests.contracts.aggregates.worlds import HOLD, LATENESS, LOG, NOON, RedisWorld, close_everything
 
 DAY = Day(NOON - NOON % DAY_MS)
 TEN = DAY.start_ms + 22 * HOUR_MS

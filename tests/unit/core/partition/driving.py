@@ -5,6 +5,7 @@ A `Runner` is one worker's hold on one partition. It performs nothing by itself:
 """
 
 from collections import defaultdict, deque
+from typing import assert_never
 
 from stream_worker.core.archive.layout import LogOrigin
 from stream_worker.core.partition.chunk_buffer import RollLimits
@@ -13,17 +14,32 @@ from stream_worker.core.partition.effects import (
     Apply,
     Commit,
     CreateCursor,
-    CreateLogOrigin,
     CreateManifest,
+    CreateOrigin,
     CreatePlan,
     FindPlanLog,
     ListPlans,
-    Phase,
-    PlanLog,
     ReadCursor,
+    ReadPosition,
     Seek,
     SendDeadLetters,
     WriteRows,
+)
+from stream_worker.core.partition.inputs import (
+    CursorRead,
+    DeadLettersSent,
+    EndReached,
+    ManifestCreated,
+    OriginCreated,
+    PlanCreated,
+    PlanLog,
+    PlanLogFound,
+    PlansListed,
+    PositionRead,
+    RecordsPolled,
+    ReportDue,
+    RowsWritten,
+    Ticked,
 )
 from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.core.records.limits import Limits
@@ -35,7 +51,7 @@ from tests.unit.core.partition.exactness import rows_of
 
 STEPS_MAX = 10_000
 LIMITS = Limits(dedup_window_offsets=8, dedup_window_ms=120_000, lateness_ms=30_000)
-CUT_LIMITS = RollLimits(rows_max=6, bytes_max=10**9, seconds_max=60, span_max=10)
+ROLL_LIMITS = RollLimits(rows_max=6, bytes_max=10**9, seconds_max=60, span_max=10)
 
 
 class Store:
@@ -79,9 +95,9 @@ class Store:
 class World:
     """One topic, one Redis, one store; any number of runners."""
 
-    def __init__(self, partitions=1, limits=LIMITS, cut_limits=CUT_LIMITS, policy="earliest"):
+    def __init__(self, partitions=1, limits=LIMITS, roll_limits=ROLL_LIMITS, policy="earliest"):
         self.topic, self.store, self.state = MemoryTopic(partitions), Store(), MemoryState()
-        self.limits, self.cut_limits, self.policy = limits, cut_limits, policy
+        self.limits, self.roll_limits, self.policy = limits, roll_limits, policy
         self.increments_max = 14  # so few that batches are cut into calls
         self.now_ms, self.now_s = NOON_MS, 100.0
         self.log = defaultdict(list)  # partition -> every (offset, record time, value) there ever was
@@ -102,41 +118,51 @@ class World:
     def cursor(self, partition=0):
         return self._aggregates.cursor(partition)
 
-    def ask_redis(self, partition, operation):
-        """What Redis answers; returns what the runner has to tell its machine."""
-        match operation:
+    def run_on_redis(self, partition, effect):
+        """Let Redis do what is asked for; returns the reply."""
+        match effect:
             case Apply():
-                return self._aggregates.apply([operation])[0]
+                return self._aggregates.apply([effect])[0]
             case ReadCursor():
-                return self._aggregates.cursor(partition)
+                return CursorRead(self._aggregates.cursor(partition))
             case CreateCursor(start, watermark_ms, complete_from_ms):
-                return self._aggregates.create_cursor(partition, start, watermark_ms, complete_from_ms)
+                return CursorRead(
+                    self._aggregates.create_cursor(partition, start, watermark_ms, complete_from_ms)
+                )
             case AdvanceCursor(expected, to, watermark_ms, complete_from_ms):
-                return self._aggregates.jump(partition, expected, to, watermark_ms, complete_from_ms)
-        raise AssertionError(operation)
+                return CursorRead(
+                    self._aggregates.advance_cursor(partition, expected, to, watermark_ms, complete_from_ms)
+                )
+            case _:
+                assert_never(effect)
 
-    def ask_store(self, partition, operation):  # noqa: PLR0911 - a table
-        match operation:
+    def run_beside(self, partition, effect):  # noqa: PLR0911 - a table
+        """Let broker and store do what is asked for; returns the reply."""
+        match effect:
+            case ReadPosition():
+                return PositionRead(self.topic.position(partition))
             case FindPlanLog():
-                return self.store.find_plan_log(partition)
-            case CreateLogOrigin():
+                return PlanLogFound(self.store.find_plan_log(partition))
+            case CreateOrigin():
                 logs = [self.topic.position(p) for p in range(self.topic.partitions)]
                 starts = [log.log_start if self.policy == "earliest" else log.log_end for log in logs]
                 self.store.head = self.store.head or LogOrigin(policy=self.policy, starts=starts)
-                return self.store.head
+                return OriginCreated(self.store.head)
             case ListPlans():
-                return self.store.chain(partition)
+                return PlansListed(self.store.chain(partition))
             case CreatePlan(plan):
-                return self.store.plans.setdefault((partition, plan.start), plan)
+                return PlanCreated(self.store.plans.setdefault((partition, plan.start), plan))
             case SendDeadLetters(rejected):
                 for letter in rejected:
                     self.store.create(self.store.letters, (partition, letter.offset), letter)
-                return None
-            case WriteRows(plan, parts):
-                return self.store.write_rows(partition, plan, parts)
+                return DeadLettersSent()
+            case WriteRows(plan, batches):
+                return RowsWritten(self.store.write_rows(partition, plan, batches))
             case CreateManifest(plan, manifest):
-                return self.store.create_manifest(partition, plan, manifest)
-        raise AssertionError(operation)
+                self.store.create_manifest(partition, plan, manifest)
+                return ManifestCreated()
+            case _:
+                assert_never(effect)
 
 
 class Runner:
@@ -144,35 +170,41 @@ class Runner:
 
     def __init__(self, world, partition=0, **changed):
         self.world, self.number = world, partition
-        self.asked = []  # every operation, in order
+        self.asked = []  # every effect but the first, in order
         self.on_redis, self.on_store, self.position = deque(), deque(), None
         self.machine = PartitionMachine(
             partition,
             limits=replace_limits(world.limits, changed),
-            cut_limits=world.cut_limits,
+            roll_limits=world.roll_limits,
             keys=keys,
             score=score,
             model=MODEL,
         )
         self.machine.counting._increments_max = world.increments_max
-        self.perform(self.machine.assigned(world.topic.position(partition)))
+        self.run_effects(self.machine.start())
+        self.answer_store()  # where the log begins and ends
 
-    def perform(self, operations):
-        self.asked += operations
-        for operation in operations:
-            match operation:
+    def run_effects(self, effects):
+        """Run what is done at once, queue the rest."""
+        self.asked += [effect for effect in effects if not isinstance(effect, ReadPosition)]
+        for effect in effects:
+            match effect:
                 case Seek(offset):
                     self.position = offset
                 case Commit(offset):
                     self.world.topic.commit(self.number, offset)
                 case Apply() | ReadCursor() | CreateCursor() | AdvanceCursor():
-                    self.on_redis.append(operation)
+                    self.on_redis.append(effect)
                 case _:
-                    self.on_store.append(operation)
+                    self.on_store.append(effect)
+
+    def deliver(self, event):
+        """Hand an input to the machine."""
+        self.run_effects(self.machine.handle(event, self.world.now_s))
 
     @property
     def reads(self):
-        return self.machine.phase is Phase.READING and not self.machine.waits
+        return self.machine.takes_records
 
     @property
     def out_of_range(self):
@@ -184,58 +216,36 @@ class Runner:
         if self.reads and not self.out_of_range:
             records, self.position = self.world.topic.read(self.number, self.position, count)
             if records.offsets:
-                self.perform(self.machine.records(records, self.world.now_s))
+                self.deliver(RecordsPolled(records))
 
     def see_end(self):
         """Tell of the log's end, if that is where it was read to."""
         if self.reads and self.position == self.world.topic.position(self.number).log_end:
-            self.perform(self.machine.end_seen(self.position, self.world.now_s))
+            self.deliver(EndReached(self.position))
 
     def tick(self, *, flush=False):
-        self.perform(self.machine.tick(self.world.now_s, flush=flush))
+        self.deliver(Ticked(flush=flush))
 
     def report(self, **more):
-        self.perform(self.machine.report(paused=False, **more))
+        self.deliver(ReportDue(paused=False, **more))
 
     def answer_redis(self, *, lost=False):
-        """Let Redis do the oldest thing asked; a lost answer means that it is asked again."""
+        """Let Redis do the oldest thing asked for; a lost reply means that it is asked for again."""
         if not self.on_redis:
             return
-        operation = self.on_redis[0]
-        answer = self.world.ask_redis(self.number, operation)
+        reply = self.world.run_on_redis(self.number, self.on_redis[0])
         if not lost:
             self.on_redis.popleft()
-            take = self.machine.applied if isinstance(operation, Apply) else self.machine.cursor_is
-            self.perform(take(answer))
+            self.deliver(reply)
 
     def answer_store(self, *, lost=False):
-        """Let the store do the oldest thing asked; a lost answer means that it is asked again."""
+        """Let broker or store do the oldest thing asked for; after a lost reply it is asked for again."""
         if not self.on_store:
             return
-        operation = self.on_store[0]
-        answer = self.world.ask_store(self.number, operation)
+        reply = self.world.run_beside(self.number, self.on_store[0])
         if not lost:
             self.on_store.popleft()
-            self.perform(self._tell(operation, answer))
-
-    def _tell(self, operation, answer):  # noqa: PLR0911 - a table
-        machine, now_s = self.machine, self.world.now_s
-        match operation:
-            case FindPlanLog():
-                return machine.chain_is(answer)
-            case CreateLogOrigin():
-                return machine.head_is(answer)
-            case ListPlans():
-                return machine.plans_are(answer)
-            case CreatePlan():
-                return machine.plan_is(answer, now_s)
-            case SendDeadLetters():
-                return machine.letters_sent()
-            case WriteRows():
-                return machine.rows_written(answer)
-            case CreateManifest():
-                return machine.manifest_written(now_s)
-        raise AssertionError(operation)
+            self.deliver(reply)
 
     def settle(self):
         """Answer everything that was asked."""

@@ -51,7 +51,7 @@ def stored(name="dt=x"):
 
 
 def offsets_of(operation):
-    return [offset for one in operation.parts for offset in one.columns.offsets.tolist()]
+    return [offset for one in operation.batches for offset in one.columns.offsets.tolist()]
 
 
 def outcomes_of(manifest):
@@ -72,14 +72,14 @@ def finish(made, operations):
         [operation] = operations
         if isinstance(operation, SendDeadLetters):
             letters = [letter.offset for letter in operation.rejected]
-            operations = made.letters_sent()
+            operations = made.dead_letters_sent()
         elif isinstance(operation, WriteRows):
             rows = offsets_of(operation)
             operations = made.rows_written([stored()])
         else:
             assert isinstance(operation, CreateManifest)
             manifest = operation.manifest
-            assert made.manifest_written() == [Commit(operation.plan.end)]
+            assert made.manifest_created() == [Commit(operation.plan.end)]
             return letters, rows, manifest
 
 
@@ -92,11 +92,11 @@ def test_a_chunk_goes_plan_letters_rows_manifest_commit_and_nothing_overtakes():
 
     plan_made = proposed(made.advance(NOW_S, flush=True))
     assert made.advance(NOW_S, flush=True) == []
-    made.plan_is(plan_made)
+    made.plan_created(plan_made)
     [letters] = made.advance(NOW_S)
     assert made.advance(NOW_S) == []
     assert [letter.offset for letter in letters.rejected] == [1, 5]
-    [rows] = made.letters_sent()
+    [rows] = made.dead_letters_sent()
     assert made.advance(NOW_S) == []
     assert (rows.plan, offsets_of(rows)) == (plan_made, [0, 2, 4])
     [manifest] = made.rows_written([stored("a"), stored("b")])
@@ -104,7 +104,7 @@ def test_a_chunk_goes_plan_letters_rows_manifest_commit_and_nothing_overtakes():
     assert [one.name for one in manifest.manifest.objects] == ["a", "b"]
     assert outcomes_of(manifest.manifest) == {"counted": 3, "rejected": 2, "absent": 1}
     assert made.archived == 0
-    assert made.manifest_written() == [Commit(6)]
+    assert made.manifest_created() == [Commit(6)]
     assert made.archived == 6
     assert not made.on_its_way
 
@@ -117,7 +117,7 @@ def test_no_letters_are_sent_and_no_rows_written_where_there_are_none():
 
     found = []
     for made in (rows_only, letters_only, nothing):
-        made.plan_is(proposed(made.advance(NOW_S, flush=True)))
+        made.plan_created(proposed(made.advance(NOW_S, flush=True)))
         letters, rows, manifest = finish(made, made.advance(NOW_S))
         found.append((letters, rows, outcomes_of(manifest)))
 
@@ -134,7 +134,7 @@ def test_the_next_plan_is_asked_for_only_behind_the_manifest_and_begins_there():
     first = proposed(made.advance(NOW_S))
     feed(made, 4, 9)
 
-    made.plan_is(first)
+    made.plan_created(first)
     finish(made, made.advance(NOW_S))
     second = proposed(made.advance(NOW_S))
 
@@ -160,12 +160,12 @@ def test_a_shorter_plan_of_somebody_else_leaves_the_rest_for_the_next_one():
     feed(made, 0, 6, bad=[4])
 
     assert proposed(made.advance(NOW_S)).end == 6
-    made.plan_is(plan(0, 3))
+    made.plan_created(plan(0, 3))
 
     assert finish(made, made.advance(NOW_S))[:2] == ([], [0, 1, 2])
     rest = proposed(made.advance(NOW_S, flush=True))
     assert (rest.start, rest.end, rest.watermark_start) == (3, 6, 3)
-    made.plan_is(rest)
+    made.plan_created(rest)
     assert finish(made, made.advance(NOW_S))[:2] == ([4], [3, 5])
 
 
@@ -174,7 +174,7 @@ def test_a_longer_plan_of_somebody_else_waits_until_its_end_was_read():
     feed(made, 0, 4)
     made.advance(NOW_S)
 
-    made.plan_is(plan(0, 10))
+    made.plan_created(plan(0, 10))
 
     assert made.advance(NOW_S, flush=True) == []
     feed(made, 4, 9)
@@ -207,7 +207,7 @@ def test_a_skipped_plan_is_lost_whatever_was_gathered_of_it(fed, left):
     feed(made, 0, fed, bad=[1])
     made.advance(NOW_S)
 
-    made.plan_is(plan(0, 6, "skipped"))
+    made.plan_created(plan(0, 6, "skipped"))
     letters, rows, manifest = finish(made, made.advance(NOW_S))
 
     assert (letters, rows, manifest.objects, manifest.late) == ([], [], [], 0)
@@ -216,7 +216,7 @@ def test_a_skipped_plan_is_lost_whatever_was_gathered_of_it(fed, left):
     if left is None:
         assert made.chunk_buffer is None
     else:
-        made.plan_is(proposed(made.advance(NOW_S, flush=True)))
+        made.plan_created(proposed(made.advance(NOW_S, flush=True)))
         assert finish(made, made.advance(NOW_S))[1] == left
 
 
@@ -228,7 +228,7 @@ def test_a_range_that_the_log_has_lost_is_closed_by_a_plan_of_its_own():
 
     gap = proposed(made.advance(0.0))
     assert (gap.kind, gap.start, gap.end, gap.watermark_start, gap.watermark_end) == ("data", 5, 40, 55, 55)
-    made.plan_is(gap)
+    made.plan_created(gap)
     _, rows, manifest = finish(made, made.advance(0.0))
 
     assert (rows, outcomes_of(manifest), manifest.partial) == ([], {"lost": 35}, True)
@@ -267,7 +267,7 @@ def test_a_chunk_is_partial_where_the_horizon_before_it_is_not_in_the_log(start,
     made.log_begins(log_start, base)
     feed(made, start, start + 4)
 
-    made.plan_is(proposed(made.advance(NOW_S)))
+    made.plan_created(proposed(made.advance(NOW_S)))
 
     assert finish(made, made.advance(NOW_S))[2].partial is partial
 
@@ -278,11 +278,11 @@ def test_a_chunk_is_partial_where_the_horizon_before_it_is_not_in_the_log(start,
 def test_what_is_forgotten_is_read_again_from_behind_the_chunk_on_its_way():
     made = archiving()
     feed(made, 0, 4)
-    made.plan_is(proposed(made.advance(NOW_S)))
+    made.plan_created(proposed(made.advance(NOW_S)))
     made.advance(NOW_S)
     feed(made, 4, 8)
 
-    made.forget()
+    made.drop_buffer()
     feed(made, 8, 12)
 
     assert made.chunk_buffer is None
@@ -297,7 +297,7 @@ def test_a_seek_while_a_plan_is_asked_for_begins_again_at_the_plan_s_start():
     asked = proposed(made.advance(NOW_S))
 
     made.read_again()
-    made.plan_is(asked)
+    made.plan_created(asked)
 
     assert made.needed_from == 0
     assert made.advance(NOW_S) == []
@@ -312,7 +312,7 @@ def test_what_was_gathered_already_is_not_taken_twice():
     feed(made, 0, 3)
     feed(made, 0, 3)
 
-    made.plan_is(proposed(made.advance(NOW_S, flush=True)))
+    made.plan_created(proposed(made.advance(NOW_S, flush=True)))
 
     assert finish(made, made.advance(NOW_S))[1] == [0, 1, 2]
 
@@ -340,7 +340,7 @@ def test_chunks_sum_to_the_log_with_any_plans_of_others(log, others, batch, rows
                 own, asked = operations[0].plan, asked + 1
                 span = next(ends, None) if asked % 2 else None
                 theirs = own if span is None else plan(own.start, min(own.start + span, len(log)))
-                made.plan_is(theirs)
+                made.plan_created(theirs)
                 operations = made.advance(NOW_S)
             else:
                 plans.append(made.plan)

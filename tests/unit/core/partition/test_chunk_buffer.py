@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_worker.core.partition.chunk_buffer import HOURS_MAX, ChunkBuffer, RollLimits, part_from
-from stream_worker.core.records.batch import Rejected
+from stream_worker.core.partition.chunk_buffer import HOURS_MAX, ChunkBuffer, RollLimits
+from stream_worker.core.records.batch import Rejected, scored_from
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import HOUR_MS
 from tests.builders import NOON_MS, mention, part
@@ -51,31 +51,31 @@ def chunk_buffer(*offsets, start=0, position=None, rejected=(), value_bytes=0, a
 
 
 def offsets_of(chunk):
-    return [offset for one in chunk.parts for offset in one.columns.offsets.tolist()]
+    return [offset for one in chunk.batches for offset in one.columns.offsets.tolist()]
 
 
 # Where a chunk is cut
 
 
 def test_nothing_gathered_is_no_chunk_whoever_asks():
-    assert ChunkBuffer(5, 0).cut(limits(rows_max=0), 1e9, flush=True) is None
+    assert ChunkBuffer(5, 0).roll(limits(rows_max=0), 1e9, flush=True) is None
 
 
 def test_without_a_reason_a_chunk_may_still_grow_and_a_flush_takes_what_is_there():
     made = chunk_buffer(0, 1, 2)
 
-    assert made.cut(NEVER, 100.0) is None
-    assert made.cut(NEVER, 100.0, flush=True) == 3
+    assert made.roll(NEVER, 100.0) is None
+    assert made.roll(NEVER, 100.0, flush=True) == 3
 
 
 def test_a_chunk_is_due_by_rows():
-    assert chunk_buffer(0, 1).cut(limits(rows_max=3), 100.0) is None
-    assert chunk_buffer(0, 1, 2).cut(limits(rows_max=3), 100.0) == 3
+    assert chunk_buffer(0, 1).roll(limits(rows_max=3), 100.0) is None
+    assert chunk_buffer(0, 1, 2).roll(limits(rows_max=3), 100.0) == 3
 
 
 def test_a_chunk_is_due_by_bytes():
-    assert chunk_buffer(0, value_bytes=99).cut(limits(bytes_max=100), 100.0) is None
-    assert chunk_buffer(0, value_bytes=100).cut(limits(bytes_max=100), 100.0) == 1
+    assert chunk_buffer(0, value_bytes=99).roll(limits(bytes_max=100), 100.0) is None
+    assert chunk_buffer(0, value_bytes=100).roll(limits(bytes_max=100), 100.0) == 1
 
 
 @pytest.mark.parametrize("since_s", [0.0, 100.0])
@@ -83,26 +83,26 @@ def test_a_chunk_is_due_so_many_seconds_after_its_first_record(since_s):
     made = chunk_buffer(0, at_s=since_s)
     made.add(rows(1), [], position=2, watermark_ms=7, value_bytes=0, now_s=since_s + 50)
 
-    assert made.cut(limits(seconds_max=60), since_s + 59.9) is None
-    assert made.cut(limits(seconds_max=60), since_s + 60) == 2
+    assert made.roll(limits(seconds_max=60), since_s + 59.9) is None
+    assert made.roll(limits(seconds_max=60), since_s + 60) == 2
     assert made.age_s(since_s + 60) == 60
 
 
 def test_offsets_without_a_record_are_due_by_seconds_too():
     made = chunk_buffer(position=4)
 
-    assert made.cut(limits(seconds_max=60), 160.0) == 4
+    assert made.roll(limits(seconds_max=60), 160.0) == 4
 
 
 def test_a_chunk_never_spans_more_offsets_than_its_limit():
     # 0 1 . . . . . . 8 9      span 5: [0, 5), then [5, 10)
     made = chunk_buffer(0, 1, 8, 9)
 
-    assert chunk_buffer(0, 1, 3).cut(limits(span_max=5), 100.0) is None
-    assert made.cut(limits(span_max=5), 100.0) == 5
+    assert chunk_buffer(0, 1, 3).roll(limits(span_max=5), 100.0) is None
+    assert made.roll(limits(span_max=5), 100.0) == 5
     chunk = made.take(5, lost=0, now_s=100.0)
     assert (offsets_of(chunk), chunk.outcomes.counted, chunk.outcomes.absent) == ([0, 1], 2, 3)
-    assert made.cut(limits(span_max=5), 100.0) == 10
+    assert made.roll(limits(span_max=5), 100.0) == 10
 
 
 def test_a_chunk_holds_64_event_hours_and_is_cut_before_the_row_of_the_next():
@@ -113,13 +113,13 @@ def test_a_chunk_holds_64_event_hours_and_is_cut_before_the_row_of_the_next():
 
     made = chunk_buffer(*offsets, hours=hours, rejected=[65])
 
-    assert chunk_buffer(*offsets[:65], hours=hours[:65]).cut(NEVER, 100.0) is None
-    assert made.cut(NEVER, 100.0) == 66
+    assert chunk_buffer(*offsets[:65], hours=hours[:65]).roll(NEVER, 100.0) is None
+    assert made.roll(NEVER, 100.0) == 66
     chunk = made.take(66, lost=0, now_s=100.0)
     assert offsets_of(chunk) == offsets[:65]
     assert chunk.outcomes.rejected == 1
-    assert made.cut(NEVER, 100.0) is None  # the rest has hours of its own
-    assert made.cut(NEVER, 100.0, flush=True) == 68
+    assert made.roll(NEVER, 100.0) is None  # the rest has hours of its own
+    assert made.roll(NEVER, 100.0, flush=True) == 68
 
 
 def test_hours_are_counted_over_all_batches_of_a_chunk():
@@ -129,7 +129,7 @@ def test_hours_are_counted_over_all_batches_of_a_chunk():
             rows(2 * hour, hours=[hour]), [], position=2 * hour + 1, watermark_ms=7, value_bytes=0, now_s=1.0
         )
 
-    assert made.cut(NEVER, 1.0) == 2 * HOURS_MAX
+    assert made.roll(NEVER, 1.0) == 2 * HOURS_MAX
 
 
 # What a chunk holds
@@ -138,7 +138,7 @@ def test_hours_are_counted_over_all_batches_of_a_chunk():
 def test_the_watermark_at_an_offset_is_that_before_the_next_row_or_at_the_end():
     # offset 0  1  2(letter)  5     W before row: 0: 0, 1: after 0, 5: after 1; behind the last: as told
     made = chunk_buffer(0, 1, 5, rejected=[2])
-    before = made._parts[0].flags.watermark_before_ms.tolist()
+    before = made._batches[0].flags.watermark_before_ms.tolist()
 
     assert [made.watermark_at(offset) for offset in range(7)] == [
         before[0],
@@ -185,7 +185,7 @@ def test_what_lies_behind_the_end_stays_and_its_clock_starts_anew():
 def test_the_rows_from_an_offset_on_keep_flags_and_scores(offset, left):
     whole = rows(3, 5, 9)
 
-    made = part_from(whole, offset)
+    made = scored_from(whole, offset)
 
     assert made.columns.offsets.tolist() == left
     at = slice(3 - len(left), 3)
@@ -201,7 +201,7 @@ def test_rows_wait_as_arrow_arrays_with_the_same_values():
 
     made.add(whole, [], position=2, watermark_ms=7, value_bytes=10, now_s=0.0)
 
-    [packed] = made.take(2, lost=0, now_s=1.0).parts
+    [packed] = made.take(2, lost=0, now_s=1.0).batches
     for name in ("ids", "brands", "networks", "authors", "texts", "urls", "langs", "reaches", "reply_tos"):
         assert isinstance(getattr(packed.columns, name), pa.Array)
         assert getattr(packed.columns, name).to_pylist() == getattr(whole.columns, name)
@@ -225,7 +225,7 @@ def batches(draw):
 def test_chunks_cover_the_range_once_within_their_limits(drawn, rows_max, span_max, hours_max):
     # Given few hours a chunk, so that hours cut too
     log, ends = drawn
-    cut_limits = limits(rows_max=rows_max, span_max=span_max)
+    roll_limits = limits(rows_max=rows_max, span_max=span_max)
     made, chunks, edges = ChunkBuffer(0, 0), [], [0]
 
     # When batches come and every chunk that is due is taken
@@ -236,7 +236,7 @@ def test_chunks_cover_the_range_once_within_their_limits(drawn, rows_max, span_m
             letters = [letter(k) for k in range(low, high) if log[k][0] == "letter"]
             batch = rows(*wanted, hours=[log[k][1] for k in wanted])
             made.add(batch, letters, position=high, watermark_ms=high, value_bytes=1, now_s=1.0)
-            while (end := made.cut(cut_limits, 1.0, flush=high == len(log))) is not None:
+            while (end := made.roll(roll_limits, 1.0, flush=high == len(log))) is not None:
                 assert edges[-1] < end <= high
                 chunks.append(made.take(end, lost=0, now_s=1.0))
                 edges.append(end)
@@ -251,4 +251,4 @@ def test_chunks_cover_the_range_once_within_their_limits(drawn, rows_max, span_m
         assert end - start <= span_max
         hours = {log[k][1] for k in inside if log[k][0] == "row"}
         assert len(hours) <= hours_max
-        assert chunk.late == sum(int(np.count_nonzero(one.flags.late)) for one in chunk.parts)
+        assert chunk.late == sum(int(np.count_nonzero(one.flags.late)) for one in chunk.batches)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream_worker.core.aggregates.aggregate import INCREMENTS_MAX, increments
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.counting import Counting, CursorState, PendingBatch
-from stream_worker.core.partition.effects import Applied, Cursor
+from stream_worker.core.partition.inputs import Applied, Cursor
 from tests.builders import NOON_MS, mention, part
 
 END_MS = 777
@@ -103,7 +103,7 @@ def test_calls_chain_with_the_watermark_of_their_end_whatever_the_cut(gaps, coun
     left = [offset for offset in offsets if offset >= counted]
     assert mentions_in(calls) == len(left)
     assert [call.expected for call in calls[:1]] == ([counted] if counted < made.position else [])
-    before = dict(zip(offsets, made.part.flags.watermark_before_ms.tolist(), strict=True))
+    before = dict(zip(offsets, made.scored.flags.watermark_before_ms.tolist(), strict=True))
     for call, following in pairwise(calls):
         assert following.expected == call.next
         assert call.watermark_ms == before[call.next]
@@ -120,7 +120,7 @@ def test_when_all_calls_are_applied_the_batch_is_done():
 
     for call in calls:
         assert counting.waits
-        assert counting.applied(answer(call, watermark_ms=call.next)) == (CursorState.FINE, [])
+        assert counting.applied(answer(call, watermark_ms=call.next)) == (CursorState.KNOWN, [])
 
     assert not counting.waits
     assert counting.cursor == (20, 20)
@@ -131,7 +131,7 @@ def test_an_answer_from_further_ahead_means_that_somebody_applied_it():
     counting = standing_at(0)
     counting.add(batch(0, 1, 2))
 
-    assert counting.applied(answer(9)) == (CursorState.FINE, [])
+    assert counting.applied(answer(9)) == (CursorState.KNOWN, [])
     assert (counting.counted, counting.waits) == (9, False)
     assert counting.add(batch(3, 4)) == []
 
@@ -142,7 +142,7 @@ def test_where_somebody_else_cut_otherwise_the_rest_is_still_ours():
 
     redis, [rest] = counting.applied(answer(2))
 
-    assert redis is CursorState.FINE
+    assert redis is CursorState.KNOWN
     assert (rest.expected, rest.next, mentions_in([rest])) == (2, 7, 3)
 
 
@@ -180,7 +180,7 @@ def test_answers_from_before_a_new_beginning_are_void():
     counting.begin(Cursor(4, 1))
 
     for _ in asked:
-        assert counting.applied(answer(2)) == (CursorState.FINE, [])
+        assert counting.applied(answer(2)) == (CursorState.KNOWN, [])
 
     assert counting.cursor == (4, 1)
     assert not counting.waits
@@ -199,12 +199,12 @@ def test_a_report_names_the_cursor_twice_and_counts_nothing(paused, proof_t0_ms)
     assert (call.expected, call.next, call.delta, call.watermark_ms) == (10, 10, None, 5)
     assert (call.log_end, call.paused, call.proof_t0_ms) == (50, paused, proof_t0_ms)
     assert counting.waits
-    assert counting.applied(answer(call)) == (CursorState.FINE, [])
+    assert counting.applied(answer(call)) == (CursorState.KNOWN, [])
     assert not counting.waits
 
 
 @pytest.mark.parametrize(
-    ("stored", "redis"), [(9, CursorState.WENT_BACK), (None, CursorState.LOST), (30, CursorState.FINE)]
+    ("stored", "redis"), [(9, CursorState.WENT_BACK), (None, CursorState.LOST), (30, CursorState.KNOWN)]
 )
 def test_a_report_finds_out_what_became_of_redis(stored, redis):
     counting = standing_at(10)

@@ -9,21 +9,23 @@ from stream_worker.core.partition.effects import (
     Apply,
     Commit,
     CreateCursor,
-    CreateLogOrigin,
     CreateManifest,
+    CreateOrigin,
     CreatePlan,
     FindPlanLog,
     ListPlans,
-    Phase,
     ReadCursor,
     Seek,
     SendDeadLetters,
     WriteRows,
 )
+from stream_worker.core.partition.inputs import BufferDropped, EndReached, RecordsPolled, ReportDue, Ticked
+from stream_worker.core.partition.machine import State
+from stream_worker.core.records.batch import Records
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import complete_from_ms
 from stream_worker.core.time import MINUTE_MS
-from stream_worker.errors import Unreadable
+from stream_worker.errors import BrokenInvariant, Unreadable
 from tests.builders import NOON_MS, mention
 from tests.unit.core.partition.driving import LIMITS, Runner, World
 from tests.unit.core.partition.exactness import cells_of_rows, cells_of_state, check_exact, expected_rows
@@ -88,13 +90,13 @@ def test_a_first_start_writes_the_head_creates_the_cursor_and_reads_from_there()
 
     assert runner.asked == [
         FindPlanLog(-1),
-        CreateLogOrigin(),
+        CreateOrigin(),
         ReadCursor(),
         CreateCursor(0, 0, complete_from_ms(0, 30 * S, 300 * S)),
         Seek(0),
     ]
     assert world.store.head == LogOrigin(policy="earliest", starts=[0])
-    assert runner.machine.phase is Phase.READING
+    assert runner.machine.reads
 
 
 def test_a_first_start_from_the_latest_refills_the_horizon_and_counts_nothing_of_it():
@@ -120,7 +122,7 @@ def test_a_partition_that_the_head_does_not_name_begins_at_its_first_offset():
 
     runner = Runner(world, 1).run(flush=True)
 
-    assert asked(runner, CreateLogOrigin) == []
+    assert asked(runner, CreateOrigin) == []
     assert world.cursor(1) == (1, NOON_MS - 30 * S)
 
 
@@ -156,7 +158,7 @@ def test_a_restart_after_any_step_goes_on_exactly(steps):
 
 def test_a_restart_reads_from_one_horizon_before_the_smaller_cursor():
     # Given an archive up to 12 (two chunks of 6), and Redis up to 20
-    world = world_of(20, cut_limits=RollLimits(rows_max=6, span_max=6, seconds_max=1e9))
+    world = world_of(20, roll_limits=RollLimits(rows_max=6, span_max=6, seconds_max=1e9))
     first = Runner(world).run(6)
     assert (first.machine.archiving.archived, world.cursor().next) == (18, 20)
 
@@ -190,7 +192,7 @@ def test_an_unfinished_plan_is_finished_first_with_its_own_end():
 def test_what_a_chunk_asks_for_comes_in_order_and_one_at_a_time():
     world = world_of(6)
     world.append(b"bad", time_ms=NOON_MS)
-    world.cut_limits = RollLimits(rows_max=1, seconds_max=1e9)
+    world.roll_limits = RollLimits(rows_max=1, seconds_max=1e9)
     runner = Runner(world)
 
     runner.run(100, flush=True)
@@ -232,7 +234,7 @@ def test_redis_that_went_back_is_counted_again_from_where_it_stands():
 
 def test_redis_that_was_lost_is_counted_again_from_a_boundary_a_day_old_with_its_floor():
     # Given a chain over 30 hours: a mention an hour, six a chunk
-    world = world_of(30, step_s=3_600, cut_limits=RollLimits(rows_max=6, span_max=6))
+    world = world_of(30, step_s=3_600, roll_limits=RollLimits(rows_max=6, span_max=6))
     runner = Runner(world).run(flush=True)
     plans = world.store.chain(0)
     a_day_old = max(p.start for p in plans if p.watermark_start <= plans[-1].watermark_end - 86_400 * S)
@@ -265,10 +267,26 @@ def test_while_redis_owes_an_answer_nothing_is_taken():
     runner.poll(3)
     assert runner.machine.waits
 
-    assert runner.machine.end_seen(10, 0.0) == []
-    assert runner.machine.report(paused=False) == []
-    with pytest.raises(AssertionError):
-        runner.machine.records(world.topic.read(0, 3, 3)[0], 0.0)
+    assert runner.machine.handle(EndReached(10)) == []
+    assert runner.machine.handle(ReportDue(paused=False)) == []
+    with pytest.raises(AssertionError, match="Redis owes a reply"):
+        runner.machine.handle(RecordsPolled(world.topic.read(0, 3, 3)[0]))
+
+
+@pytest.mark.parametrize("offsets", [[2, 3], [3, 3], [3, 5, 4], [4, 5, 3]])
+def test_records_that_do_not_rise_from_the_position_are_refused(offsets):
+    # Given a machine that has read the offsets 0, 1 and 2
+    world = world_of(10)
+    runner = Runner(world).settle()
+    runner.poll(3)
+    runner.settle()
+
+    # When a poll brings others than the next ones
+    records = Records(offsets, [NOON_MS] * len(offsets), [mention()] * len(offsets))
+
+    # Then nothing of it is archived under a range to which it does not belong
+    with pytest.raises(BrokenInvariant, match="do not rise from 3"):
+        runner.machine.handle(RecordsPolled(records))
 
 
 # Retention
@@ -276,7 +294,7 @@ def test_while_redis_owes_an_answer_nothing_is_taken():
 
 def stopped_at(archived, counted, total, **options):
     """A log of `total`, of which a worker that is gone archived and counted so much."""
-    world = world_of(counted, cut_limits=RollLimits(rows_max=10**9, span_max=10**6), **options)
+    world = world_of(counted, roll_limits=RollLimits(rows_max=10**9, span_max=10**6), **options)
     runner = Runner(world).settle()
     if archived:
         runner.poll(archived)
@@ -512,8 +530,8 @@ def test_an_end_that_was_seen_before_is_nothing_new():
     world = world_of(5)
     runner = Runner(world).run()
 
-    assert runner.machine.end_seen(5, 0.0) == []
-    assert runner.machine.end_seen(3, 0.0) == []
+    assert runner.machine.handle(EndReached(5)) == []
+    assert runner.machine.handle(EndReached(3)) == []
     assert runner.machine.caught_up
 
 
@@ -606,9 +624,12 @@ def test_a_report_carries_watermark_and_proof():
 def test_nothing_is_reported_before_reading_begins():
     runner = Runner(world_of(1))
 
-    assert runner.machine.report(paused=False) == []
-    assert runner.machine.tick(0.0, flush=True) == []
-    assert runner.machine.end_seen(1, 0.0) == []
+    runner.answer_store()
+    runner.answer_store()
+    assert runner.machine.state is State.READING_CURSOR
+
+    assert runner.machine.handle(ReportDue(paused=False)) == []
+    assert runner.machine.handle(Ticked(flush=True)) == []
 
 
 # Memory
@@ -629,7 +650,7 @@ def test_what_was_forgotten_while_the_store_was_away_is_read_again(when):
         assert kinds(runner.on_store) == [WriteRows]
 
     # When what was gathered since is forgotten, and Redis goes on being counted
-    runner.machine.archiving.forget()
+    runner.deliver(BufferDropped())
     while runner.reads and runner.position < 30:
         runner.poll(5)
         while runner.on_redis:

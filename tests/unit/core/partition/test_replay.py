@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_worker.core.partition.chunk_buffer import RollLimits
+from stream_worker.core.partition.inputs import BufferDropped
 from tests.builders import NOON_MS, mention
 from tests.unit.core.partition.driving import Runner, World
 from tests.unit.core.partition.exactness import check_exact
@@ -103,7 +104,7 @@ class History:
     """A world in which anything may happen at any time."""
 
     def __init__(self, log):
-        self.world, self.log = World(PARTITIONS, cut_limits=RollLimits(rows_max=5, span_max=9)), list(log)
+        self.world, self.log = World(PARTITIONS, roll_limits=RollLimits(rows_max=5, span_max=9)), list(log)
         self.runners = [Runner(self.world, partition) for partition in range(PARTITIONS)]
         self.snapshot = self.world.state.copy()
 
@@ -147,7 +148,7 @@ class History:
                 self.runners.append(Runner(world, runner.number))
             case "forget":
                 if runner.machine.archiving.on_its_way:
-                    runner.machine.archiving.forget()
+                    runner.deliver(BufferDropped())
             case "snapshot":
                 self.snapshot = world.state.copy()
             case "go back":

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(30)
 def test_a_result_comes_back_with_the_name_of_its_job(background):
     background.submit(3, 7, "plan", lambda: {"end": 10})
 
-    assert drain(background, 1) == [(3, 7, "plan", {"end": 10}, None)]
+    assert drain(background, 1) == [(3, 7, "plan", {"end": 10})]
     assert background.completions() == []
     assert background.busy() == 0
 
@@ -27,7 +27,7 @@ def test_jobs_run_on_one_thread_that_is_not_the_callers(background):
     for k in range(20):
         background.submit(k, 1, "who", threading.get_ident)
 
-    threads = {done.result for done in drain(background, 20)}
+    threads = {done.outcome for done in drain(background, 20)}
     assert len(threads) == 1
     assert threading.get_ident() not in threads
 
@@ -77,7 +77,7 @@ def test_lookups_run_side_by_side_up_to_their_number_and_beside_the_other_jobs(b
     assert sum(gate.entered.is_set() for gate in gates) == LOOKUPS_AT_ONCE
     for gate in gates:
         gate.open.set()
-    assert {done.result for done in drain(background, len(gates))} == set(range(len(gates)))
+    assert {done.outcome for done in drain(background, len(gates))} == set(range(len(gates)))
     writer.open.set()
 
 
@@ -85,7 +85,7 @@ def test_a_lookup_behind_a_write_of_its_partition_is_run(background):
     background.submit(0, 1, "write", lambda: time.sleep(0.05))
     background.submit(0, 1, "find", lambda: "found", lookup=True)
 
-    assert drain(background, 2)[1].result == "found"
+    assert drain(background, 2)[1].outcome == "found"
 
 
 # ---------------------------------------------------------------- cancel
@@ -106,7 +106,7 @@ def test_a_cancelled_epoch_leaves_no_completion_queued_running_or_done(backgroun
     gate.open.set()
 
     # Then
-    assert drain(background, 1) == [(0, 2, "new", "new", None)]
+    assert drain(background, 1) == [(0, 2, "new", "new")]
     assert background.wait_idle(5)
     assert background.completions() == []
     assert ran == []
@@ -120,7 +120,7 @@ def test_a_job_that_is_retried_stops_when_its_epoch_is_cancelled(background, sai
 
     background.cancel(0, 1)
 
-    assert drain(background, 1) == [(0, 2, "rows", "new", None)]
+    assert drain(background, 1) == [(0, 2, "rows", "new")]
     calls = flaky.calls
     time.sleep(0.15)
     assert flaky.calls <= calls + 1
@@ -202,4 +202,4 @@ def test_threads_are_daemons_so_that_they_never_keep_the_process(background):
     background.submit(0, 1, "find", lambda: threading.current_thread().daemon, lookup=True)
     background.submit(1, 1, "rows", lambda: threading.current_thread().daemon)
 
-    assert [done.result for done in drain(background, 2)] == [True, True]
+    assert [done.outcome for done in drain(background, 2)] == [True, True]

@@ -17,7 +17,7 @@ def test_what_is_unavailable_is_asked_again_until_it_answers(background, said):
     flaky = Flaky(failures=6)
     background.submit(0, 1, "rows", flaky)
 
-    assert drain(background, 1) == [(0, 1, "rows", "answer", None)]
+    assert drain(background, 1) == [(0, 1, "rows", "answer")]
     assert flaky.calls == 7
     assert said == [("trouble", "rows", "away 1"), ("recovery", "rows", True)]
 
@@ -90,7 +90,7 @@ def test_a_log_that_fails_does_not_end_the_thread():
     background = BackgroundThread(broken, broken, delay_first_s=0.01)
     background.submit(0, 1, "rows", Flaky(failures=2))
 
-    assert drain(background, 1)[0].result == "answer"
+    assert drain(background, 1)[0].outcome == "answer"
     assert background.close(2.0)
 
 
@@ -114,7 +114,7 @@ def test_any_other_error_ends_the_epoch_and_nothing_behind_it_runs(background, e
     assert background.wait_idle(5)
 
     # Then
-    assert (5, 1, "rows", None, error) in done
+    assert (5, 1, "rows", error) in done
     assert ran == ["other"]
     assert background.completions() == []
 
@@ -127,4 +127,4 @@ def test_the_partition_can_go_on_in_a_new_epoch_after_an_error(background):
     drain(background, 1)
     background.submit(5, 2, "rows", lambda: "well")
 
-    assert drain(background, 1) == [(5, 2, "rows", "well", None)]
+    assert drain(background, 1) == [(5, 2, "rows", "well")]
