@@ -111,54 +111,63 @@ class State(Enum):
     READING = "reading"
 
 
-_RECONCILED: Final = frozenset({State.LISTING_PLANS, State.CLOSING_GAP, State.READING})
-"""Where `_reconcile` leads: to the plans, to the archive, or to the log."""
-_CURSOR_KNOWN: Final = _RECONCILED | {State.READING_CURSOR}  # there is none: create it
+def _to(*states: State) -> frozenset[State]:
+    return frozenset(states)
 
 
 def _stays(state: State, *inputs: type[Input]) -> Mapping[type[Input], frozenset[State]]:
     return dict.fromkeys(inputs, frozenset({state}))
 
 
-def _anywhere(state: State) -> Mapping[type[Input], frozenset[State]]:
-    """What the loop brings whenever it likes; before READING nothing comes of it."""
-    return _stays(state, LogEndRead, ReportDue, Ticked)
-
-
-def _beside(state: State) -> Mapping[type[Input], frozenset[State]]:
-    """What does not move an assignment: replies to a chunk that is on its way, void replies, and time."""
-    chunk = (PlanCreated, DeadLettersSent, RowsWritten, ManifestCreated)
-    return {**_anywhere(state), **_stays(state, *chunk, Applied)}
+def _chunk_goes_on(state: State) -> Mapping[type[Input], frozenset[State]]:
+    """A chunk that was on its way when Redis went back does not move the assignment that follows."""
+    return _stays(state, PlanCreated, DeadLettersSent, RowsWritten, ManifestCreated)
 
 
 TRANSITIONS: Final[Mapping[State, Mapping[type[Input], frozenset[State]]]] = {
-    State.STARTING: {**_anywhere(State.STARTING), PositionRead: frozenset({State.LOOKING_UP})},
-    State.LOOKING_UP: {
-        **_anywhere(State.LOOKING_UP),
-        PlanLogFound: frozenset({State.CREATING_ORIGIN, State.READING_CURSOR}),
-    },
-    State.CREATING_ORIGIN: {
-        **_anywhere(State.CREATING_ORIGIN),
-        OriginCreated: frozenset({State.READING_CURSOR}),
-    },
-    State.READING_CURSOR: {**_beside(State.READING_CURSOR), CursorRead: _CURSOR_KNOWN},
-    State.LISTING_PLANS: {
-        **_beside(State.LISTING_PLANS),
-        PlansListed: frozenset({State.READING_CURSOR, State.CLOSING_GAP, State.READING}),
+    State.STARTING: {PositionRead: _to(State.LOOKING_UP)},
+    State.LOOKING_UP: {PlanLogFound: _to(State.CREATING_ORIGIN, State.READING_CURSOR)},
+    State.CREATING_ORIGIN: {OriginCreated: _to(State.READING_CURSOR)},
+    State.READING_CURSOR: {
+        CursorRead: _to(
+            State.READING_CURSOR,  # there is none: create it
+            State.CLOSING_GAP,
+            State.LISTING_PLANS,
+            State.READING,
+        ),
+        Applied: _to(State.READING_CURSOR),  # void: it was sent before
+        **_chunk_goes_on(State.READING_CURSOR),
     },
     State.CLOSING_GAP: {
-        **_beside(State.CLOSING_GAP),
-        PlanCreated: _RECONCILED,  # somebody's plan reaches beyond the gap, or ends in it
-        ManifestCreated: _CURSOR_KNOWN,
+        PlanCreated: _to(
+            State.CLOSING_GAP,
+            State.LISTING_PLANS,  # somebody's plan reaches beyond the gap: no gap is left
+            State.READING,
+        ),
+        ManifestCreated: _to(
+            State.CLOSING_GAP,  # that was a part of it
+            State.LISTING_PLANS,
+            State.READING,
+            State.READING_CURSOR,  # that was a skip
+        ),
+    },
+    State.LISTING_PLANS: {
+        PlansListed: _to(State.READING_CURSOR, State.READING),
+        Applied: _to(State.LISTING_PLANS),  # void: it was sent before
+        **_chunk_goes_on(State.LISTING_PLANS),
     },
     State.READING: {
-        **_beside(State.READING),
-        **_stays(State.READING, RecordsPolled, EndReached, BufferDropped, ReadAgain),
-        Applied: _CURSOR_KNOWN,  # Redis may have gone back, or be lost
-        ManifestCreated: frozenset({State.READING, State.READING_CURSOR}),  # of records that were skipped
+        **_stays(State.READING, RecordsPolled, EndReached, LogEndRead, ReportDue, Ticked),
+        **_stays(State.READING, BufferDropped, ReadAgain, PlanCreated, DeadLettersSent, RowsWritten),
+        Applied: _to(
+            State.READING,
+            State.READING_CURSOR,  # Redis was lost before there was a plan
+            State.LISTING_PLANS,  # Redis was lost, or went back behind the last plan
+        ),
+        ManifestCreated: _to(State.READING, State.READING_CURSOR),  # that was a skip
     },
 }
-"""State → input → the states that may follow. What is not here is refused."""
+"""State → input → the states that may follow. An input that is not here is refused."""
 
 
 class PartitionMachine:
@@ -258,7 +267,7 @@ class PartitionMachine:
             case ReportDue():
                 return self._report_due(event)
             case Ticked(flush):
-                return self.archiving.advance(now_s, flush=flush) if self.reads else []
+                return self.archiving.advance(now_s, flush=flush)
             case LogEndRead(offset):
                 self.counting.log_end = offset
                 return []

@@ -10,22 +10,9 @@ from stream_worker.core.partition.chunk_buffer import RollLimits
 from stream_worker.core.partition.machine import State
 from stream_worker.core.time import MINUTE_MS
 from tests.builders import LOG, NOON_MS, mention
-from tests.integration.loops.rig import LIMITS, Rig
+from tests.integration.loops.rig import LIMITS
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture
-def make_rig(monkeypatch):
-    made = []
-
-    def make(**options):
-        made.append(Rig(monkeypatch, **options))
-        return made[-1]
-
-    yield make
-    for rig in made:
-        rig.close()
 
 
 @pytest.fixture

@@ -224,10 +224,12 @@ class Runner:
             self.deliver(EndReached(self.position))
 
     def tick(self, *, flush=False):
-        self.deliver(Ticked(flush=flush))
+        if self.machine.reads:
+            self.deliver(Ticked(flush=flush))
 
     def report(self, **more):
-        self.deliver(ReportDue(paused=False, **more))
+        if self.machine.reads:
+            self.deliver(ReportDue(paused=False, **more))
 
     def answer_redis(self, *, lost=False):
         """Let Redis do the oldest thing asked for; a lost reply means that it is asked for again."""

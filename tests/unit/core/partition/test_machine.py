@@ -20,7 +20,6 @@ from stream_worker.core.partition.effects import (
     WriteRows,
 )
 from stream_worker.core.partition.inputs import BufferDropped, EndReached, RecordsPolled, ReportDue, Ticked
-from stream_worker.core.partition.machine import State
 from stream_worker.core.records.batch import Records
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.watermark import complete_from_ms
@@ -621,15 +620,14 @@ def test_a_report_carries_watermark_and_proof():
     assert call.watermark_ms == NOON_MS + 100 * S - 30 * S
 
 
-def test_nothing_is_reported_before_reading_begins():
+@pytest.mark.parametrize(
+    "event", [ReportDue(paused=False), Ticked(flush=True), EndReached(1), RecordsPolled(Records([], [], []))]
+)
+def test_before_reading_begins_the_machine_refuses_all_but_the_reply_it_waits_for(event):
     runner = Runner(world_of(1))
 
-    runner.answer_store()
-    runner.answer_store()
-    assert runner.machine.state is State.READING_CURSOR
-
-    assert runner.machine.handle(ReportDue(paused=False)) == []
-    assert runner.machine.handle(Ticked(flush=True)) == []
+    with pytest.raises(BrokenInvariant, match=f"{type(event).__name__} came while looking up"):
+        runner.machine.handle(event)
 
 
 # Memory
