@@ -1,4 +1,4 @@
-"""Random histories of the notifier: every episode is told of once, whatever fails, and nothing else is."""
+"""Random histories of the notifier: every episode is reported once, whatever fails, and nothing else is."""
 
 from collections import Counter
 
@@ -10,7 +10,7 @@ HISTORIES = 300
 
 
 @pytest.mark.timeout(300)
-def test_every_history_ends_with_everybody_told_once():
+def test_every_history_ends_with_every_episode_reported_once():
     # Given histories of every kind, one for each seed
     bites, wrong = Counter(), []
     for seed in range(HISTORIES):
