@@ -16,8 +16,8 @@ from stream_worker.core.alerting.delivery import DeliveryMachine
 from stream_worker.core.alerting.inputs import (
     LeaseGained,
     NotificationLogsListed,
+    OutboxNotRead,
     OutboxRead,
-    OutboxUnavailable,
 )
 from stream_worker.errors import Unavailable
 from stream_worker.notifier.dependencies import Dependencies, NotifierRecorder
@@ -82,7 +82,7 @@ class Notifier:
             snapshot = None
         else:
             self._dependencies.answered("redis")
-        self._machine.receive(OutboxUnavailable() if snapshot is None else OutboxRead(snapshot))
+        self._machine.receive(OutboxNotRead() if snapshot is None else OutboxRead(snapshot))
         for entry in self._machine.unreadable_entries:
             self._dependencies.unreadable_entry(entry)
 

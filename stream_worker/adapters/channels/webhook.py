@@ -100,7 +100,7 @@ class Webhook:
         self._client.close()
 
     def _private_target(self) -> str | None:
-        """Return why the host is no public target, or None. A name that changes before the request is missed."""
+        """Return why the host is no public target, or None. A name may still change before the request."""
         try:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except OSError:

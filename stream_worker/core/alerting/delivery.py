@@ -24,9 +24,10 @@ the state that waits for its reply; the reply moves it on. A reply that teaches 
 store moves it back to where it came from (`_Brand.resume`).
 
 A turn:
-    LeaseGained?  (OutboxRead | OutboxUnavailable)  NotificationLogsListed?  (effect, reply)*
+    LeaseGained?  (OutboxRead | OutboxNotRead)  NotificationLogsListed?  (effect, reply)*
 The events at its beginning concern every brand, and are allowed only while no effect is under way. After
 `RedisUnavailable` the turn has no more effects. A turn may also be left between a reply and the next effect.
+A notifier without the lease takes turns of `OutboxNotRead` alone, so at least one comes before `LeaseGained`.
 
 `StoreUnavailable` moves a brand to a STORE_AWAY state until the next turn; it then goes on without the store,
 by E6. If its log is unknown it reports openings alone: another notifier may have reported everything else.
@@ -65,9 +66,9 @@ from stream_worker.core.alerting.inputs import (
     NotificationLogRead,
     NotificationLogsListed,
     OutboxEntryRemoved,
+    OutboxNotRead,
     OutboxRead,
     OutboxSnapshot,
-    OutboxUnavailable,
     ReceiptWritten,
     RedisUnavailable,
     Reply,
@@ -90,7 +91,7 @@ from stream_worker.core.time import MINUTE_MS
 STORE_AWAY_MS: Final = MINUTE_MS
 
 
-class State(Enum):
+class DeliveryState(Enum):
     """The state of one brand."""
 
     # No effect is under way.
@@ -110,87 +111,85 @@ class State(Enum):
 
 Step = Input | Effect
 
-_AWAY: Final = frozenset({State.STORE_AWAY_LOG_UNKNOWN, State.STORE_AWAY_LOG_KNOWN})
-_DECIDED: Final = _AWAY | {State.LOG_KNOWN}  # in these, messages may be on their way
+_AWAY: Final = frozenset({DeliveryState.STORE_AWAY_LOG_UNKNOWN, DeliveryState.STORE_AWAY_LOG_KNOWN})
+_DECIDED: Final = _AWAY | {DeliveryState.LOG_KNOWN}  # in these, messages may be on their way
 _STORE_RETRIED: Final = {
-    State.STORE_AWAY_LOG_UNKNOWN: State.LOG_UNKNOWN,
-    State.STORE_AWAY_LOG_KNOWN: State.LOG_KNOWN,
+    DeliveryState.STORE_AWAY_LOG_UNKNOWN: DeliveryState.LOG_UNKNOWN,
+    DeliveryState.STORE_AWAY_LOG_KNOWN: DeliveryState.LOG_KNOWN,
 }
 
-TRANSITIONS: Final[Mapping[State, Mapping[type[Step], AbstractSet[State]]]] = {
-    State.LOG_UNKNOWN: {
-        LeaseGained: {State.LOG_UNKNOWN},
-        OutboxRead: {State.LOG_UNKNOWN},
-        OutboxUnavailable: {State.LOG_UNKNOWN},
-        NotificationLogsListed: {State.LOG_UNKNOWN},
-        ReadNotificationLog: {State.READING_LOG},
+TRANSITIONS: Final[Mapping[DeliveryState, Mapping[type[Step], AbstractSet[DeliveryState]]]] = {
+    DeliveryState.LOG_UNKNOWN: {
+        LeaseGained: {DeliveryState.LOG_UNKNOWN},
+        OutboxRead: {DeliveryState.LOG_UNKNOWN},
+        OutboxNotRead: {DeliveryState.LOG_UNKNOWN},
+        NotificationLogsListed: {DeliveryState.LOG_UNKNOWN},
+        ReadNotificationLog: {DeliveryState.READING_LOG},
     },
-    State.LOG_KNOWN: {
-        LeaseGained: {State.LOG_UNKNOWN},
-        OutboxRead: {State.LOG_KNOWN},
-        OutboxUnavailable: {State.LOG_KNOWN},
-        NotificationLogsListed: {State.LOG_KNOWN, State.LOG_UNKNOWN},
-        ReadNotificationLog: {State.READING_LOG},  # for entries that came after it was read
-        CreateNotification: {State.CREATING_NOTIFICATION},
-        SendMessage: {State.SENDING_MESSAGE},
-        WriteReceipt: {State.WRITING_RECEIPT},
-        RemoveOutboxEntry: {State.REMOVING_ENTRY},
-        PublishAlert: {State.PUBLISHING_ALERT},
+    DeliveryState.LOG_KNOWN: {
+        LeaseGained: {DeliveryState.LOG_UNKNOWN},
+        OutboxRead: {DeliveryState.LOG_KNOWN},
+        OutboxNotRead: {DeliveryState.LOG_KNOWN},
+        NotificationLogsListed: {DeliveryState.LOG_KNOWN, DeliveryState.LOG_UNKNOWN},
+        ReadNotificationLog: {DeliveryState.READING_LOG},  # for entries that came after it was read
+        CreateNotification: {DeliveryState.CREATING_NOTIFICATION},
+        SendMessage: {DeliveryState.SENDING_MESSAGE},
+        WriteReceipt: {DeliveryState.WRITING_RECEIPT},
+        RemoveOutboxEntry: {DeliveryState.REMOVING_ENTRY},
+        PublishAlert: {DeliveryState.PUBLISHING_ALERT},
     },
-    State.STORE_AWAY_LOG_UNKNOWN: {
-        LeaseGained: {State.LOG_UNKNOWN},
-        OutboxRead: {State.LOG_UNKNOWN},
-        OutboxUnavailable: {State.LOG_UNKNOWN},
-        FreezeMessage: {State.FREEZING_MESSAGE},
-        SendMessage: {State.SENDING_MESSAGE},
-        PublishAlert: {State.PUBLISHING_ALERT},
+    DeliveryState.STORE_AWAY_LOG_UNKNOWN: {
+        OutboxRead: {DeliveryState.LOG_UNKNOWN},
+        OutboxNotRead: {DeliveryState.LOG_UNKNOWN},
+        FreezeMessage: {DeliveryState.FREEZING_MESSAGE},
+        SendMessage: {DeliveryState.SENDING_MESSAGE},
+        PublishAlert: {DeliveryState.PUBLISHING_ALERT},
     },
-    State.STORE_AWAY_LOG_KNOWN: {
-        LeaseGained: {State.LOG_UNKNOWN},
-        OutboxRead: {State.LOG_KNOWN},
-        OutboxUnavailable: {State.LOG_KNOWN},
-        FreezeMessage: {State.FREEZING_MESSAGE},
-        SendMessage: {State.SENDING_MESSAGE},
-        PublishAlert: {State.PUBLISHING_ALERT},
+    DeliveryState.STORE_AWAY_LOG_KNOWN: {
+        OutboxRead: {DeliveryState.LOG_KNOWN},
+        OutboxNotRead: {DeliveryState.LOG_KNOWN},
+        FreezeMessage: {DeliveryState.FREEZING_MESSAGE},
+        SendMessage: {DeliveryState.SENDING_MESSAGE},
+        PublishAlert: {DeliveryState.PUBLISHING_ALERT},
     },
-    State.READING_LOG: {
-        NotificationLogRead: {State.LOG_KNOWN},
+    DeliveryState.READING_LOG: {
+        NotificationLogRead: {DeliveryState.LOG_KNOWN},
         StoreUnavailable: _AWAY,
     },
-    State.CREATING_NOTIFICATION: {
-        NotificationCreated: {State.LOG_KNOWN, State.LOG_UNKNOWN},
-        StoreUnavailable: {State.STORE_AWAY_LOG_KNOWN},
+    DeliveryState.CREATING_NOTIFICATION: {
+        NotificationCreated: {DeliveryState.LOG_KNOWN, DeliveryState.LOG_UNKNOWN},
+        StoreUnavailable: {DeliveryState.STORE_AWAY_LOG_KNOWN},
     },
-    State.SENDING_MESSAGE: {
+    DeliveryState.SENDING_MESSAGE: {
         MessageSent: _DECIDED,
     },
-    State.WRITING_RECEIPT: {
-        ReceiptWritten: {State.LOG_KNOWN},
-        StoreUnavailable: {State.STORE_AWAY_LOG_KNOWN},
+    DeliveryState.WRITING_RECEIPT: {
+        ReceiptWritten: {DeliveryState.LOG_KNOWN},
+        StoreUnavailable: {DeliveryState.STORE_AWAY_LOG_KNOWN},
     },
-    State.REMOVING_ENTRY: {
-        OutboxEntryRemoved: {State.LOG_KNOWN},
-        RedisUnavailable: {State.LOG_KNOWN},
+    DeliveryState.REMOVING_ENTRY: {
+        OutboxEntryRemoved: {DeliveryState.LOG_KNOWN},
+        RedisUnavailable: {DeliveryState.LOG_KNOWN},
     },
-    State.FREEZING_MESSAGE: {
+    DeliveryState.FREEZING_MESSAGE: {
         MessageFrozen: _AWAY,
         RedisUnavailable: _AWAY,
     },
-    State.PUBLISHING_ALERT: {
+    DeliveryState.PUBLISHING_ALERT: {
         AlertPublished: _DECIDED,
         RedisUnavailable: _DECIDED,
     },
 }
-"""State and input, or effect, to the states that may follow. What is not here never happens."""
+"""DeliveryState and input, or effect, to the states that may follow. What is not here never happens."""
 
 
 class InvalidTransition(AssertionError):
     """An input or an effect that the state of its brand does not allow: a bug."""
 
 
-def check_transition(state: State, step: Step, following: State | None = None) -> None:
+def check_transition(state: DeliveryState, step: Step, following: DeliveryState | None = None) -> None:
     """Raise InvalidTransition if `state` does not allow the step, or not with this state to follow."""
-    allowed = TRANSITIONS[state].get(type(step), frozenset[State]())
+    allowed = TRANSITIONS[state].get(type(step), frozenset[DeliveryState]())
     if not allowed:
         raise InvalidTransition(f"{type(step).__name__} is not allowed in state {state.name}")
     if following is not None and following not in allowed:
@@ -202,8 +201,8 @@ class _Brand:
     """One brand: its state, and what was read and decided of it."""
 
     key: str  # name of its notification log
-    state: State = State.LOG_UNKNOWN
-    resume: State = State.LOG_UNKNOWN  # the state in which the effect under way was given
+    state: DeliveryState = DeliveryState.LOG_UNKNOWN
+    resume: DeliveryState = DeliveryState.LOG_UNKNOWN  # the state in which the effect under way was given
     awaited: Effect | None = None  # the effect under way
     log: NotificationLog = field(default_factory=NotificationLog)  # as far as it is known
     read_for: frozenset[tuple[str, str]] = frozenset()  # versions of the entries when the log was read
@@ -226,9 +225,9 @@ class _Brand:
     def done(self) -> bool:
         """Whether nothing is to be done for the brand, and nothing will be before its next entry."""
         busy = self.urgent or self.unpublished or any(alert.end is None for alert in self.log.alerts)
-        return self.state is State.LOG_KNOWN and not busy
+        return self.state is DeliveryState.LOG_KNOWN and not busy
 
-    def move(self, step: Step, following: State) -> None:
+    def move(self, step: Step, following: DeliveryState) -> None:
         """Take a step. Raises InvalidTransition."""
         check_transition(self.state, step, following)
         self.state = following
@@ -280,7 +279,7 @@ class DeliveryMachine:
     def receive(self, received: Input) -> None:
         """Take an input. Raises InvalidTransition."""
         match received:
-            case LeaseGained() | OutboxRead() | OutboxUnavailable() | NotificationLogsListed():
+            case LeaseGained() | OutboxRead() | OutboxNotRead() | NotificationLogsListed():
                 self._receive_event(received)
             case _:
                 self._receive_reply(received)
@@ -291,18 +290,18 @@ class DeliveryMachine:
         match event:
             case LeaseGained():
                 for brand in self._brands.values():
-                    brand.move(event, State.LOG_UNKNOWN)
+                    brand.move(event, DeliveryState.LOG_UNKNOWN)
             case OutboxRead(snapshot):
                 self._begin_turn(event)
                 self._take_snapshot(snapshot)
                 self._order_agenda()
-            case OutboxUnavailable():
+            case OutboxNotRead():
                 self._begin_turn(event)
                 self._order_agenda()
             case NotificationLogsListed(last_numbers, without_receipt):
                 self._compare_logs(event, last_numbers, without_receipt)
 
-    def _begin_turn(self, event: OutboxRead | OutboxUnavailable) -> None:
+    def _begin_turn(self, event: OutboxRead | OutboxNotRead) -> None:
         """Forget what the last turn knew of Redis, and that the store was away."""
         self._redis_read, self._unreadable_entries = False, ()
         for brand in self._brands.values():
@@ -334,7 +333,7 @@ class DeliveryMachine:
             self._brand(key)
         for key, brand in self._brands.items():
             behind = brand.log.last < last_numbers.get(key, 0)
-            brand.move(event, State.LOG_UNKNOWN if behind else brand.state)
+            brand.move(event, DeliveryState.LOG_UNKNOWN if behind else brand.state)
 
     def _receive_reply(self, reply: Reply) -> None:
         brand = self._brands.get(reply.key)
@@ -352,20 +351,20 @@ class DeliveryMachine:
         brand.awaited = None
         brand.move(reply, following)
 
-    def _note_store_away(self, brand: _Brand) -> State:
+    def _note_store_away(self, brand: _Brand) -> DeliveryState:
         if brand.store_away_since_ms is None:
             brand.store_away_since_ms = self._now_ms
-        unknown = brand.resume is State.LOG_UNKNOWN
-        return State.STORE_AWAY_LOG_UNKNOWN if unknown else State.STORE_AWAY_LOG_KNOWN
+        unknown = brand.resume is DeliveryState.LOG_UNKNOWN
+        return DeliveryState.STORE_AWAY_LOG_UNKNOWN if unknown else DeliveryState.STORE_AWAY_LOG_KNOWN
 
-    def _learn(self, brand: _Brand, reply: Reply) -> State:
+    def _learn(self, brand: _Brand, reply: Reply) -> DeliveryState:
         """Learn from the reply to the effect under way; return the state that follows."""
         match brand.awaited, reply:
             case ReadNotificationLog(), NotificationLogRead():
                 self._extend_log(brand, reply)
-                return State.LOG_KNOWN
+                return DeliveryState.LOG_KNOWN
             case CreateNotification(), NotificationCreated(created=False):
-                return State.LOG_UNKNOWN
+                return DeliveryState.LOG_UNKNOWN
             case CreateNotification(notification=notification), NotificationCreated():
                 brand.log.append(notification)
                 brand.store_away_since_ms = None
@@ -418,13 +417,13 @@ class DeliveryMachine:
 
     def _choose(self, brand: _Brand, now_s: float) -> Effect | None:
         match brand.state:
-            case State.LOG_UNKNOWN:
+            case DeliveryState.LOG_UNKNOWN:
                 return ReadNotificationLog(brand.key, brand.log.last)
-            case State.LOG_KNOWN:
+            case DeliveryState.LOG_KNOWN:
                 effect = self._choose_with_store(brand)
-            case State.STORE_AWAY_LOG_KNOWN:
+            case DeliveryState.STORE_AWAY_LOG_KNOWN:
                 effect = self._choose_without_store(brand, brand.log)
-            case State.STORE_AWAY_LOG_UNKNOWN:
+            case DeliveryState.STORE_AWAY_LOG_UNKNOWN:
                 effect = self._choose_without_store(brand, NotificationLog())
             case _:
                 raise InvalidTransition(f"no effect can be given in state {brand.state.name}")

@@ -39,8 +39,11 @@ class OutboxRead:
 
 
 @dataclass(slots=True, frozen=True)
-class OutboxUnavailable:
-    """A turn begins without Redis: nothing is decided, and messages that are on their way go on."""
+class OutboxNotRead:
+    """A turn begins without a snapshot: Redis is away, or another notifier has the lease.
+
+    Nothing is decided then; messages that are on their way may go on.
+    """
 
 
 @dataclass(slots=True, frozen=True)
@@ -123,7 +126,7 @@ class RedisUnavailable:
     key: str
 
 
-TurnEvent = LeaseGained | OutboxRead | OutboxUnavailable | NotificationLogsListed
+TurnEvent = LeaseGained | OutboxRead | OutboxNotRead | NotificationLogsListed
 Reply = (
     NotificationLogRead
     | NotificationCreated

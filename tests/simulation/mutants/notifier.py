@@ -9,7 +9,7 @@ from unittest.mock import patch
 import msgspec
 
 from stream_worker.core.alerting import delivery, notification_log, policy
-from stream_worker.core.alerting.delivery import DeliveryMachine, State
+from stream_worker.core.alerting.delivery import DeliveryMachine, DeliveryState
 from stream_worker.core.alerting.effects import WriteReceipt
 from stream_worker.core.alerting.notification_log import NotificationLog, NotifiedEpisode
 from stream_worker.core.alerting.policy import BrandSnapshot
@@ -149,8 +149,8 @@ def log_not_read_again():
 
     def make(choose):
         def mutated(self, brand, now_s):
-            if brand.log.last and brand.state is State.LOG_UNKNOWN:
-                brand.state = State.LOG_KNOWN
+            if brand.log.last and brand.state is DeliveryState.LOG_UNKNOWN:
+                brand.state = DeliveryState.LOG_KNOWN
             if brand.log.last:
                 brand.read_for = brand.entry_versions
             return choose(self, brand, now_s)
