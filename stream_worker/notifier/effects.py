@@ -1,4 +1,4 @@
-"""Performs the effects of the delivery machine, and returns their replies.
+"""Runs the effects of the delivery machine, and returns their replies.
 
 Rules:
 1. An effect without an answer has the reply `effect.failure`: its outcome is unknown (docs/design.md#r5).
@@ -56,19 +56,19 @@ class DeliveryEffects:
         self._channels = {channel.name: channel for channel in channels}
         self._recorder, self._dependencies, self._now_s = recorder, dependencies, now_s
 
-    def perform(self, effect: Effect) -> Reply:
-        """Perform an effect. Raises nothing for what a server or a receiver may do."""
+    def run(self, effect: Effect) -> Reply:
+        """Run an effect and return its reply. Raises nothing for what a server or a receiver may do."""
         match effect:
             case SendMessage():
                 return self._send(effect)
             case FreezeMessage() | RemoveOutboxEntry() | PublishAlert():
-                return self._perform_on_redis(effect)
+                return self._run_on_redis(effect)
             case ReadNotificationLog() | CreateNotification() | WriteReceipt():
-                return self._perform_on_store(effect)
+                return self._run_on_store(effect)
             case _:
                 assert_never(effect)
 
-    def _perform_on_redis(self, effect: RedisEffect) -> Reply:
+    def _run_on_redis(self, effect: RedisEffect) -> Reply:
         try:
             match effect:
                 case FreezeMessage():
@@ -83,7 +83,7 @@ class DeliveryEffects:
             self._dependencies.failed("redis", error)
             return effect.failure(effect.key)
 
-    def _perform_on_store(self, effect: StoreEffect) -> Reply:
+    def _run_on_store(self, effect: StoreEffect) -> Reply:
         reply: Reply
         try:
             match effect:

@@ -65,12 +65,12 @@ class Notifier:
             stop.wait(TURN_EVERY_S)
 
     def turn(self) -> None:
-        """Read the outbox; then perform effects until none is left, or the turn has taken too long."""
+        """Read the outbox; then run effects until none is left, or the turn has taken too long."""
         begun_s = self._now_s()
         self._read_outbox()
         if self._leads:
             self._list_logs(begun_s)
-            self._perform_effects(begun_s)
+            self._run_effects(begun_s)
         self._recorder.turned(leads=self._leads, pending=self._machine.pending)
 
     def _read_outbox(self) -> None:
@@ -82,14 +82,14 @@ class Notifier:
             snapshot = None
         else:
             self._dependencies.answered("redis")
-        self._machine.receive(OutboxNotRead() if snapshot is None else OutboxRead(snapshot))
+        self._machine.handle(OutboxNotRead() if snapshot is None else OutboxRead(snapshot))
         for entry in self._machine.unreadable_entries:
             self._dependencies.unreadable_entry(entry)
 
     def _renew_lease(self) -> None:
         leads = self._outbox.lease("notifier", self._owner, LEASE_MS)
         if leads and not self._leads:
-            self._machine.receive(LeaseGained())
+            self._machine.handle(LeaseGained())
             self._list_again_s = 0.0
         self._leads = leads
 
@@ -102,12 +102,12 @@ class Notifier:
         except Unavailable as error:
             self._dependencies.failed("archive", error)
         else:
-            self._machine.receive(listed)
+            self._machine.handle(listed)
             self._list_again_s = now_s + LIST_EVERY_S
 
-    def _perform_effects(self, begun_s: float) -> None:
+    def _run_effects(self, begun_s: float) -> None:
         while self._now_s() - begun_s < TURN_MAX_S:
             effect = self._machine.next_effect(self._now_s())
             if effect is None:
                 return
-            self._machine.receive(self._effects.perform(effect))
+            self._machine.handle(self._effects.run(effect))

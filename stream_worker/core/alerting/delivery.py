@@ -15,7 +15,7 @@ E7. The machine remembers nothing that could not be read again: a successor begi
 Theory of operation
 -------------------
 There is one state machine for each brand, and `DeliveryMachine` runs them one after the other. It is pure:
-`receive` takes an input, `next_effect` gives an effect, and at most one effect is under way in the whole
+`handle` takes an input, `next_effect` gives an effect, and at most one effect is under way in the whole
 machine, so a reply always belongs to the effect that was given last.
 
 A brand that has no effect under way is in one of four states, by two questions: is its notification log
@@ -36,7 +36,7 @@ A new brand begins with LOG_UNKNOWN. A brand that needs nothing (no entry, no me
 alert) is forgotten; it has no state then.
 
 Every step is checked against `TRANSITIONS`. A step that is not in the table is a bug of the caller or of this
-module: `InvalidTransition` names the state and the input.
+module: `BrokenInvariant` names the state and the input.
 """
 
 from collections import deque
@@ -87,6 +87,7 @@ from stream_worker.core.alerting.notification_log import (
 from stream_worker.core.alerting.policy import BrandSnapshot, next_message, withdrawal
 from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue
 from stream_worker.core.time import MINUTE_MS
+from stream_worker.errors import BrokenInvariant
 
 STORE_AWAY_MS: Final = MINUTE_MS
 
@@ -180,20 +181,19 @@ TRANSITIONS: Final[Mapping[DeliveryState, Mapping[type[Step], AbstractSet[Delive
         RedisUnavailable: _DECIDED,
     },
 }
-"""DeliveryState and input, or effect, to the states that may follow. What is not here never happens."""
+"""State → input or effect → the states that may follow. Anything else is refused."""
 
 
-class InvalidTransition(AssertionError):
-    """An input or an effect that the state of its brand does not allow: a bug."""
-
-
-def check_transition(state: DeliveryState, step: Step, following: DeliveryState | None = None) -> None:
-    """Raise InvalidTransition if `state` does not allow the step, or not with this state to follow."""
+def check_transition(
+    key: str, state: DeliveryState, step: Step, following: DeliveryState | None = None
+) -> None:
+    """Raise BrokenInvariant if `state` does not allow the step, or not with this state to follow."""
     allowed = TRANSITIONS[state].get(type(step), frozenset[DeliveryState]())
     if not allowed:
-        raise InvalidTransition(f"{type(step).__name__} is not allowed in state {state.name}")
+        raise BrokenInvariant(f"log {key}: {type(step).__name__} is not allowed in state {state.name}")
     if following is not None and following not in allowed:
-        raise InvalidTransition(f"{type(step).__name__} in state {state.name} led to {following.name}")
+        led = f"led from {state.name} to {following.name}"
+        raise BrokenInvariant(f"log {key}: {type(step).__name__} {led}")
 
 
 @dataclass(slots=True, eq=False)
@@ -227,9 +227,13 @@ class _Brand:
         busy = self.urgent or self.unpublished or any(alert.end is None for alert in self.log.alerts)
         return self.state is DeliveryState.LOG_KNOWN and not busy
 
+    def check(self, step: Step) -> None:
+        """Raise BrokenInvariant for a step that the state does not allow."""
+        check_transition(self.key, self.state, step)
+
     def move(self, step: Step, following: DeliveryState) -> None:
-        """Take a step. Raises InvalidTransition."""
-        check_transition(self.state, step, following)
+        """Take a step. Raises BrokenInvariant."""
+        check_transition(self.key, self.state, step, following)
         self.state = following
 
     def drop_entry(self, entry: OutboxEntry) -> None:
@@ -276,17 +280,17 @@ class DeliveryMachine:
 
     # Inputs
 
-    def receive(self, received: Input) -> None:
-        """Take an input. Raises InvalidTransition."""
+    def handle(self, received: Input) -> None:
+        """Take an input. Raises BrokenInvariant."""
         match received:
             case LeaseGained() | OutboxRead() | OutboxNotRead() | NotificationLogsListed():
-                self._receive_event(received)
+                self._handle_event(received)
             case _:
-                self._receive_reply(received)
+                self._handle_reply(received)
 
-    def _receive_event(self, event: TurnEvent) -> None:
+    def _handle_event(self, event: TurnEvent) -> None:
         for brand in self._brands.values():
-            check_transition(brand.state, event)
+            brand.check(event)
         match event:
             case LeaseGained():
                 for brand in self._brands.values():
@@ -335,11 +339,11 @@ class DeliveryMachine:
             behind = brand.log.last < last_numbers.get(key, 0)
             brand.move(event, DeliveryState.LOG_UNKNOWN if behind else brand.state)
 
-    def _receive_reply(self, reply: Reply) -> None:
+    def _handle_reply(self, reply: Reply) -> None:
         brand = self._brands.get(reply.key)
         if brand is None:
-            raise InvalidTransition(f"{type(reply).__name__} for the log {reply.key}, which is not tracked")
-        check_transition(brand.state, reply)
+            raise BrokenInvariant(f"log {reply.key}: {type(reply).__name__} came, and no brand has this log")
+        brand.check(reply)
         match reply:
             case StoreUnavailable():
                 following = self._note_store_away(brand)
@@ -375,10 +379,15 @@ class DeliveryMachine:
                 brand.queue.remove([n])
             case FreezeMessage(entry=entry), MessageFrozen(message=Message() as message):
                 brand.frozen[entry.id] = message
-            case FreezeMessage(entry=entry) | RemoveOutboxEntry(entry=entry), _:
+            case (FreezeMessage(entry=entry), MessageFrozen(message=None)) | (
+                RemoveOutboxEntry(entry=entry),
+                OutboxEntryRemoved(),
+            ):
                 brand.drop_entry(entry)
             case PublishAlert(), AlertPublished():
                 brand.unpublished.popleft()
+            case awaited, _:
+                raise BrokenInvariant(f"log {brand.key}: {type(reply).__name__} answers {awaited}")
         return brand.resume
 
     def _extend_log(self, brand: _Brand, read: NotificationLogRead) -> None:
@@ -397,7 +406,7 @@ class DeliveryMachine:
     def next_effect(self, now_s: float) -> Effect | None:
         """Return the next effect of this turn; None: nothing is to be done before the next turn.
 
-        `now_s` is a time of the retry queue's clock. Raises InvalidTransition while an effect is under way.
+        `now_s` is a time of the retry queue's clock. Raises BrokenInvariant while an effect is under way.
         """
         while self._agenda:
             brand = self._brands[self._agenda[0]]
@@ -410,7 +419,7 @@ class DeliveryMachine:
         return None
 
     def _await(self, brand: _Brand, effect: Effect) -> None:
-        check_transition(brand.state, effect)
+        brand.check(effect)
         (waiting,) = TRANSITIONS[brand.state][type(effect)]
         brand.resume, brand.awaited = brand.state, effect
         brand.move(effect, waiting)
@@ -426,7 +435,7 @@ class DeliveryMachine:
             case DeliveryState.STORE_AWAY_LOG_UNKNOWN:
                 effect = self._choose_without_store(brand, NotificationLog())
             case _:
-                raise InvalidTransition(f"no effect can be given in state {brand.state.name}")
+                raise BrokenInvariant(f"log {brand.key}: no effect can be given in state {brand.state.name}")
         return effect or self._publish(brand) or self._send(brand, now_s)
 
     def _choose_with_store(self, brand: _Brand) -> Effect | None:

@@ -25,8 +25,8 @@ def lived():
     """Histories of every kind, one for each seed."""
     lived, check = Lived(Counter(), [], set()), delivery.check_transition
 
-    def record(state, step, following=None):
-        check(state, step, following)
+    def record(key, state, step, following=None):
+        check(key, state, step, following)
         if following is not None:
             lived.transitions.add((state, type(step), following))
 

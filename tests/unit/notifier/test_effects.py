@@ -110,7 +110,7 @@ def runner(*, redis=None, store=None):
 def test_an_effect_gets_the_reply_that_it_declares(effect):
     made, _ = runner()
 
-    reply = made.perform(effect)
+    reply = made.run(effect)
 
     assert type(reply) is type(effect).reply
     assert reply.key == "k"
@@ -121,7 +121,7 @@ def test_an_effect_gets_the_reply_that_it_declares(effect):
 def test_an_effect_on_the_store_without_an_answer_is_its_failure(effect, error):
     made, recorder = runner(store=error)
 
-    assert made.perform(effect) == type(effect).failure("k")
+    assert made.run(effect) == type(effect).failure("k")
     assert recorder.facts == [("archive", False)]
 
 
@@ -129,14 +129,14 @@ def test_an_effect_on_the_store_without_an_answer_is_its_failure(effect, error):
 def test_an_effect_on_redis_without_an_answer_is_its_failure(effect):
     made, recorder = runner(redis=Unavailable("away"))
 
-    assert made.perform(effect) == type(effect).failure("k")
+    assert made.run(effect) == type(effect).failure("k")
     assert recorder.facts == [("redis", False)]
 
 
 def test_a_created_notification_is_counted_by_its_kind():
     made, recorder = runner()
 
-    made.perform(CreateNotification("k", NOTIFICATION))
+    made.run(CreateNotification("k", NOTIFICATION))
 
     assert recorder.facts == [("created", "opened"), ("archive", True)]
 
@@ -144,7 +144,7 @@ def test_a_created_notification_is_counted_by_its_kind():
 def test_a_failed_attempt_is_a_reply_with_its_time_and_is_measured():
     made, recorder = runner()
 
-    reply = made.perform(SEND)
+    reply = made.run(SEND)
 
     assert (reply.outcome, reply.at_s) == (SendOutcome("failed", "status 500"), 1.0)
     assert recorder.facts == [("sent", "pager", "failed", 1.0)]

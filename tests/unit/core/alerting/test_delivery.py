@@ -11,7 +11,6 @@ from stream_worker.core.alerting.delivery import (
     TRANSITIONS,
     DeliveryMachine,
     DeliveryState,
-    InvalidTransition,
 )
 from stream_worker.core.alerting.effects import (
     CreateNotification,
@@ -43,6 +42,7 @@ from stream_worker.core.alerting.inputs import (
 from stream_worker.core.alerting.notification_log import key_of
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.core.alerting.retry_queue import SendOutcome
+from stream_worker.errors import BrokenInvariant
 
 BRAND = "acme"
 KEY = key_of(BRAND)
@@ -98,14 +98,14 @@ def outbox_read(after_ms=0):
 
 def machine():
     made = DeliveryMachine(["webhook"], give_up_s=60.0)
-    made.receive(outbox_read())
+    made.handle(outbox_read())
     return made
 
 
 def answer(made, effect):
     """Answer an effect as servers do that are well."""
     reply = EXAMPLES[effect.reply]
-    made.receive(MessageFrozen(KEY, effect.message) if isinstance(effect, FreezeMessage) else reply)
+    made.handle(MessageFrozen(KEY, effect.message) if isinstance(effect, FreezeMessage) else reply)
 
 
 def give(made, kind):
@@ -126,15 +126,15 @@ def in_state(state):
             answer(made, give(made, ReadNotificationLog))
         case DeliveryState.STORE_AWAY_LOG_UNKNOWN | DeliveryState.FREEZING_MESSAGE:
             give(made, ReadNotificationLog)
-            made.receive(StoreUnavailable(KEY))
-            made.receive(outbox_read(STORE_AWAY_MS))
+            made.handle(StoreUnavailable(KEY))
+            made.handle(outbox_read(STORE_AWAY_MS))
             give(made, ReadNotificationLog)
-            made.receive(StoreUnavailable(KEY))
+            made.handle(StoreUnavailable(KEY))
             if state is DeliveryState.FREEZING_MESSAGE:
                 give(made, FreezeMessage)
         case DeliveryState.STORE_AWAY_LOG_KNOWN:
             give(made, CreateNotification)
-            made.receive(StoreUnavailable(KEY))
+            made.handle(StoreUnavailable(KEY))
         case _:
             give(made, next(kind for kind, waiting in AWAITS.items() if waiting is state))
     return made
@@ -157,14 +157,16 @@ def test_an_input_that_the_state_does_not_allow_is_refused_by_name(state, kind):
     made = in_state(state)
 
     # When an input arrives that the table does not have for it, then the error names both
-    with pytest.raises(InvalidTransition, match=f"^{kind.__name__} is not allowed in state {state.name}$"):
-        made.receive(EXAMPLES[kind])
+    with pytest.raises(
+        BrokenInvariant, match=f"^log {KEY}: {kind.__name__} is not allowed in state {state.name}$"
+    ):
+        made.handle(EXAMPLES[kind])
 
 
 @pytest.mark.parametrize("state", DeliveryState, ids=lambda state: state.name)
 def test_an_input_that_the_state_allows_is_taken(state):
     for kind in set(TRANSITIONS[state]) & set(get_args(Input)):
-        in_state(state).receive(EXAMPLES[kind])
+        in_state(state).handle(EXAMPLES[kind])
 
 
 @pytest.mark.parametrize("kind", AWAITS, ids=lambda kind: kind.__name__)
@@ -192,13 +194,13 @@ def test_an_effect_leads_to_one_state_only():
 def test_no_second_effect_is_given_while_one_is_under_way(kind):
     made = in_state(AWAITS[kind])
 
-    with pytest.raises(InvalidTransition, match=AWAITS[kind].name):
+    with pytest.raises(BrokenInvariant, match=AWAITS[kind].name):
         made.next_effect(0.0)
 
 
 def test_a_reply_for_a_brand_that_is_not_tracked_is_refused():
-    with pytest.raises(InvalidTransition, match="ReceiptWritten for the log 0000, which is not tracked"):
-        machine().receive(ReceiptWritten("0000"))
+    with pytest.raises(BrokenInvariant, match="log 0000: ReceiptWritten came"):
+        machine().handle(ReceiptWritten("0000"))
 
 
 def test_a_refused_input_changes_nothing():
@@ -207,11 +209,11 @@ def test_a_refused_input_changes_nothing():
 
     # When another reply and a new turn are refused
     for wrong in (ReceiptWritten(KEY), outbox_read(), LeaseGained()):
-        with pytest.raises(InvalidTransition):
-            made.receive(wrong)
+        with pytest.raises(BrokenInvariant):
+            made.handle(wrong)
 
     # Then its own reply is taken as if nothing had been
-    made.receive(EXAMPLES[MessageSent])
+    made.handle(EXAMPLES[MessageSent])
     assert isinstance(made.next_effect(0.0), WriteReceipt)
 
 
@@ -245,11 +247,11 @@ def test_a_refused_notification_leads_to_another_read_of_the_log():
     # Given a notification whose number another notifier has taken
     made = machine()
     refused = give(made, CreateNotification)
-    made.receive(NotificationCreated(KEY, created=False))
+    made.handle(NotificationCreated(KEY, created=False))
 
     # When the log is read again, then the same message needs nothing but its receipt and its delivery
     assert isinstance(made.next_effect(0.0), ReadNotificationLog)
-    made.receive(NotificationLogRead(KEY, [refused.notification], []))
+    made.handle(NotificationLogRead(KEY, [refused.notification], []))
     assert effects_of(made) == [PublishAlert, SendMessage, WriteReceipt, RemoveOutboxEntry]
 
 
@@ -257,19 +259,19 @@ def test_with_the_store_away_for_a_minute_a_message_is_frozen_and_sent():
     # Given a store that fails for a first time
     made = machine()
     give(made, ReadNotificationLog)
-    made.receive(StoreUnavailable(KEY))
+    made.handle(StoreUnavailable(KEY))
     assert made.next_effect(0.0) is None
 
     # When a turn a moment less than a minute later meets the same
-    made.receive(outbox_read(STORE_AWAY_MS - 1))
+    made.handle(outbox_read(STORE_AWAY_MS - 1))
     give(made, ReadNotificationLog)
-    made.receive(StoreUnavailable(KEY))
+    made.handle(StoreUnavailable(KEY))
     assert made.next_effect(0.0) is None
 
     # Then the next one freezes the message, and people get it
-    made.receive(outbox_read(STORE_AWAY_MS))
+    made.handle(outbox_read(STORE_AWAY_MS))
     give(made, ReadNotificationLog)
-    made.receive(StoreUnavailable(KEY))
+    made.handle(StoreUnavailable(KEY))
     assert effects_of(made) == [FreezeMessage, PublishAlert, SendMessage]
     assert made.pending == 1  # it has no receipt yet
 
@@ -277,27 +279,27 @@ def test_with_the_store_away_for_a_minute_a_message_is_frozen_and_sent():
 def test_after_redis_gave_no_answer_the_turn_is_over():
     made = in_state(DeliveryState.PUBLISHING_ALERT)
 
-    made.receive(RedisUnavailable(KEY))
+    made.handle(RedisUnavailable(KEY))
 
     assert made.next_effect(0.0) is None
-    made.receive(outbox_read())
+    made.handle(outbox_read())
     assert effects_of(made)[0] is PublishAlert
 
 
 def test_without_a_snapshot_nothing_is_decided_and_messages_go_on():
     # Given a message that could not be sent
     made = in_state(DeliveryState.SENDING_MESSAGE)
-    made.receive(MessageSent(KEY, SendOutcome("failed", "status 500"), 0.0))
+    made.handle(MessageSent(KEY, SendOutcome("failed", "status 500"), 0.0))
     assert made.next_effect(0.0) is None
 
     # When a turn begins without Redis, a second later
-    made.receive(OutboxNotRead())
+    made.handle(OutboxNotRead())
 
     # Then the message is sent again
     assert isinstance(made.next_effect(1.0), SendMessage)
-    made.receive(EXAMPLES[MessageSent])
+    made.handle(EXAMPLES[MessageSent])
     assert isinstance(made.next_effect(1.0), WriteReceipt)
-    made.receive(EXAMPLES[ReceiptWritten])
+    made.handle(EXAMPLES[ReceiptWritten])
     assert made.next_effect(1.0) is None
 
 
@@ -306,18 +308,18 @@ def test_a_gained_lease_and_a_longer_log_lead_to_another_read():
     made = machine()
     effects_of(made)
     quiet = OutboxRead(OutboxSnapshot(NOON, {}, {}, {BRAND: BrandSnapshot(NOON, NOON, RECORD)}))
-    made.receive(quiet)
+    made.handle(quiet)
     assert effects_of(made) == []
 
     # When the lease was elsewhere, then its log is read again
-    made.receive(LeaseGained())
-    made.receive(quiet)
+    made.handle(LeaseGained())
+    made.handle(quiet)
     assert effects_of(made) == [ReadNotificationLog]
 
     # When the list shows the log as it is known, then it is not; when it is longer, then it is
     for last, expected in ((1, []), (2, [ReadNotificationLog])):
-        made.receive(quiet)
-        made.receive(NotificationLogsListed({KEY: last}, ()))
+        made.handle(quiet)
+        made.handle(NotificationLogsListed({KEY: last}, ()))
         assert effects_of(made) == expected
 
 
@@ -325,19 +327,19 @@ def test_a_brand_that_needs_nothing_is_forgotten_and_known_again_from_the_list()
     # Given a log with all its receipts and no open alert
     made = DeliveryMachine(["webhook"], give_up_s=60.0)
     empty = OutboxRead(OutboxSnapshot(NOON, {}, {}, {}))
-    made.receive(empty)
-    made.receive(NotificationLogsListed({KEY: 1}, ()))
-    made.receive(empty)
+    made.handle(empty)
+    made.handle(NotificationLogsListed({KEY: 1}, ()))
+    made.handle(empty)
     give(made, ReadNotificationLog)
     missed = notification_of_a_missed_episode()
-    made.receive(NotificationLogRead(KEY, [missed], [1]))
+    made.handle(NotificationLogRead(KEY, [missed], [1]))
     assert effects_of(made) == [PublishAlert]
 
     # When the same list comes, then nothing is read; when the log is longer, then it is
     for last, expected in ((1, []), (2, [ReadNotificationLog])):
-        made.receive(empty)
-        made.receive(NotificationLogsListed({KEY: last}, ()))
-        made.receive(empty)
+        made.handle(empty)
+        made.handle(NotificationLogsListed({KEY: last}, ()))
+        made.handle(empty)
         assert effects_of(made) == expected
 
 
@@ -345,7 +347,7 @@ def notification_of_a_missed_episode():
     made = DeliveryMachine(["webhook"], give_up_s=60.0)
     hour_ms = 3_600_000
     late = BrandSnapshot(NOON + hour_ms, NOON + hour_ms, None)
-    made.receive(OutboxRead(OutboxSnapshot(NOON + hour_ms, {f"{EPISODE}.opened": BODY}, {}, {BRAND: late})))
+    made.handle(OutboxRead(OutboxSnapshot(NOON + hour_ms, {f"{EPISODE}.opened": BODY}, {}, {BRAND: late})))
     notification = give(made, CreateNotification).notification
     assert notification.kind == "missed"
     return notification
@@ -354,7 +356,7 @@ def notification_of_a_missed_episode():
 def test_an_unreadable_entry_is_named_and_no_brand_waits_for_it():
     made = DeliveryMachine(["webhook"], give_up_s=60.0)
 
-    made.receive(OutboxRead(OutboxSnapshot(NOON, {"x": "{"}, {}, {})))
+    made.handle(OutboxRead(OutboxSnapshot(NOON, {"x": "{"}, {}, {})))
 
     assert made.unreadable_entries == ("x",)
     assert made.brands_to_read() == []
