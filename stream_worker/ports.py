@@ -6,12 +6,12 @@ Rules:
 3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as docs/design.md#r2 allows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
-from stream_worker.core.alerting.effects import OutboxSnapshot
+from stream_worker.core.alerting.inputs import OutboxSnapshot
 from stream_worker.core.alerting.notification_log import Message, NotificationEntry, OutboxEntry, Receipt
 from stream_worker.core.alerting.retry_queue import SendOutcome
 from stream_worker.core.archive.layout import LogOrigin, Manifest, Plan, StoredObject
@@ -150,38 +150,44 @@ class DeadLetters(Protocol):
 
 
 class Outbox(Protocol):
-    """What the workers want to be told, in Redis. All methods raise Unavailable."""
+    """Changes of episodes that workers left in Redis. All methods raise Unavailable; all may be repeated."""
 
-    def look(self, brands: Sequence[str]) -> OutboxSnapshot:
-        """Read the outbox, and how these brands and those in the outbox stand, by one script."""
+    def read(self, brands: Sequence[str]) -> OutboxSnapshot:
+        """Read the outbox, and the state of these brands and of those in the outbox, by one script."""
 
-    def fix(self, event: OutboxEntry, message: Message) -> Message | None:
-        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
+    def freeze(self, entry: OutboxEntry, message: Message) -> Message | None:
+        """Freeze a message for an entry that is as it was read, unless one is frozen.
 
-    def remove(self, event: OutboxEntry, record: str | None) -> None:
+        Returns the frozen one; None: the entry is not as it was read. Raises Unreadable.
+        """
+
+    def remove(self, entry: OutboxEntry, episode_record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
 
-    def record(self, message: Message) -> None:
-        """Show a message to people: a view, nothing depends on it."""
+    def publish(self, message: Message) -> None:
+        """Show a message to people: a view, nothing depends on it. A repetition shows it twice."""
 
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease; False: somebody else has it."""
 
 
 class NotificationLogs(Protocol):
-    """The chains of alerts in the store, create-only. All methods raise Unavailable."""
+    """The notification logs in the store, create-only. All methods raise Unavailable; all may be repeated."""
 
-    def lists(self) -> tuple[Mapping[str, int], Iterable[str]]:
-        """All chains with n of their last link, and those that have links without receipt."""
+    def list_logs(self) -> tuple[Mapping[str, int], Collection[str]]:
+        """The number of the last notification of every log, and the keys of logs that miss a receipt."""
 
-    def read(self, key: str, after: int) -> tuple[Sequence[NotificationEntry], Iterable[int]]:
-        """The newest links behind `after`, and which links have receipts. Raises Unreadable."""
+    def read(self, key: str, after: int) -> tuple[Sequence[NotificationEntry], Collection[int]]:
+        """The newest notifications behind `after`, and the numbers of those with receipts.
 
-    def create(self, key: str, link: NotificationEntry) -> bool:
-        """Create a link; False: there is one."""
+        Raises Unreadable.
+        """
+
+    def create(self, key: str, notification: NotificationEntry) -> bool:
+        """Create a notification; False: its number is taken, perhaps by an earlier try of ours."""
 
     def write_receipt(self, key: str, n: int, receipt: Receipt) -> None:
-        """Create the receipt of a link, unless there is one."""
+        """Create the receipt of a notification, unless there is one."""
 
 
 class Channel(Protocol):

@@ -24,7 +24,7 @@ def list_alerts(
     settings = load_settings(config).settings
     from stream_worker.notifier import process  # noqa: PLC0415
 
-    messages = process.told(settings, limit)
+    messages = process.newest_messages(settings, limit)
     if as_json:
         print_json(messages)
         return

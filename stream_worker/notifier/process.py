@@ -1,4 +1,4 @@
-"""`stream-worker notify`: the notifier and all it needs, until told to stop; and what people were told.
+"""`stream-worker notify`: the notifier and all it needs, until it is stopped; and the newest messages.
 
 It needs Redis and the store, and neither Kafka nor the model, so that it may run anywhere and more than once.
 """
@@ -43,7 +43,7 @@ def run_notifier(settings: Settings) -> int:
             open_until_the_end.callback(channel.close)
         notifier = Notifier(
             outbox=open_outbox(settings),
-            chains=open_chains(settings),
+            logs=open_notification_logs(settings),
             channels=channels,
             give_up_s=settings.notify.give_up_after.total_seconds(),
             owner=owner(),
@@ -84,17 +84,17 @@ def open_outbox(settings: Settings) -> RedisOutbox:
     )
 
 
-def open_chains(settings: Settings) -> StoredNotificationLogs:
-    """Open the chains of alerts. Raises Misconfigured for a store that overwrites, if it answers."""
+def open_notification_logs(settings: Settings) -> StoredNotificationLogs:
+    """Open the notification logs. Raises Misconfigured for a store that overwrites, if it answers."""
     store = open_archive_store(settings)
     try:
         ObjectArchive(store, Log("", "")).probe()
-    except Unavailable as error:  # the notifier can begin without: it pages, and writes the links later
+    except Unavailable as error:  # the notifier can begin without it, and creates the notifications later
         log.warning("notifier troubled", what="archive", error=str(error), repeated=0)
     return StoredNotificationLogs(store)
 
 
-def told(settings: Settings, limit: int) -> list[Mapping[str, Any]]:
-    """The newest messages people were told, oldest first, each once. Raises Unavailable."""
+def newest_messages(settings: Settings, limit: int) -> list[Mapping[str, Any]]:
+    """The newest messages to people, oldest first, each once. Raises Unavailable."""
     bodies = dict(open_outbox(settings).shown(limit))
     return [msgspec.json.decode(body) for body in bodies.values()]

@@ -16,8 +16,8 @@ class NotifierMetrics:
         self._metrics.undelivered_messages.set(pending)
         self._health.turned()
 
-    def linked(self, kind: str) -> None:
-        """A message of this kind has its link."""
+    def notification_created(self, kind: str) -> None:
+        """A message of this kind is in its notification log."""
         self._metrics.alerts_total.labels(kind).inc()
 
     def sent(self, channel: str, outcome: str, took_s: float) -> None:

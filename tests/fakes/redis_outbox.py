@@ -11,8 +11,8 @@ from typing import Final
 import msgspec
 
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.alerting.effects import OutboxSnapshot
-from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_events
+from stream_worker.core.alerting.inputs import OutboxSnapshot
+from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_entries
 from stream_worker.core.alerting.policy import BrandSnapshot
 from tests.fakes.redis_state import MemoryState
 
@@ -25,36 +25,37 @@ class MemoryOutbox:
     def __init__(self, now_ms: Callable[[], int], state: MemoryState) -> None:
         self._now_ms, self.state = now_ms, state
 
-    def look(self, brands: Sequence[str]) -> OutboxSnapshot:
-        """Read the outbox, and how these brands and those in the outbox stand."""
+    def read(self, brands: Sequence[str]) -> OutboxSnapshot:
+        """Read the outbox, and the state of these brands and of those in the outbox."""
         now_ms, state = self._now_ms(), self.state
         views = {
             brand: BrandSnapshot(now_ms, shard.closed_ms, shard.episodes.get(brand))
-            for brand in sorted({*brands, *read_events(state.outbox)[0]})
+            for brand in sorted({*brands, *read_entries(state.outbox)[0]})
             for shard in (state.shards[shard_of(brand)],)
         }
-        fixed = {
+        frozen = {
             name: msgspec.json.decode(text, type=Message)
             for name, text in state.fixed.items()
             if name in state.outbox
         }
-        return OutboxSnapshot(now_ms, dict(state.outbox), fixed, views)
+        return OutboxSnapshot(now_ms, dict(state.outbox), frozen, views)
 
-    def fix(self, event: OutboxEntry, message: Message) -> Message | None:
-        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
-        if self.state.outbox.get(event.id) != event.body:
+    def freeze(self, entry: OutboxEntry, message: Message) -> Message | None:
+        """Freeze a message for an entry that is as it was read; return the frozen one, or None."""
+        if self.state.outbox.get(entry.id) != entry.body:
             return None
-        text = self.state.fixed.setdefault(event.id, msgspec.json.encode(message).decode())
+        text = self.state.fixed.setdefault(entry.id, msgspec.json.encode(message).decode())
         return msgspec.json.decode(text, type=Message)
 
-    def remove(self, event: OutboxEntry, record: str | None) -> None:
+    def remove(self, entry: OutboxEntry, episode_record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
-        shard = self.state.shards[shard_of(event.brand)]
-        if self.state.outbox.get(event.id) == event.body and shard.episodes.get(event.brand) == record:
-            del self.state.outbox[event.id]
-            self.state.fixed.pop(event.id, None)
+        shard = self.state.shards[shard_of(entry.brand)]
+        unchanged = shard.episodes.get(entry.brand) == episode_record
+        if self.state.outbox.get(entry.id) == entry.body and unchanged:
+            del self.state.outbox[entry.id]
+            self.state.fixed.pop(entry.id, None)
 
-    def record(self, message: Message) -> None:
+    def publish(self, message: Message) -> None:
         """Show a message to people."""
         self.state.alerts.append({"id": message.id, "body": message.body})
         del self.state.alerts[:-ALERTS_MAX]

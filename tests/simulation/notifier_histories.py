@@ -1,6 +1,6 @@
 """Histories of the notifier: `python -m tests.simulation.notifier_histories --histories 3000`.
 
-A seed says which faults a history brings, and all that happens in it.
+A seed decides which faults a history brings, and everything that happens in it.
 """
 
 import argparse
@@ -13,9 +13,9 @@ from random import Random
 
 from tests.simulation.histories import Outcome
 from tests.simulation.world.faults import Violation
-from tests.simulation.world.notifier_world import NotifyingWorld, Profile
+from tests.simulation.world.notifier_world import NotifierWorld, Profile
 
-EVENTS = {  # name of a method of `NotifyingWorld` -> weight; a turn of some notifier has 45
+EVENTS = {  # name of a method of `NotifierWorld` -> weight; a turn of some notifier has 45
     "start": 3,
     "kill_one": 1.5,
     "snapshot": 2,
@@ -27,18 +27,19 @@ EVENTS = {  # name of a method of `NotifyingWorld` -> weight; a turn of some not
 }
 MUST_BITE = (
     *("kill", "freeze", "late request arrived", "redis rolled back", "redis emptied", "workers away"),
-    *("notifiers away", "redis was away", "store was away", "channel was away", "link refused"),
-    *("receipt refused", "message fixed", "adopted", "alert with its end", "received"),
-    *(f"link {kind}" for kind in ("opened", "escalated", "reminder", "resolved", "expired")),
-    *("link withdrawn", "link missed"),
-    *(f"fault at {what}" for what in ("look", "fix", "remove", "record", "lease", "send")),
-    *(f"fault at {what}" for what in ("create link", "create receipt", "read link", "list links")),
+    *("notifiers away", "redis was away", "store was away", "channel was away", "notification refused"),
+    *("receipt refused", "message frozen", "adopted", "alert with its end", "received"),
+    *(f"notification {kind}" for kind in ("opened", "escalated", "reminder", "resolved", "expired")),
+    *("notification withdrawn", "notification missed"),
+    *(f"fault at {what}" for what in ("read outbox", "freeze", "remove", "publish", "lease", "send")),
+    *(f"fault at create {what}" for what in ("notification", "receipt")),
+    *("fault at read notification", "fault at list notifications"),
 )
-"""What must have happened in any three hundred histories, or they show less than they say."""
+"""What must have happened in any three hundred histories, or they prove less than they claim."""
 
 
 def profile_of(seed):
-    """Draw what the history is made of."""
+    """Draw the profile of a history."""
     rng = Random(f"notifying {seed}")
     events = {name: weight for name, weight in EVENTS.items() if name == "start" or rng.random() < 0.7}
     return Profile(
@@ -52,7 +53,7 @@ def profile_of(seed):
 def live(seed, profile=None):
     """Live through the history of a seed."""
     outcome = Outcome(seed)
-    world = NotifyingWorld(profile or profile_of(seed), seed)
+    world = NotifierWorld(profile or profile_of(seed), seed)
     gc.disable()
     try:
         world.run()
@@ -67,12 +68,16 @@ def live(seed, profile=None):
 
 
 def main():
-    asked = argparse.ArgumentParser(prog="python -m tests.simulation.notifier_histories")
-    asked.add_argument("--histories", type=int, default=1_000, metavar="N", help="how many, one a seed")
-    asked.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
-    asked.add_argument("--seed", type=int, help="live through this one history only")
-    told = asked.parse_args()
-    seeds = [told.seed] if told.seed is not None else range(told.first, told.first + told.histories)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation.notifier_histories")
+    parser.add_argument("--histories", type=int, default=1_000, metavar="N", help="how many, one a seed")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed")
+    parser.add_argument("--seed", type=int, help="live through this one history only")
+    options = parser.parse_args()
+    seeds = (
+        [options.seed]
+        if options.seed is not None
+        else range(options.first, options.first + options.histories)
+    )
     bites, wrong, begun_s = Counter(), [], time.monotonic()
     for seed in seeds:
         outcome = live(seed)

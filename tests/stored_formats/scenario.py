@@ -207,7 +207,7 @@ class System:
         self.chains = Away(StoredNotificationLogs(self._store))
         self.notifier = Notifier(
             outbox=outbox,
-            chains=self.chains,
+            logs=self.chains,
             channels=[webhook],
             give_up_s=86_400,
             owner=OWNER,

@@ -8,7 +8,7 @@ from stream_worker.core.alerting.retry_queue import SendOutcome
 
 
 class Console:
-    """Writes bodies to a stream, standard output by default; one that is closed is not written to again."""
+    """Writes bodies to a stream, standard output by default. A closed stream disables the channel."""
 
     name = "console"
 
@@ -20,7 +20,7 @@ class Console:
         try:
             self._stream.write(message.body + "\n")
             self._stream.flush()
-        except (OSError, ValueError) as error:  # whoever read it has gone
+        except (OSError, ValueError) as error:  # the reader has gone
             return SendOutcome("disabled", type(error).__name__)
         return SendOutcome("delivered")
 

@@ -1,13 +1,13 @@
 """Webhook: a message as one signed POST, after the Standard Webhooks specification.
 
 Rules:
-1. `webhook-id` is the message's id, the same over all attempts; the body is the link's, byte for byte.
-2. Only a 2xx is delivered. A redirect is a failure, 410 means: nothing any more. What the receiver says
-   beside its status is not read, but for `Retry-After`.
-3. One attempt a call: when to try again is decided elsewhere (core/alerting/retry_queue.py).
-4. Neither the address nor a secret stands in what is told of a failure.
-5. An attempt ends in time as a whole. The client's own time-outs are for each read, so a receiver that drips
-   its answer could hold it for ever; it is left alone in its thread, which ends with its connection.
+1. `webhook-id` is the message's id, the same in all attempts; the body is the notification's, byte for byte.
+2. Only a 2xx is delivered. A redirect is a failure; 410 disables the channel. Of a response, only its status
+   and `Retry-After` are read.
+3. One attempt a call: `core/alerting/retry_queue.py` decides when to try again.
+4. Neither the address nor a secret is part of an outcome.
+5. The time-out is that of a whole attempt. The client's own time-outs are for each read, so a receiver that
+   drips its answer could hold it for ever; its thread is abandoned, and ends with its connection.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Webhook:
         self._client = _client(timeout_s)
 
     def send(self, message: Message) -> SendOutcome:
-        """Send once."""
+        """Send once, within the time-out. Raises nothing for what a receiver may do."""
         if self._public_only and (why := self._private_target()) is not None:
             return SendOutcome("failed", why)
         answer: SimpleQueue[SendOutcome | BaseException] = SimpleQueue()
@@ -68,7 +68,7 @@ class Webhook:
         def attempt() -> None:
             try:
                 answer.put(self._post(client, message))
-            except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            except BaseException as error:  # noqa: BLE001 - raised again by the caller of `send`
                 answer.put(error)
 
         threading.Thread(target=attempt, name="webhook", daemon=True).start()
@@ -100,7 +100,7 @@ class Webhook:
         self._client.close()
 
     def _private_target(self) -> str | None:
-        """Say what is wrong with where the name leads; a name server that lies in between is not caught."""
+        """Return why the host is no public target, or None. A name may still change before the request."""
         try:
             found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except OSError:
@@ -123,12 +123,12 @@ def _client(timeout_s: float) -> httpx2.Client:
 
 @cache
 def _trusted() -> ssl.SSLContext:
-    """Return the authorities the library trusts, read once a process."""
+    """Return the certificate authorities that the library trusts, read once a process."""
     return httpx2.create_ssl_context()
 
 
 def _signer(secret: str) -> Signer:
-    """Make what signs; the library itself would take nearly any text. Raises Misconfigured."""
+    """Return the signer of a secret; the library itself accepts nearly any text. Raises Misconfigured."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_") + "==", validate=False)
     except ValueError:
@@ -169,7 +169,7 @@ def _retry_after_s(text: str | None, now: dt.datetime) -> float | None:
 
 
 def _cause(error: BaseException) -> str:
-    """Name the failure in a few words: a message of the client may hold the address."""
+    """Name a failure without the message of the client, which may hold the address."""
     name = type(error).__name__
     inner: BaseException | None = error
     while inner is not None:

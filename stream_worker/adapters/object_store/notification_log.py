@@ -1,11 +1,11 @@
-"""The chains of alerts and their receipts as create-only objects (docs/design.md#messages): `ports.Chains`.
+"""Notification logs as create-only objects (docs/design.md#messages): `ports.NotificationLogs`.
 
 Rules:
-1. A link is created once and never changed; who comes second reads what is there.
-2. Only the newest links of a brand are read: an episode that could still be told is among them.
+1. A notification is created once and never changed; a second notifier reads the one that is there.
+2. Only the newest notifications of a brand are read: an episode that may still be reported is among them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -18,60 +18,64 @@ from stream_worker.core.alerting.notification_log import (
     RECEIPTS,
     NotificationEntry,
     Receipt,
-    decode_link,
-    encode_link,
-    link_name,
+    decode_notification,
+    encode_notification,
+    notification_name,
     receipt_name,
 )
 from stream_worker.errors import Unavailable
 
-LINKS_MAX: Final = 128
+NOTIFICATIONS_MAX: Final = 128
 READS_AT_ONCE: Final = 16
 
 
 class StoredNotificationLogs:
-    """All chains in a store of `objects.open_store`."""
+    """All notification logs in a store of `objects.open_store`."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._objects = Objects(store)
 
-    def lists(self) -> tuple[Mapping[str, int], Iterable[str]]:
-        """All chains with n of their last link, and those with links without receipt. Raises Unavailable."""
-        lasts: dict[str, int] = {}
-        links = {_place(name) for name in self._objects.names(PREFIX)}
-        receipts = {_place(name) for name in self._objects.names(RECEIPTS)}
-        for key, n in links:
-            lasts[key] = max(n, lasts.get(key, 0))
-        return lasts, {key for key, _ in links - receipts}
+    def list_logs(self) -> tuple[Mapping[str, int], Collection[str]]:
+        """The last number of every log, and the logs that miss a receipt. Raises Unavailable."""
+        last_numbers: dict[str, int] = {}
+        notifications = {_key_and_number(name) for name in self._objects.names(PREFIX)}
+        receipts = {_key_and_number(name) for name in self._objects.names(RECEIPTS)}
+        for key, n in notifications:
+            last_numbers[key] = max(n, last_numbers.get(key, 0))
+        return last_numbers, {key for key, _ in notifications - receipts}
 
-    def read(self, key: str, after: int) -> tuple[Sequence[NotificationEntry], Iterable[int]]:
-        """The newest links behind `after`, and which links have receipts. Raises Unavailable, Unreadable."""
-        behind = link_name(key, after) if after else None
-        names = self._objects.names(f"{PREFIX}{key}/", behind)[-LINKS_MAX:]
-        receipted = [_place(name)[1] for name in self._objects.names(f"{RECEIPTS}{key}/")]
+    def read(self, key: str, after: int) -> tuple[Sequence[NotificationEntry], Collection[int]]:
+        """The newest notifications behind `after`, and the numbers of those with receipts.
+
+        Raises Unavailable and Unreadable.
+        """
+        behind = notification_name(key, after) if after else None
+        names = self._objects.names(f"{PREFIX}{key}/", behind)[-NOTIFICATIONS_MAX:]
+        receipted = [_key_and_number(name)[1] for name in self._objects.names(f"{RECEIPTS}{key}/")]
         return self._read_all(names), receipted
 
     def _read_all(self, names: Sequence[str]) -> list[NotificationEntry]:
         if len(names) < 2:
             return [self._read(name) for name in names]
-        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="chains") as pool:
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="notifications") as pool:
             return list(pool.map(self._read, names))
 
     def _read(self, name: str) -> NotificationEntry:
         body = self._objects.read(name)
         if body is None:
-            raise Unavailable(f"the link {name} was listed, yet is not there; asking again")
-        return decode_link(name, body)
+            raise Unavailable(f"the notification {name} was listed and is not there; it is read again")
+        return decode_notification(name, body)
 
-    def create(self, key: str, link: NotificationEntry) -> bool:
-        """Create a link; False: there is one. Raises Unavailable."""
-        return self._objects.create(link_name(key, link.n), encode_link(link))
+    def create(self, key: str, notification: NotificationEntry) -> bool:
+        """Create a notification; False: there is one. Raises Unavailable."""
+        name = notification_name(key, notification.n)
+        return self._objects.create(name, encode_notification(notification))
 
     def write_receipt(self, key: str, n: int, receipt: Receipt) -> None:
-        """Create the receipt of a link, unless there is one. Raises Unavailable."""
+        """Create the receipt of a notification, unless there is one. Raises Unavailable."""
         self._objects.create(receipt_name(key, n), msgspec.json.encode(receipt))
 
 
-def _place(name: str) -> tuple[str, int]:
+def _key_and_number(name: str) -> tuple[str, int]:
     key, _, file = name.partition("/")[2].partition("/")
     return key, int(file.removesuffix(".json"))

@@ -13,8 +13,8 @@ import msgspec
 from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
 from stream_worker.adapters.redis.scripts import OUTBOX_NAMES, Scripts
 from stream_worker.core.aggregates.encoding import shard_of, to_json
-from stream_worker.core.alerting.effects import OutboxSnapshot
-from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_events
+from stream_worker.core.alerting.inputs import OutboxSnapshot
+from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_entries
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.errors import Unreadable
 
@@ -23,7 +23,7 @@ ALERTS_TTL_S: Final = 35 * 86_400
 
 
 class RedisOutbox:
-    """The outbox, what was fixed, and the alerts that people see, below one prefix."""
+    """The outbox, frozen messages, and the alerts that people see, below one prefix."""
 
     def __init__(
         self, url: str, *, prefix: str = "{sw}", socket_timeout_s: float = 5.0, clock: str | None = None
@@ -36,14 +36,14 @@ class RedisOutbox:
         )
         self._alerts = f"{prefix}:alerts"
 
-    def look(self, brands: Sequence[str]) -> OutboxSnapshot:
-        """Read the outbox, and how these brands and those in the outbox stand. Raises Unavailable."""
-        asked = sorted(set(brands))
-        look = self._look(asked)
-        there = {*asked, *read_events(look.outbox)[0]}
-        return look if len(there) == len(asked) else self._look(sorted(there))
+    def read(self, brands: Sequence[str]) -> OutboxSnapshot:
+        """Read the outbox, and the state of these brands and of those in the outbox. Raises Unavailable."""
+        requested = sorted(set(brands))
+        snapshot = self._read(requested)
+        present = {*requested, *read_entries(snapshot.outbox)[0]}
+        return snapshot if len(present) == len(requested) else self._read(sorted(present))
 
-    def _look(self, brands: Sequence[str]) -> OutboxSnapshot:
+    def _read(self, brands: Sequence[str]) -> OutboxSnapshot:
         asked = to_json([(brand, shard_of(brand)) for brand in brands])
         now_ms, entries, messages, views = self._call("read_outbox", asked, ENTRIES_MAX)
         return OutboxSnapshot(
@@ -56,18 +56,19 @@ class RedisOutbox:
             },
         )
 
-    def fix(self, event: OutboxEntry, message: Message) -> Message | None:
-        """Fix a message for an entry that is as it was read; return the one that is fixed, or None."""
+    def freeze(self, entry: OutboxEntry, message: Message) -> Message | None:
+        """Freeze a message for an entry that is as it was read; return the frozen one, or None."""
         text = msgspec.json.encode(message)
-        fixed = self._call("freeze_message", event.id, event.body.encode(), text)
-        return _message(event.id, fixed) if fixed else None
+        frozen = self._call("freeze_message", entry.id, entry.body.encode(), text)
+        return _message(entry.id, frozen) if frozen else None
 
-    def remove(self, event: OutboxEntry, record: str | None) -> None:
+    def remove(self, entry: OutboxEntry, episode_record: str | None) -> None:
         """Remove an entry that is as it was read, while its brand's episode record is, too."""
-        where = (shard_of(event.brand), event.brand.encode())
-        self._call("remove_outbox_entry", event.id, event.body.encode(), *where, (record or "").encode())
+        brand = (shard_of(entry.brand), entry.brand.encode())
+        record = (episode_record or "").encode()
+        self._call("remove_outbox_entry", entry.id, entry.body.encode(), *brand, record)
 
-    def record(self, message: Message) -> None:
+    def publish(self, message: Message) -> None:
         """Show a message to people."""
         self._call("publish_alert", message.id, message.body.encode(), ALERTS_TTL_S)
 
@@ -100,5 +101,5 @@ def _message(name: str, text: str) -> Message:
         return msgspec.json.decode(text, type=Message)
     except msgspec.MsgspecError as error:
         raise Unreadable(
-            f"the message fixed for {name} is not readable ({error}); remove the field in Redis"
+            f"the message frozen for {name} is not readable ({error}); remove the field in Redis"
         ) from error

@@ -1,264 +1,503 @@
-"""The step machine of delivery: what the notifier asks of Redis, the store and the channels, one by one.
+"""The delivery machine: from the outbox through the notification log to the channels, one effect at a time.
 
-Rules:
-1. `looked` takes what one script saw; `next` then gives one operation after the other, each answered before
-   the next. Every one of them may be repeated, lose its answer or arrive late (docs/design.md#r1).
-2. A link is written before the first attempt to send it. A refused link means: read the chain, decide again.
-3. An entry leaves the outbox when all that was told because of it has its receipts, and only as it was read.
-4. With the store away for a minute a message is fixed in Redis instead, sent, and gets its link later.
-5. Messages go out in order per channel and episode, at least once.
-Nothing is remembered that could not be read again: whoever comes next begins with a look and a list.
+Rules (E1…E5 as in docs/guarantees.md):
+E1. Read. A turn begins with what one script saw in Redis. Decisions about a brand need its notification log,
+    read after the entries that they concern; when another notifier may have extended it, it is read again.
+E2. Write the entry. A notification is created before the first attempt to send it. Its number is taken: the
+    log is unknown, read it and decide again.
+E3. Send. Messages go out in order per channel and episode, at least once, as the log holds them.
+E4. Receipt. It is written when each channel has the message or gave it up.
+E5. Remove. An outbox entry goes when every message because of it has its receipt, and only as it was read.
+E6. While the store has been away for a minute, a message is frozen in Redis instead and sent; its
+    notification is created later.
+E7. The machine remembers nothing that could not be read again: a successor begins without any knowledge.
+
+Theory of operation
+-------------------
+There is one state machine for each brand, and `DeliveryMachine` runs them one after the other. It is pure:
+`handle` takes an input, `next_effect` gives an effect, and at most one effect is under way in the whole
+machine, so a reply always belongs to the effect that was given last.
+
+A brand that has no effect under way is in one of four states, by two questions: is its notification log
+known, and does the store answer? `_choose` gives its next effect by that state. An effect moves the brand to
+the state that waits for its reply; the reply moves it on. A reply that teaches nothing about the log or the
+store moves it back to where it came from (`_Brand.resume`).
+
+A turn:
+    LeaseGained?  (OutboxRead | OutboxNotRead)  NotificationLogsListed?  (effect, reply)*
+The events at its beginning concern every brand, and are allowed only while no effect is under way. After
+`RedisUnavailable` the turn has no more effects. A turn may also be left between a reply and the next effect.
+A notifier without the lease takes turns of `OutboxNotRead` alone, so at least one comes before `LeaseGained`.
+
+`StoreUnavailable` moves a brand to a STORE_AWAY state until the next turn; it then goes on without the store,
+by E6. If its log is unknown it reports openings alone: another notifier may have reported everything else.
+
+A new brand begins with LOG_UNKNOWN. A brand that needs nothing (no entry, no message under way, no open
+alert) is forgotten; it has no state then.
+
+Every step is checked against `TRANSITIONS`. A step that is not in the table is a bug of the caller or of this
+module: `BrokenInvariant` names the state and the input.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Final
 
 from stream_worker.core.alerting.effects import (
     CreateNotification,
+    Effect,
     FreezeMessage,
-    Operation,
-    OutboxSnapshot,
     PublishAlert,
     ReadNotificationLog,
     RemoveOutboxEntry,
     SendMessage,
     WriteReceipt,
 )
+from stream_worker.core.alerting.inputs import (
+    AlertPublished,
+    Input,
+    LeaseGained,
+    MessageFrozen,
+    MessageSent,
+    NotificationCreated,
+    NotificationLogRead,
+    NotificationLogsListed,
+    OutboxEntryRemoved,
+    OutboxNotRead,
+    OutboxRead,
+    OutboxSnapshot,
+    ReceiptWritten,
+    RedisUnavailable,
+    Reply,
+    StoreUnavailable,
+    TurnEvent,
+)
 from stream_worker.core.alerting.notification_log import (
     Message,
-    NotificationEntry,
     NotificationLog,
     OutboxEntry,
     Receipt,
     key_of,
-    link_of,
-    read_events,
+    notification_of,
+    read_entries,
 )
 from stream_worker.core.alerting.policy import BrandSnapshot, next_message, withdrawal
-from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue, SendOutcome
+from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue
 from stream_worker.core.time import MINUTE_MS
+from stream_worker.errors import BrokenInvariant
 
 STORE_AWAY_MS: Final = MINUTE_MS
 
 
+class DeliveryState(Enum):
+    """The state of one brand."""
+
+    # No effect is under way.
+    LOG_UNKNOWN = auto()  # not read yet, or another notifier may have extended it
+    LOG_KNOWN = auto()
+    STORE_AWAY_LOG_UNKNOWN = auto()  # the store failed this brand in this turn
+    STORE_AWAY_LOG_KNOWN = auto()
+    # One effect is under way.
+    READING_LOG = auto()  # E1
+    CREATING_NOTIFICATION = auto()  # E2
+    SENDING_MESSAGE = auto()  # E3
+    WRITING_RECEIPT = auto()  # E4
+    REMOVING_ENTRY = auto()  # E5
+    FREEZING_MESSAGE = auto()  # E6
+    PUBLISHING_ALERT = auto()  # a view for people
+
+
+Step = Input | Effect
+
+_AWAY: Final = frozenset({DeliveryState.STORE_AWAY_LOG_UNKNOWN, DeliveryState.STORE_AWAY_LOG_KNOWN})
+_DECIDED: Final = _AWAY | {DeliveryState.LOG_KNOWN}  # in these, messages may be on their way
+_STORE_RETRIED: Final = {
+    DeliveryState.STORE_AWAY_LOG_UNKNOWN: DeliveryState.LOG_UNKNOWN,
+    DeliveryState.STORE_AWAY_LOG_KNOWN: DeliveryState.LOG_KNOWN,
+}
+
+TRANSITIONS: Final[Mapping[DeliveryState, Mapping[type[Step], AbstractSet[DeliveryState]]]] = {
+    DeliveryState.LOG_UNKNOWN: {
+        LeaseGained: {DeliveryState.LOG_UNKNOWN},
+        OutboxRead: {DeliveryState.LOG_UNKNOWN},
+        OutboxNotRead: {DeliveryState.LOG_UNKNOWN},
+        NotificationLogsListed: {DeliveryState.LOG_UNKNOWN},
+        ReadNotificationLog: {DeliveryState.READING_LOG},
+    },
+    DeliveryState.LOG_KNOWN: {
+        LeaseGained: {DeliveryState.LOG_UNKNOWN},
+        OutboxRead: {DeliveryState.LOG_KNOWN},
+        OutboxNotRead: {DeliveryState.LOG_KNOWN},
+        NotificationLogsListed: {DeliveryState.LOG_KNOWN, DeliveryState.LOG_UNKNOWN},
+        ReadNotificationLog: {DeliveryState.READING_LOG},  # for entries that came after it was read
+        CreateNotification: {DeliveryState.CREATING_NOTIFICATION},
+        SendMessage: {DeliveryState.SENDING_MESSAGE},
+        WriteReceipt: {DeliveryState.WRITING_RECEIPT},
+        RemoveOutboxEntry: {DeliveryState.REMOVING_ENTRY},
+        PublishAlert: {DeliveryState.PUBLISHING_ALERT},
+    },
+    DeliveryState.STORE_AWAY_LOG_UNKNOWN: {
+        OutboxRead: {DeliveryState.LOG_UNKNOWN},
+        OutboxNotRead: {DeliveryState.LOG_UNKNOWN},
+        FreezeMessage: {DeliveryState.FREEZING_MESSAGE},
+        SendMessage: {DeliveryState.SENDING_MESSAGE},
+        PublishAlert: {DeliveryState.PUBLISHING_ALERT},
+    },
+    DeliveryState.STORE_AWAY_LOG_KNOWN: {
+        OutboxRead: {DeliveryState.LOG_KNOWN},
+        OutboxNotRead: {DeliveryState.LOG_KNOWN},
+        FreezeMessage: {DeliveryState.FREEZING_MESSAGE},
+        SendMessage: {DeliveryState.SENDING_MESSAGE},
+        PublishAlert: {DeliveryState.PUBLISHING_ALERT},
+    },
+    DeliveryState.READING_LOG: {
+        NotificationLogRead: {DeliveryState.LOG_KNOWN},
+        StoreUnavailable: _AWAY,
+    },
+    DeliveryState.CREATING_NOTIFICATION: {
+        NotificationCreated: {DeliveryState.LOG_KNOWN, DeliveryState.LOG_UNKNOWN},
+        StoreUnavailable: {DeliveryState.STORE_AWAY_LOG_KNOWN},
+    },
+    DeliveryState.SENDING_MESSAGE: {
+        MessageSent: _DECIDED,
+    },
+    DeliveryState.WRITING_RECEIPT: {
+        ReceiptWritten: {DeliveryState.LOG_KNOWN},
+        StoreUnavailable: {DeliveryState.STORE_AWAY_LOG_KNOWN},
+    },
+    DeliveryState.REMOVING_ENTRY: {
+        OutboxEntryRemoved: {DeliveryState.LOG_KNOWN},
+        RedisUnavailable: {DeliveryState.LOG_KNOWN},
+    },
+    DeliveryState.FREEZING_MESSAGE: {
+        MessageFrozen: _AWAY,
+        RedisUnavailable: _AWAY,
+    },
+    DeliveryState.PUBLISHING_ALERT: {
+        AlertPublished: _DECIDED,
+        RedisUnavailable: _DECIDED,
+    },
+}
+"""State → input or effect → the states that may follow. Anything else is refused."""
+
+
+def check_transition(
+    key: str, state: DeliveryState, step: Step, following: DeliveryState | None = None
+) -> None:
+    """Raise BrokenInvariant if `state` does not allow the step, or not with this state to follow."""
+    allowed = TRANSITIONS[state].get(type(step), frozenset[DeliveryState]())
+    if not allowed:
+        raise BrokenInvariant(f"log {key}: {type(step).__name__} is not allowed in state {state.name}")
+    if following is not None and following not in allowed:
+        led = f"led from {state.name} to {following.name}"
+        raise BrokenInvariant(f"log {key}: {type(step).__name__} {led}")
+
+
 @dataclass(slots=True, eq=False)
 class _Brand:
-    """What is known of one brand."""
+    """One brand: its state, and what was read and decided of it."""
 
-    key: str
-    chain: NotificationLog | None = None  # None: not read yet
-    must_read: bool = True
-    read_for: frozenset[tuple[str, str]] = frozenset()  # entries that were there when it was read
-    events: list[OutboxEntry] = field(default_factory=list)
-    view: BrandSnapshot | None = None
-    fixed: dict[str, Message] = field(default_factory=dict)
-    unseen: deque[Message] = field(default_factory=deque)  # not shown to people yet
-    line: BrandQueue = field(default_factory=BrandQueue)
-    stuck_since_ms: int | None = None
-    away: bool = False  # the store failed it in this turn
+    key: str  # name of its notification log
+    state: DeliveryState = DeliveryState.LOG_UNKNOWN
+    resume: DeliveryState = DeliveryState.LOG_UNKNOWN  # the state in which the effect under way was given
+    awaited: Effect | None = None  # the effect under way
+    log: NotificationLog = field(default_factory=NotificationLog)  # as far as it is known
+    read_for: frozenset[tuple[str, str]] = frozenset()  # versions of the entries when the log was read
+    entries: list[OutboxEntry] = field(default_factory=list)
+    snapshot: BrandSnapshot | None = None  # None: Redis was not read in this turn
+    frozen: dict[str, Message] = field(default_factory=dict)  # id of an entry -> its message
+    unpublished: deque[Message] = field(default_factory=deque)
+    queue: BrandQueue = field(default_factory=BrandQueue)
+    store_away_since_ms: int | None = None
 
     @property
-    def entries(self) -> frozenset[tuple[str, str]]:
-        return frozenset((event.id, event.body) for event in self.events)
+    def entry_versions(self) -> frozenset[tuple[str, str]]:
+        return frozenset((entry.id, entry.body) for entry in self.entries)
+
+    @property
+    def urgent(self) -> bool:
+        return bool(self.entries or self.queue.queued)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is to be done for the brand, and nothing will be before its next entry."""
+        busy = self.urgent or self.unpublished or any(alert.end is None for alert in self.log.alerts)
+        return self.state is DeliveryState.LOG_KNOWN and not busy
+
+    def check(self, step: Step) -> None:
+        """Raise BrokenInvariant for a step that the state does not allow."""
+        check_transition(self.key, self.state, step)
+
+    def move(self, step: Step, following: DeliveryState) -> None:
+        """Take a step. Raises BrokenInvariant."""
+        check_transition(self.key, self.state, step, following)
+        self.state = following
+
+    def drop_entry(self, entry: OutboxEntry) -> None:
+        self.entries = [one for one in self.entries if one.id != entry.id]
+
+    def unlogged(self, log: NotificationLog) -> list[Message]:
+        """Messages that were decided without the store and are not in this log, in the order they happened.
+
+        Those that this process has sent are among them even when Redis went back and has forgotten them.
+        """
+        frozen = (self.frozen[entry.id] for entry in self.entries if entry.id in self.frozen)
+        messages = dict.fromkeys([*self.queue.unlogged(), *frozen])
+        return [message for message in messages if message.identity not in log.reported]
 
 
 class DeliveryMachine:
-    """Everything one notifier has under way."""
+    """All brands of one notifier. `give_up_s`: how long a message is tried on a channel."""
 
     def __init__(self, channels: Sequence[str], *, give_up_s: float) -> None:
-        self.unreadable: list[str] = []  # ids of entries that cannot be read, for the log
-        self._posts = RetryQueue(channels, give_up_s=give_up_s)
+        self._retries = RetryQueue(channels, give_up_s=give_up_s)
         self._brands: dict[str, _Brand] = {}
-        self._lasts: dict[str, int] = {}  # chains that need nothing: key -> n of the last link
-        self._agenda: deque[str] = deque()
-        self._now_ms = 0
-        self._blind = True
+        self._forgotten: dict[str, int] = {}  # key of a log -> n of its last notification
+        self._agenda: deque[str] = deque()  # brands that have their turn yet
+        self._now_ms = 0  # Redis TIME at the beginning of the turn
+        self._unreadable_entries: tuple[str, ...] = ()
+        self._redis_read = False  # in this turn
 
     @property
     def pending(self) -> int:
-        """Messages that are not told on every channel, or have no receipt yet."""
-        return sum(len(brand.line.waiting) for brand in self._brands.values())
+        """Messages that are not sent on every channel, or have no receipt yet."""
+        return sum(len(brand.queue.queued) for brand in self._brands.values())
 
-    def brands(self) -> list[str]:
-        """Brands to look at: those with events or with an open alert."""
-        names = {event.brand for brand in self._brands.values() for event in brand.events}
+    @property
+    def unreadable_entries(self) -> tuple[str, ...]:
+        """Ids of the outbox entries that cannot be read, as of the last snapshot."""
+        return self._unreadable_entries
+
+    def brands_to_read(self) -> list[str]:
+        """Names of the brands that the next snapshot must show: those with entries or with an open alert."""
+        names = {entry.brand for brand in self._brands.values() for entry in brand.entries}
         for brand in self._brands.values():
-            if brand.chain is not None:
-                names |= {alert.opened.brand for alert in brand.chain.alerts if alert.end is None}
+            names |= {alert.opened.brand for alert in brand.log.alerts if alert.end is None}
         return sorted(names)
 
-    # ------------------------------------------------------------ what Redis and the store say
+    # Inputs
 
-    def looked(self, look: OutboxSnapshot | None) -> None:
-        """Take what Redis holds; a turn begins. None: Redis is away, and only what was decided goes on."""
-        self._blind = look is None
-        look = look or OutboxSnapshot(self._now_ms, {}, {}, {})
-        self._now_ms = look.now_ms
-        events, self.unreadable = read_events(look.outbox)
+    def handle(self, received: Input) -> None:
+        """Take an input. Raises BrokenInvariant."""
+        match received:
+            case LeaseGained() | OutboxRead() | OutboxNotRead() | NotificationLogsListed():
+                self._handle_event(received)
+            case _:
+                self._handle_reply(received)
+
+    def _handle_event(self, event: TurnEvent) -> None:
         for brand in self._brands.values():
-            brand.events, brand.view, brand.away, brand.fixed = [], None, False, {}
-        for name, entries in events.items():
+            brand.check(event)
+        match event:
+            case LeaseGained():
+                for brand in self._brands.values():
+                    brand.move(event, DeliveryState.LOG_UNKNOWN)
+            case OutboxRead(snapshot):
+                self._begin_turn(event)
+                self._take_snapshot(snapshot)
+                self._order_agenda()
+            case OutboxNotRead():
+                self._begin_turn(event)
+                self._order_agenda()
+            case NotificationLogsListed(last_numbers, without_receipt):
+                self._compare_logs(event, last_numbers, without_receipt)
+
+    def _begin_turn(self, event: OutboxRead | OutboxNotRead) -> None:
+        """Forget what the last turn knew of Redis, and that the store was away."""
+        self._redis_read, self._unreadable_entries = False, ()
+        for brand in self._brands.values():
+            brand.move(event, _STORE_RETRIED.get(brand.state, brand.state))
+            brand.entries, brand.snapshot, brand.frozen = [], None, {}
+
+    def _take_snapshot(self, snapshot: OutboxSnapshot) -> None:
+        self._redis_read, self._now_ms = True, snapshot.now_ms
+        entries, unreadable = read_entries(snapshot.outbox)
+        self._unreadable_entries = tuple(unreadable)
+        for name, of_brand in entries.items():
             brand = self._brand(key_of(name))
-            brand.events = entries
-            brand.fixed = {one.id: look.fixed[one.id] for one in entries if one.id in look.fixed}
-        for name, view in look.views.items():
-            self._brand(key_of(name)).view = view
-        urgent = [key for key, brand in self._brands.items() if brand.events or brand.line.waiting]
-        others = [key for key, brand in self._brands.items() if not (brand.events or brand.line.waiting)]
+            brand.entries = of_brand
+            brand.frozen = {one.id: snapshot.frozen[one.id] for one in of_brand if one.id in snapshot.frozen}
+        for name, brand_snapshot in snapshot.brands.items():
+            self._brand(key_of(name)).snapshot = brand_snapshot
+
+    def _order_agenda(self) -> None:
+        urgent = [key for key, brand in self._brands.items() if brand.urgent]
+        others = [key for key, brand in self._brands.items() if not brand.urgent]
         self._agenda = deque([*urgent, *others])
 
-    def chains_are(self, lasts: Mapping[str, int], unreceipted: Iterable[str]) -> None:
-        """Take a list of all chains: n of the last link each, and which ones have links without receipt."""
-        news = {key for key, last in lasts.items() if last > self._lasts.get(key, 0)}
-        for key in sorted(news.union(unreceipted)):
-            brand = self._brand(key)
-            if brand.chain is not None and brand.chain.last < lasts.get(key, 0):
-                brand.must_read = True
+    def _compare_logs(
+        self, event: NotificationLogsListed, last_numbers: Mapping[str, int], without_receipt: Iterable[str]
+    ) -> None:
+        """Find the logs that another notifier extended, and those with notifications that nobody finished."""
+        extended = {key for key, last in last_numbers.items() if last > self._forgotten.get(key, 0)}
+        for key in sorted(extended.union(without_receipt)):
+            self._brand(key)
+        for key, brand in self._brands.items():
+            behind = brand.log.last < last_numbers.get(key, 0)
+            brand.move(event, DeliveryState.LOG_UNKNOWN if behind else brand.state)
 
-    def forget(self) -> None:
-        """Somebody else may have worked meanwhile: read every chain again before deciding on it."""
-        for brand in self._brands.values():
-            brand.must_read = True
+    def _handle_reply(self, reply: Reply) -> None:
+        brand = self._brands.get(reply.key)
+        if brand is None:
+            raise BrokenInvariant(f"log {reply.key}: {type(reply).__name__} came, and no brand has this log")
+        brand.check(reply)
+        match reply:
+            case StoreUnavailable():
+                following = self._note_store_away(brand)
+            case RedisUnavailable():
+                self._agenda.clear()
+                following = brand.resume
+            case _:
+                following = self._learn(brand, reply)
+        brand.awaited = None
+        brand.move(reply, following)
 
-    def chain_is(self, key: str, links: Sequence[NotificationEntry], receipted: Iterable[int]) -> None:
-        """Take the links behind the last known one."""
-        brand = self._brands[key]
-        chain = brand.chain = brand.chain or NotificationLog()
-        for link in links:
-            if link.n > chain.last:
-                chain.take(link)
-                self._enqueue(brand, link.message, link.n)
-        for message in brand.line.unlinked():  # sent without knowing the chain
-            brand.line.linked(message, chain.told.get((message.id, message.again_for)))
-        brand.line.receipted(receipted)
-        brand.must_read, brand.stuck_since_ms = False, None
-        brand.read_for = brand.entries
+    def _note_store_away(self, brand: _Brand) -> DeliveryState:
+        if brand.store_away_since_ms is None:
+            brand.store_away_since_ms = self._now_ms
+        unknown = brand.resume is DeliveryState.LOG_UNKNOWN
+        return DeliveryState.STORE_AWAY_LOG_UNKNOWN if unknown else DeliveryState.STORE_AWAY_LOG_KNOWN
 
-    def link_created(self, key: str, link: NotificationEntry) -> None:
-        """The link is in the chain: it may be sent now."""
-        brand = self._brands[key]
-        assert brand.chain is not None, "a link is made for a chain that was read"
-        brand.chain.take(link)
-        brand.stuck_since_ms = None
-        self._enqueue(brand, link.message, link.n)
+    def _learn(self, brand: _Brand, reply: Reply) -> DeliveryState:
+        """Learn from the reply to the effect under way; return the state that follows."""
+        match brand.awaited, reply:
+            case ReadNotificationLog(), NotificationLogRead():
+                self._extend_log(brand, reply)
+                return DeliveryState.LOG_KNOWN
+            case CreateNotification(), NotificationCreated(created=False):
+                return DeliveryState.LOG_UNKNOWN
+            case CreateNotification(notification=notification), NotificationCreated():
+                brand.log.append(notification)
+                brand.store_away_since_ms = None
+                self._enqueue(brand, notification.message, notification.n)
+            case SendMessage() as send, MessageSent(outcome=outcome, at_s=at_s):
+                self._retries.record_outcome(brand.queue, send.channel, send.message, outcome, at_s)
+            case WriteReceipt(n=n), ReceiptWritten():
+                brand.queue.remove([n])
+            case FreezeMessage(entry=entry), MessageFrozen(message=Message() as message):
+                brand.frozen[entry.id] = message
+            case (FreezeMessage(entry=entry), MessageFrozen(message=None)) | (
+                RemoveOutboxEntry(entry=entry),
+                OutboxEntryRemoved(),
+            ):
+                brand.drop_entry(entry)
+            case PublishAlert(), AlertPublished():
+                brand.unpublished.popleft()
+            case awaited, _:
+                raise BrokenInvariant(f"log {brand.key}: {type(reply).__name__} answers {awaited}")
+        return brand.resume
 
-    def link_refused(self, key: str) -> None:
-        """Somebody else decided first: read the chain, and decide again."""
-        self._brands[key].must_read = True
+    def _extend_log(self, brand: _Brand, read: NotificationLogRead) -> None:
+        for notification in read.notifications:
+            if notification.n > brand.log.last:
+                brand.log.append(notification)
+                self._enqueue(brand, notification.message, notification.n)
+        for message in brand.queue.unlogged():
+            brand.queue.assign_number(message, brand.log.reported.get(message.identity))
+        brand.queue.remove(read.receipted)
+        brand.store_away_since_ms = None
+        brand.read_for = brand.entry_versions
 
-    def receipt_written(self, key: str, n: int) -> None:
-        """The link needs nothing more."""
-        self._brands[key].line.receipted([n])
+    # Effects
 
-    def store_is_away(self, key: str) -> None:
-        """The answer is unknown: this brand goes on without the store, or waits for the next turn."""
-        brand = self._brands[key]
-        brand.away = True
-        if brand.stuck_since_ms is None:
-            brand.stuck_since_ms = self._now_ms
+    def next_effect(self, now_s: float) -> Effect | None:
+        """Return the next effect of this turn; None: nothing is to be done before the next turn.
 
-    def fixed_is(self, key: str, event: OutboxEntry, message: Message | None) -> None:
-        """Take the message that is fixed for an entry; None: the entry is not what was read."""
-        brand = self._brands[key]
-        if message is None:
-            brand.events = [one for one in brand.events if one.id != event.id]
-            return
-        brand.fixed[event.id] = message
-
-    def removed(self, key: str, event: OutboxEntry) -> None:
-        """The entry is gone, or not what was read: the next look tells."""
-        brand = self._brands[key]
-        brand.events = [one for one in brand.events if one.id != event.id]
-
-    def recorded(self, key: str) -> None:
-        """People can see it."""
-        self._brands[key].unseen.popleft()
-
-    def sent(self, send: SendMessage, outcome: SendOutcome, now_s: float) -> None:
-        """Take what a channel answered."""
-        self._posts.take(self._brands[send.key].line, send.channel, send.message, outcome, now_s)
-
-    # ------------------------------------------------------------ what to do
-
-    def next(self, now_s: float) -> Operation | None:
-        """Return the next operation of this turn; None: there is nothing to do before the next look."""
+        `now_s` is a time of the retry queue's clock. Raises BrokenInvariant while an effect is under way.
+        """
         while self._agenda:
-            brand = self._brands.get(self._agenda[0])
-            operation = None if brand is None else self._step(brand, now_s)
-            if operation is not None:
-                return operation
+            brand = self._brands[self._agenda[0]]
+            effect = self._choose(brand, now_s)
+            if effect is not None:
+                self._await(brand, effect)
+                return effect
             self._agenda.popleft()
-            if brand is not None:
-                self._let_go(brand)
+            self._forget_if_done(brand)
         return None
 
-    def _step(self, brand: _Brand, now_s: float) -> Operation | None:
-        return (
-            (self._without_the_store(brand) if brand.away else self._with_the_store(brand))
-            or (PublishAlert(brand.key, brand.unseen[0]) if brand.unseen and not self._blind else None)
-            or self._send(brand, now_s)
-        )
+    def _await(self, brand: _Brand, effect: Effect) -> None:
+        brand.check(effect)
+        (waiting,) = TRANSITIONS[brand.state][type(effect)]
+        brand.resume, brand.awaited = brand.state, effect
+        brand.move(effect, waiting)
 
-    def _with_the_store(self, brand: _Brand) -> Operation | None:
-        if brand.must_read or brand.chain is None or not brand.entries <= brand.read_for:
-            return ReadNotificationLog(brand.key, brand.chain.last if brand.chain else 0)
-        chain = brand.chain
-        fixed = set(brand.fixed.values())
-        for message in _unlinked(brand, chain):
-            # Sent by this process, and forgotten by a Redis that went back.
-            if message not in fixed and not self._blind:
-                return CreateNotification(brand.key, link_of(message, chain.last + 1))
-        if (ready := brand.line.complete()) is not None:
-            receipt = Receipt(id=ready.message.id, at_ms=self._now_ms, channels=ready.outcomes)
-            return WriteReceipt(brand.key, ready.n, receipt)
-        return self._decide(brand, chain)
+    def _choose(self, brand: _Brand, now_s: float) -> Effect | None:
+        match brand.state:
+            case DeliveryState.LOG_UNKNOWN:
+                return ReadNotificationLog(brand.key, brand.log.last)
+            case DeliveryState.LOG_KNOWN:
+                effect = self._choose_with_store(brand)
+            case DeliveryState.STORE_AWAY_LOG_KNOWN:
+                effect = self._choose_without_store(brand, brand.log)
+            case DeliveryState.STORE_AWAY_LOG_UNKNOWN:
+                effect = self._choose_without_store(brand, NotificationLog())
+            case _:
+                raise BrokenInvariant(f"log {brand.key}: no effect can be given in state {brand.state.name}")
+        return effect or self._publish(brand) or self._send(brand, now_s)
 
-    def _decide(self, brand: _Brand, chain: NotificationLog) -> Operation | None:
-        view = brand.view
-        if view is None:
+    def _choose_with_store(self, brand: _Brand) -> Effect | None:
+        """E1, E2, E4 and E5, with the notification log as it was read."""
+        if not brand.entry_versions <= brand.read_for:
+            return ReadNotificationLog(brand.key, brand.log.last)
+        frozen = set(brand.frozen.values())
+        for message in brand.unlogged(brand.log):
+            # This process has sent it, and a Redis that went back has forgotten it.
+            if message not in frozen and self._redis_read:
+                return _create(brand, message)
+        if (finished := brand.queue.finished()) is not None:
+            receipt = Receipt(id=finished.message.id, at_ms=self._now_ms, channels=finished.outcomes)
+            return WriteReceipt(brand.key, finished.n, receipt)
+        return self._decide(brand, brand.log)
+
+    def _decide(self, brand: _Brand, log: NotificationLog) -> Effect | None:
+        """Decide on the first entry that is not done; on a withdrawal when all are."""
+        snapshot = brand.snapshot
+        if snapshot is None:
             return None
-        for event in brand.events:
-            message = brand.fixed.get(event.id)
-            if message is None or (message.id, message.again_for) in chain.told:
-                if not view.caught_up:
+        for entry in brand.entries:
+            message = brand.frozen.get(entry.id)
+            if message is None or message.identity in log.reported:
+                if not snapshot.caught_up:
                     return None
-                message = next_message(chain, event, brand.events, view)
+                message = next_message(log, entry, brand.entries, snapshot)
             if message is not None:
-                return CreateNotification(brand.key, link_of(message, chain.last + 1))
-            if not brand.line.waiting:
-                return RemoveOutboxEntry(brand.key, event, view.record)
-        message = withdrawal(chain, view) if view.caught_up else None
-        return None if message is None else CreateNotification(brand.key, link_of(message, chain.last + 1))
+                return _create(brand, message)
+            if not brand.queue.queued:
+                return RemoveOutboxEntry(brand.key, entry, snapshot.episode_record)
+        end = withdrawal(log, snapshot) if snapshot.caught_up else None
+        return None if end is None else _create(brand, end)
 
-    def _without_the_store(self, brand: _Brand) -> Operation | None:
-        """Go on with what is known, once the store was away for long enough.
-
-        A chain that somebody else may have gone on with is not known: then openings alone are told.
-        """
-        view, since_ms = brand.view, brand.stuck_since_ms
-        if view is None or not view.caught_up or since_ms is None:
+    def _choose_without_store(self, brand: _Brand, known: NotificationLog) -> Effect | None:
+        """E6: once the store has been away for long enough, go on with the part of the log that is known."""
+        snapshot, since_ms = brand.snapshot, brand.store_away_since_ms
+        if snapshot is None or not snapshot.caught_up or since_ms is None:
             return None
         if self._now_ms - since_ms < STORE_AWAY_MS:
             return None
-        known = NotificationLog() if brand.chain is None or brand.must_read else brand.chain
-        unlinked = _unlinked(brand, known)
-        for message in unlinked:
+        unlogged = brand.unlogged(known)
+        for message in unlogged:
             self._enqueue(brand, message, None)
-        chain = known.with_messages(unlinked)
-        for event in brand.events:
-            if event.id not in brand.fixed:
-                told = next_message(chain, event, brand.events, view)
-                if told is not None and told.kind != "missed":
-                    return FreezeMessage(brand.key, event, told)
+        log = known.with_messages(unlogged)
+        for entry in brand.entries:
+            if entry.id not in brand.frozen:
+                decided = next_message(log, entry, brand.entries, snapshot)
+                if decided is not None and decided.kind != "missed":
+                    return FreezeMessage(brand.key, entry, decided)
         return None
 
-    def _send(self, brand: _Brand, now_s: float) -> Operation | None:
-        due = self._posts.due(brand.line, now_s)
+    def _publish(self, brand: _Brand) -> Effect | None:
+        if not brand.unpublished or not self._redis_read:
+            return None
+        return PublishAlert(brand.key, brand.unpublished[0])
+
+    def _send(self, brand: _Brand, now_s: float) -> Effect | None:
+        due = self._retries.due(brand.queue, now_s)
         return None if due is None else SendMessage(brand.key, *due)
 
-    # ------------------------------------------------------------ what is kept
+    # Brands
 
     def _brand(self, key: str) -> _Brand:
         if key not in self._brands:
@@ -266,24 +505,14 @@ class DeliveryMachine:
         return self._brands[key]
 
     def _enqueue(self, brand: _Brand, message: Message, n: int | None) -> None:
-        if self._posts.enqueue(brand.line, message, n):
-            brand.unseen.append(message)
+        if self._retries.enqueue(brand.queue, message, n):
+            brand.unpublished.append(message)
 
-    def _let_go(self, brand: _Brand) -> None:
-        """Forget a brand that needs nothing; its chain is read again when it does."""
-        chain = brand.chain
-        if chain is None or brand.must_read or brand.events or brand.line.waiting or brand.unseen:
-            return
-        if all(alert.end is not None for alert in chain.alerts):
-            self._lasts[brand.key] = chain.last
+    def _forget_if_done(self, brand: _Brand) -> None:
+        if brand.done:
+            self._forgotten[brand.key] = brand.log.last
             del self._brands[brand.key]
 
 
-def _unlinked(brand: _Brand, chain: NotificationLog) -> list[Message]:
-    """Messages that were fixed and have no link yet, in the order they happened.
-
-    What this process has sent is among them even when Redis went back and has forgotten it.
-    """
-    fixed = (brand.fixed[event.id] for event in brand.events if event.id in brand.fixed)
-    messages = dict.fromkeys([*brand.line.unlinked(), *fixed])
-    return [message for message in messages if (message.id, message.again_for) not in chain.told]
+def _create(brand: _Brand, message: Message) -> CreateNotification:
+    return CreateNotification(brand.key, notification_of(message, brand.log.last + 1))

@@ -1,30 +1,34 @@
-"""What the step machine of delivery asks for (operations), and the look it is given.
+"""Effects of the delivery machine: one class for each thing that it requests, with the type of its reply.
 
 Rules:
-1. An operation is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1).
-2. Which method of the machine takes its answer stands beside each operation.
+1. An effect is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1).
+2. `reply` is the answer to an effect, `failure` the input that stands for *no answer*; an attempt to send
+   always has an outcome.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar
 
+from stream_worker.core.alerting.inputs import (
+    AlertPublished,
+    MessageFrozen,
+    MessageSent,
+    NotificationCreated,
+    NotificationLogRead,
+    OutboxEntryRemoved,
+    ReceiptWritten,
+    RedisUnavailable,
+    StoreUnavailable,
+)
 from stream_worker.core.alerting.notification_log import Message, NotificationEntry, OutboxEntry, Receipt
-from stream_worker.core.alerting.policy import BrandSnapshot
-
-
-class OutboxSnapshot(NamedTuple):
-    """What one script saw. `fixed`: outbox id -> the message that was fixed for it."""
-
-    now_ms: int
-    outbox: Mapping[str, str]
-    fixed: Mapping[str, Message]
-    views: Mapping[str, BrandSnapshot]  # of the brands that were asked for
 
 
 @dataclass(slots=True, frozen=True)
 class ReadNotificationLog:
-    """Read the links behind `after` and which links have receipts -> `chain_is`, or `store_is_away`."""
+    """Read the notifications behind number `after`, and which notifications have receipts."""
+
+    reply: ClassVar = NotificationLogRead
+    failure: ClassVar = StoreUnavailable
 
     key: str
     after: int
@@ -32,15 +36,21 @@ class ReadNotificationLog:
 
 @dataclass(slots=True, frozen=True)
 class CreateNotification:
-    """Create the next link -> `link_created`, `link_refused`, or `store_is_away`."""
+    """Create the next notification of a log."""
+
+    reply: ClassVar = NotificationCreated
+    failure: ClassVar = StoreUnavailable
 
     key: str
-    link: NotificationEntry
+    notification: NotificationEntry
 
 
 @dataclass(slots=True, frozen=True)
 class WriteReceipt:
-    """Create the receipt of a link, or find one -> `receipt_written`, or `store_is_away`."""
+    """Create the receipt of notification `n`, unless there is one."""
+
+    reply: ClassVar = ReceiptWritten
+    failure: ClassVar = StoreUnavailable
 
     key: str
     n: int
@@ -49,25 +59,34 @@ class WriteReceipt:
 
 @dataclass(slots=True, frozen=True)
 class FreezeMessage:
-    """Fix a message for an entry that is as it was read -> `fixed_is` with the one that is fixed."""
+    """Freeze the message of an entry that is as it was read, unless one is frozen."""
+
+    reply: ClassVar = MessageFrozen
+    failure: ClassVar = RedisUnavailable
 
     key: str
-    event: OutboxEntry
+    entry: OutboxEntry
     message: Message
 
 
 @dataclass(slots=True, frozen=True)
 class RemoveOutboxEntry:
-    """Remove an entry that is as it was read, while the brand's record is, too -> `removed`."""
+    """Remove an entry that is as it was read, while the episode record of its brand is, too."""
+
+    reply: ClassVar = OutboxEntryRemoved
+    failure: ClassVar = RedisUnavailable
 
     key: str
-    event: OutboxEntry
-    record: str | None
+    entry: OutboxEntry
+    episode_record: str | None
 
 
 @dataclass(slots=True, frozen=True)
 class PublishAlert:
-    """Show a message to people, in Redis -> `recorded`."""
+    """Add a message to the list of alerts that people see, in Redis: a view."""
+
+    reply: ClassVar = AlertPublished
+    failure: ClassVar = RedisUnavailable
 
     key: str
     message: Message
@@ -75,7 +94,9 @@ class PublishAlert:
 
 @dataclass(slots=True, frozen=True)
 class SendMessage:
-    """Send a message -> `sent`."""
+    """Send a message to a channel; the first attempt is number 1."""
+
+    reply: ClassVar = MessageSent
 
     key: str
     channel: str
@@ -83,12 +104,6 @@ class SendMessage:
     attempt: int
 
 
-Operation = (
-    ReadNotificationLog
-    | CreateNotification
-    | WriteReceipt
-    | FreezeMessage
-    | RemoveOutboxEntry
-    | PublishAlert
-    | SendMessage
-)
+StoreEffect = ReadNotificationLog | CreateNotification | WriteReceipt
+RedisEffect = FreezeMessage | RemoveOutboxEntry | PublishAlert
+Effect = StoreEffect | RedisEffect | SendMessage

@@ -1,14 +1,14 @@
-"""Links: the create-only chain of a brand's alerts in the store, and what it says (docs/design.md#messages).
+"""The notification log: all messages about one brand, create-only in the store (docs/design.md#messages).
 
 Rules:
-1. Link n of a brand is `_alerts/<key>/<n, 8 digits>.json`, n = 1, 2, 3 …, without holes. Its `body` is the
-   text that is sent, byte for byte, whoever sends it and however often.
-2. An *alert* is what people were told of one episode: its opening, and one end. A chain has at most one
-   open alert, the latest, but for the case of rule 4.
-3. An opening with `again_for` tells an alert again for another episode, which *adopts* it: Redis had gone
-   back, and the episode opened in another minute this time. What ends that episode ends the alert.
-4. Only what was paged while the store was away may stand behind an alert that was open.
-5. A `receipt` beside a link says that every channel has it, or gave up.
+1. Notification n of a brand is `_alerts/<key>/<n, 8 digits>.json`, n = 1, 2, 3 …, without holes. Its `body`
+   is the text that is sent, byte for byte, by every notifier and in every attempt.
+2. An *alert* is the messages about one episode: its opening, and one end. A log has at most one open alert,
+   the latest, but for the case of rule 4.
+3. An opening with `again_for` repeats an alert for another episode, which *adopts* it: Redis had gone back,
+   and the episode opened in another minute this time. The end of that episode ends the alert.
+4. Only a page that was sent while the store was away may follow an alert that is still open.
+5. A *receipt* beside a notification holds its outcome on each channel: delivered, or given up.
 """
 
 import datetime as dt
@@ -30,19 +30,19 @@ RECEIPTS: Final = "_receipts/"
 
 
 class OutboxEntry(NamedTuple):
-    """An entry of the outbox: what the close of a minute wants to be told. `body` is its JSON."""
+    """An entry of the outbox: a change of an episode, put there by the close of a minute. `body` is JSON."""
 
     id: str
     kind: str
     episode: str
     brand: str
     opened_ms: int  # start of the minute the episode opened in
-    minute_ms: int  # start of the minute that led to the event
+    minute_ms: int  # start of the minute that led to the entry
     body: str
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is told: a link before it has its place in the chain."""
+    """A notification before it has its number in the notification log."""
 
     id: str
     kind: str
@@ -51,9 +51,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: str
     again_for: str | None = None
 
+    @property
+    def identity(self) -> tuple[str, str | None]:
+        """Messages with equal identities are the same message: a log holds one of them."""
+        return self.id, self.again_for
+
 
 class NotificationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One object of the chain. `omit_defaults` leaves out `again_for` alone: `v` has none."""
+    """One object of the log. `omit_defaults` leaves out `again_for` alone: `v` has no default."""
 
     v: int
     n: int
@@ -66,7 +71,7 @@ class NotificationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
     @property
     def message(self) -> Message:
-        """What the link tells."""
+        """The message that the notification holds."""
         return Message(
             id=self.id,
             kind=self.kind,
@@ -78,7 +83,7 @@ class NotificationEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a link: channel -> `delivered`, or why it was given up; and when, by Redis TIME."""
+    """The outcome of a notification. `channels`: `delivered`, or why it was given up; `at_ms`: Redis TIME."""
 
     v: int = FORMAT_VERSION
     id: str
@@ -87,7 +92,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Body(msgspec.Struct):
-    """What the notifier reads of a body; everything else is passed on."""
+    """The fields of a body that the notifier reads; all others are passed on."""
 
     id: str
     kind: str
@@ -98,26 +103,26 @@ class _Body(msgspec.Struct):
 
 
 _bodies = msgspec.json.Decoder(_Body)
-_links = msgspec.json.Decoder(NotificationEntry)
+_notifications = msgspec.json.Decoder(NotificationEntry)
 
 
 def key_of(brand: str) -> str:
-    """Name of the brand's chain: the first 16 hex digits of SHA-256 of its UTF-8."""
+    """Name of the brand's notification log: the first 16 hex digits of SHA-256 of its UTF-8."""
     return sha256(brand.encode()).hexdigest()[:16]
 
 
-def link_name(key: str, n: int) -> str:
-    """Name of a link."""
+def notification_name(key: str, n: int) -> str:
+    """Name of a notification's object."""
     return f"{PREFIX}{key}/{n:08d}.json"
 
 
 def receipt_name(key: str, n: int) -> str:
-    """Name of the receipt of a link."""
+    """Name of the receipt of a notification."""
     return f"{RECEIPTS}{key}/{n:08d}.json"
 
 
-def link_of(message: Message, n: int) -> NotificationEntry:
-    """Give a message its place."""
+def notification_of(message: Message, n: int) -> NotificationEntry:
+    """Give a message its number in the notification log."""
     return NotificationEntry(
         v=FORMAT_VERSION,
         n=n,
@@ -130,45 +135,46 @@ def link_of(message: Message, n: int) -> NotificationEntry:
     )
 
 
-def encode_link(link: NotificationEntry) -> bytes:
-    """Return the bytes of a link."""
-    return msgspec.json.encode(link)
+def encode_notification(notification: NotificationEntry) -> bytes:
+    """Return the bytes of a notification."""
+    return msgspec.json.encode(notification)
 
 
-def decode_link(name: str, body: bytes) -> NotificationEntry:
-    """Read a link. Raises Unreadable."""
+def decode_notification(name: str, stored: bytes) -> NotificationEntry:
+    """Read a notification. Raises Unreadable."""
     try:
-        link = _links.decode(body)
-        _bodies.decode(link.body)
+        notification = _notifications.decode(stored)
+        _bodies.decode(notification.body)
     except msgspec.MsgspecError as error:
         raise Unreadable(
-            f"the link {name} is not readable ({error}); restore it from a copy, then restart the notifier"
+            f"the notification {name} is not readable ({error}); "
+            "restore it from a copy, then restart the notifier"
         ) from error
-    if link.v != FORMAT_VERSION:
-        raise Unreadable(f"the link {name} has format version {link.v}, not {FORMAT_VERSION}")
-    return link
+    if notification.v != FORMAT_VERSION:
+        raise Unreadable(f"the notification {name} has format version {notification.v}, not {FORMAT_VERSION}")
+    return notification
 
 
-def read_events(outbox: Mapping[str, str]) -> tuple[dict[str, list[OutboxEntry]], list[str]]:
+def read_entries(outbox: Mapping[str, str]) -> tuple[dict[str, list[OutboxEntry]], list[str]]:
     """Return the readable entries per brand, in the order they happened, and the ids of all others."""
-    events: dict[str, list[OutboxEntry]] = {}
+    entries: dict[str, list[OutboxEntry]] = {}
     unreadable = []
     for name, text in outbox.items():
         try:
-            event = _event(text)
+            entry = _entry(text)
         except msgspec.MsgspecError:
             unreadable.append(name)
             continue
-        if event.id != name or event.kind not in KINDS:
+        if entry.id != name or entry.kind not in KINDS:
             unreadable.append(name)
             continue
-        events.setdefault(event.brand, []).append(event)
-    for entries in events.values():
-        entries.sort(key=lambda event: (event.minute_ms, KINDS.index(event.kind)))
-    return events, unreadable
+        entries.setdefault(entry.brand, []).append(entry)
+    for of_brand in entries.values():
+        of_brand.sort(key=lambda entry: (entry.minute_ms, KINDS.index(entry.kind)))
+    return entries, unreadable
 
 
-def _event(text: str) -> OutboxEntry:
+def _entry(text: str) -> OutboxEntry:
     body = _bodies.decode(text)
     return OutboxEntry(
         body.id, body.kind, body.episode, body.brand, _in_ms(body.opened), _in_ms(body.minute), text
@@ -196,7 +202,7 @@ def rewritten(body: str, **fields: str) -> str:
 
 @dataclass(slots=True, eq=False)
 class NotifiedEpisode:
-    """What people were told of one episode."""
+    """One alert: an episode that people were notified of."""
 
     opened: Message
     opened_ms: int
@@ -206,25 +212,25 @@ class NotifiedEpisode:
 
     @property
     def episode(self) -> str:
-        """The episode it is named by."""
+        """The episode that the alert is named by."""
         return self.opened.episode
 
     def adoptable(self, opened_ms: int) -> bool:
-        """Tell whether an episode that opens in this minute is the same to people.
+        """Return whether an episode that opens in this minute is the same to people.
 
-        It is not when the alert was taken back: then nothing was told of that episode.
+        A withdrawn alert is never adopted: to people, its episode did not happen.
         """
         return self.end is None or (self.end != "withdrawn" and self.end_ms >= opened_ms)
 
 
 @dataclass(slots=True, eq=False)
 class NotificationLog:
-    """What the links of a brand say, folded in order."""
+    """The state that the notifications of a brand lead to, folded in order."""
 
-    last: int = 0  # n of the newest link
+    last: int = 0  # n of the newest notification
     alerts: list[NotifiedEpisode] = field(default_factory=list)
-    missed: set[str] = field(default_factory=set)  # episodes that ended before anybody was told
-    told: dict[tuple[str, str | None], int] = field(default_factory=dict)  # (id, again_for) -> n
+    missed: set[str] = field(default_factory=set)  # episodes that ended before people were notified
+    reported: dict[tuple[str, str | None], int] = field(default_factory=dict)  # identity of a message -> n
 
     @property
     def latest(self) -> NotifiedEpisode | None:
@@ -232,25 +238,25 @@ class NotificationLog:
         return self.alerts[-1] if self.alerts else None
 
     def alert_of(self, episode: str) -> NotifiedEpisode | None:
-        """The alert that an episode is told by, if any."""
+        """The alert that stands for an episode: its own, or the one that it adopted."""
         return next((alert for alert in reversed(self.alerts) if episode in alert.episodes), None)
 
-    def take(self, link: NotificationEntry) -> None:
-        """Add the next link."""
-        assert link.n > self.last, "links are taken in order"
-        self.last = link.n
-        self.add(link.message)
+    def append(self, notification: NotificationEntry) -> None:
+        """Add the next notification."""
+        assert notification.n > self.last, "notifications are added in order"
+        self.last = notification.n
+        self.add(notification.message)
 
     def add(self, message: Message) -> None:
-        """Add what a link tells."""
-        self.told.setdefault((message.id, message.again_for), self.last)
+        """Fold in one message."""
+        self.reported.setdefault(message.identity, self.last)
         if message.kind == "missed":
             self.missed.add(message.episode)
             return
         alert = next((one for one in reversed(self.alerts) if one.episode == message.episode), None)
         if alert is None:
             if message.kind != "opened":
-                return  # its opening is older than what was read of the chain
+                return  # its opening is older than the part of the log that was read
             alert = NotifiedEpisode(message, opened_of(message.body), {message.episode})
             alert.end, alert.end_ms = self._end_before(message.episode), alert.opened_ms
             self.alerts.append(alert)
@@ -260,17 +266,17 @@ class NotificationLog:
             alert.end, alert.end_ms = message.kind, minute_of(message.body)
 
     def _end_before(self, episode: str) -> str | None:
-        """The end that stands before its opening: what was paged without the store is linked late."""
-        return next((kind for kind in ENDS if (f"{episode}.{kind}", None) in self.told), None)
+        """The end that precedes its opening: a page that went out without the store is logged late."""
+        return next((kind for kind in ENDS if (f"{episode}.{kind}", None) in self.reported), None)
 
     def with_messages(self, messages: Iterable[Message]) -> "NotificationLog":
-        """Return a chain as it will be when these have their links too."""
+        """Return a copy that holds these messages too."""
         alerts = [
             NotifiedEpisode(one.opened, one.opened_ms, set(one.episodes), one.end, one.end_ms)
             for one in self.alerts
         ]
-        chain = NotificationLog(self.last, alerts, set(self.missed), dict(self.told))
+        log = NotificationLog(self.last, alerts, set(self.missed), dict(self.reported))
         for message in messages:
-            if (message.id, message.again_for) not in chain.told:
-                chain.add(message)
-        return chain
+            if message.identity not in log.reported:
+                log.add(message)
+        return log

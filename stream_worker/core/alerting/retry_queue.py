@@ -1,11 +1,11 @@
-"""Sending: in which order messages go to channels, when one is tried again, and when it is given up.
+"""The retry queue: in which order messages go to channels, when one is sent again, and when it is given up.
 
 Rules:
 1. Per channel, the messages of an episode go out one after the other; another episode need not wait.
-2. A message that failed is tried again after 1, 2, 4 … s, at most 5 minutes, or when the receiver asks for
-   it (at most an hour), until it is given up. A channel that failed is left alone for 1, 2, 4 … s, at most
-   10, so that neither a receiver that is away nor one bad message holds up the rest for long.
-3. A channel that says that it is gone (`disabled`) gets nothing any more until the next start.
+2. A message that failed is sent again after 1, 2, 4 … s, at most 5 minutes, or when the receiver asks for it
+   (at most an hour), until it is given up. A channel that failed rests for 1, 2, 4 … s, at most 10, so that
+   neither a receiver that is away nor one bad message holds up the rest for long.
+3. A channel that answers that it is gone (`disabled`) gets nothing until the next start.
 4. Times are seconds of the caller's clock; only their differences matter.
 """
 
@@ -18,19 +18,27 @@ from stream_worker.core.alerting.notification_log import Message
 PAUSE_FIRST_S: Final = 1.0
 PAUSE_MAX_S: Final = 300.0
 CHANNEL_PAUSE_MAX_S: Final = 10.0
-ASKED_MAX_S: Final = 3_600.0
+RETRY_AFTER_MAX_S: Final = 3_600.0
 
 
 class SendOutcome(NamedTuple):
-    """What a channel answered. `after_s`: when the receiver wants to be asked again; `why` is for people."""
+    """The result of one attempt. `after_s`: when the receiver asks for the next one; `why` is for people."""
 
     kind: Literal["delivered", "failed", "disabled"]
     why: str = ""
     after_s: float | None = None
 
 
-class FinishedDelivery(NamedTuple):
-    """A link that every channel has, or gave up."""
+class DueAttempt(NamedTuple):
+    """An attempt that may be made now; the first one of a message on a channel is number 1."""
+
+    channel: str
+    message: Message
+    attempt: int
+
+
+class FinishedMessage(NamedTuple):
+    """Message `n` of a notification log, with its outcome on each channel: sent, or given up."""
 
     n: int
     message: Message
@@ -38,8 +46,8 @@ class FinishedDelivery(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Attempt:
-    """One message on one channel."""
+class _ChannelDelivery:
+    """One message on one channel. `outcome` None: it is still to be sent."""
 
     attempts: int = 0
     first_s: float | None = None
@@ -48,110 +56,121 @@ class _Attempt:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """One message on its way. `n` None: it has no link yet."""
+class _QueuedMessage:
+    """One message on its way. `n` None: it is not in the notification log yet."""
 
     message: Message
     n: int | None
-    posts: dict[str, _Attempt]
+    deliveries: dict[str, _ChannelDelivery]
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {
+            name: delivery.outcome
+            for name, delivery in self.deliveries.items()
+            if delivery.outcome is not None
+        }
 
 
 @dataclass(slots=True, eq=False)
 class BrandQueue:
     """The messages of one brand that are on their way, in order."""
 
-    waiting: list[_Waiting] = field(default_factory=list)
+    queued: list[_QueuedMessage] = field(default_factory=list)
 
-    def find(self, message: Message) -> _Waiting | None:
-        """The place of a message in the line."""
-        told = message.id, message.again_for
-        return next((w for w in self.waiting if (w.message.id, w.message.again_for) == told), None)
+    def find(self, message: Message) -> _QueuedMessage | None:
+        """Find the queued message with the same identity."""
+        return next((one for one in self.queued if one.message.identity == message.identity), None)
 
-    def unlinked(self) -> list[Message]:
-        """Messages that are on their way without a link."""
-        return [one.message for one in self.waiting if one.n is None]
+    def unlogged(self) -> list[Message]:
+        """Messages on their way that the notification log does not hold yet, as far as is known."""
+        return [one.message for one in self.queued if one.n is None]
 
-    def linked(self, message: Message, n: int | None) -> None:
-        """Say which link a message has; None: it has none yet."""
+    def assign_number(self, message: Message, n: int | None) -> None:
+        """Note where a message stands in the notification log; None: nowhere yet."""
         if (one := self.find(message)) is not None:
             one.n = n
 
-    def complete(self) -> FinishedDelivery | None:
-        """The first link that every channel has, or gave up."""
-        for one in self.waiting:
-            outcomes = {name: post.outcome for name, post in one.posts.items() if post.outcome is not None}
-            if one.n is not None and len(outcomes) == len(one.posts):
-                return FinishedDelivery(one.n, one.message, outcomes)
+    def finished(self) -> FinishedMessage | None:
+        """The first message of the notification log that every channel has, or gave up."""
+        for one in self.queued:
+            if one.n is not None and len(one.outcomes) == len(one.deliveries):
+                return FinishedMessage(one.n, one.message, one.outcomes)
         return None
 
-    def receipted(self, numbers: Iterable[int]) -> None:
-        """Links that have their receipts need nothing more."""
-        done = set(numbers)
-        self.waiting = [one for one in self.waiting if one.n not in done]
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove messages that have their receipts, by their numbers in the notification log."""
+        receipted = set(numbers)
+        self.queued = [one for one in self.queued if one.n not in receipted]
 
 
 @dataclass(slots=True, eq=False)
-class _Channel:
+class _ChannelHealth:
     failures: int = 0  # in a row
     again_s: float = 0.0
     disabled: bool = False
 
 
 class RetryQueue:
-    """What is known of the channels."""
+    """When each channel may be used again, and which message of a brand is due on it."""
 
     def __init__(self, channels: Sequence[str], *, give_up_s: float) -> None:
-        self._channels = {name: _Channel() for name in channels}
+        self._channels = {name: _ChannelHealth() for name in channels}
         self._give_up_s = give_up_s
 
-    def enqueue(self, line: BrandQueue, message: Message, n: int | None) -> bool:
-        """Put a message into the line, or give the one that is there its link; True: it was not there."""
-        known = line.find(message)
+    def enqueue(self, queue: BrandQueue, message: Message, n: int | None) -> bool:
+        """Queue a message, or give the queued one its number in the log; False: it was queued already."""
+        known = queue.find(message)
         if known is not None:
             known.n = known.n or n
             return False
         names = () if message.kind == "missed" else self._channels
-        line.waiting.append(_Waiting(message, n, {name: _Attempt() for name in names}))
+        queue.queued.append(_QueuedMessage(message, n, {name: _ChannelDelivery() for name in names}))
         return True
 
-    def due(self, line: BrandQueue, now_s: float) -> tuple[str, Message, int] | None:
-        """The channel, message and number of the attempt that is due now, if any."""
-        behind = set()
-        for one in line.waiting:
-            for name, post in one.posts.items():
-                channel, place = self._channels[name], (name, one.message.episode)
-                if post.outcome is None and channel.disabled:
-                    post.outcome = "disabled"
-                if post.outcome is not None or place in behind:
+    def due(self, queue: BrandQueue, now_s: float) -> DueAttempt | None:
+        """Return the first attempt that may be made now; messages for a disabled channel end here."""
+        blocked = set()  # (channel, episode) with an earlier message that has to go out first
+        for one in queue.queued:
+            for name, delivery in one.deliveries.items():
+                channel, order = self._channels[name], (name, one.message.episode)
+                if delivery.outcome is None and channel.disabled:
+                    delivery.outcome = "disabled"
+                if delivery.outcome is not None or order in blocked:
                     continue
-                if max(post.again_s, channel.again_s) <= now_s:
-                    return name, one.message, post.attempts + 1
-                behind.add(place)
+                if max(delivery.again_s, channel.again_s) <= now_s:
+                    return DueAttempt(name, one.message, delivery.attempts + 1)
+                blocked.add(order)
         return None
 
-    def take(self, line: BrandQueue, name: str, message: Message, outcome: SendOutcome, now_s: float) -> None:
-        """Take what a channel answered."""
-        channel, one = self._channels[name], line.find(message)
+    def record_outcome(
+        self, queue: BrandQueue, name: str, message: Message, outcome: SendOutcome, now_s: float
+    ) -> None:
+        """Note how an attempt ended, and when its channel and its message may be tried again."""
+        self._rest(self._channels[name], outcome, now_s)
+        one = queue.find(message)
+        if one is None:
+            return  # another notifier's receipt removed the message meanwhile
+        delivery = one.deliveries[name]
+        delivery.attempts += 1
+        delivery.first_s = now_s if delivery.first_s is None else delivery.first_s
+        if outcome.kind != "failed":
+            delivery.outcome = outcome.kind
+        elif now_s - delivery.first_s >= self._give_up_s:
+            delivery.outcome = f"given up after {delivery.attempts} attempts: {outcome.why}"
+        else:
+            delivery.again_s = now_s + _pause_s(delivery.attempts, PAUSE_MAX_S, outcome.after_s)
+
+    @staticmethod
+    def _rest(channel: _ChannelHealth, outcome: SendOutcome, now_s: float) -> None:
         if outcome.kind == "failed":
             channel.failures += 1
-            pause_s = _pause_s(channel.failures, CHANNEL_PAUSE_MAX_S, outcome.after_s)
-            channel.again_s = now_s + pause_s
+            channel.again_s = now_s + _pause_s(channel.failures, CHANNEL_PAUSE_MAX_S, outcome.after_s)
         else:
             channel.failures, channel.again_s = 0, 0.0
             channel.disabled = outcome.kind == "disabled"
-        if one is None:
-            return
-        post = one.posts[name]
-        post.attempts += 1
-        post.first_s = now_s if post.first_s is None else post.first_s
-        if outcome.kind != "failed":
-            post.outcome = outcome.kind
-        elif now_s - post.first_s >= self._give_up_s:
-            post.outcome = f"given up after {post.attempts} attempts: {outcome.why}"
-        else:
-            post.again_s = now_s + _pause_s(post.attempts, PAUSE_MAX_S, outcome.after_s)
 
 
-def _pause_s(failures: int, most_s: float, asked_s: float | None) -> float:
-    pause_s: float = min(most_s, PAUSE_FIRST_S * 2 ** min(failures - 1, 20))
-    return pause_s if asked_s is None else max(pause_s, min(asked_s, ASKED_MAX_S))
+def _pause_s(failures: int, longest_s: float, requested_s: float | None) -> float:
+    pause_s: float = min(longest_s, PAUSE_FIRST_S * 2 ** min(failures - 1, 20))
+    return pause_s if requested_s is None else max(pause_s, min(requested_s, RETRY_AFTER_MAX_S))

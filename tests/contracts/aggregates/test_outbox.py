@@ -6,7 +6,7 @@ import pytest
 
 from stream_worker.adapters.redis.outbox import ENTRIES_MAX, RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.alerting.notification_log import Message, read_events
+from stream_worker.core.alerting.notification_log import Message, read_entries
 from tests.contracts.aggregates.worlds import CLOCK, NOON, Feeder, MemoryWorld, close_call, minute
 from tests.fakes.redis_outbox import MemoryOutbox
 
@@ -45,7 +45,7 @@ def put(world, *bodies, brand=BRAND, record=RECORD):
 
 
 def event(outbox, name=f"{EPISODE}.opened"):
-    events, _ = read_events(outbox.look([]).outbox)
+    events, _ = read_entries(outbox.read([]).outbox)
     return next(one for entries in events.values() for one in entries if one.id == name)
 
 
@@ -58,20 +58,20 @@ def test_a_look_says_what_waits_and_how_its_brands_stand(world, outbox):
     put(world, body_of())
 
     # When somebody looks, and asks for a quiet brand too
-    look = outbox.look(["quiet"])
+    look = outbox.read(["quiet"])
 
     # Then both views are of the same moment
     assert look.now_ms == world.now_ms
     assert look.outbox == {f"{EPISODE}.opened": body_of()}
-    assert look.fixed == {}
-    assert look.views[BRAND] == (world.now_ms, minute(1), RECORD)
-    assert look.views["quiet"] == (world.now_ms, -1, None)
+    assert look.frozen == {}
+    assert look.brands[BRAND] == (world.now_ms, minute(1), RECORD)
+    assert look.brands["quiet"] == (world.now_ms, -1, None)
 
 
 def test_a_look_at_nothing_says_nothing(outbox):
-    look = outbox.look([])
+    look = outbox.read([])
 
-    assert (look.outbox, look.fixed, look.views) == ({}, {}, {})
+    assert (look.outbox, look.frozen, look.brands) == ({}, {}, {})
 
 
 def test_the_first_message_that_is_fixed_stays(world, outbox):
@@ -79,38 +79,38 @@ def test_the_first_message_that_is_fixed_stays(world, outbox):
     put(world, body_of())
     one = event(outbox)
     first = message_of(one)
-    assert outbox.fix(one, first) == first
+    assert outbox.freeze(one, first) == first
 
     # When somebody else fixes another one
     other = Message(id="x", kind="opened", brand=BRAND, episode="x", body=body_of(id="x"), again_for=EPISODE)
 
     # Then he gets the first
-    assert outbox.fix(one, other) == first
-    assert outbox.look([]).fixed == {one.id: first}
+    assert outbox.freeze(one, other) == first
+    assert outbox.read([]).frozen == {one.id: first}
 
 
 def test_nothing_is_fixed_for_an_entry_that_is_not_what_was_read(world, outbox):
     put(world, body_of())
     one = event(outbox)._replace(body=body_of(score=1))
 
-    assert outbox.fix(one, message_of(one)) is None
-    assert outbox.look([]).fixed == {}
+    assert outbox.freeze(one, message_of(one)) is None
+    assert outbox.read([]).frozen == {}
 
 
 def test_an_entry_leaves_with_what_was_fixed_for_it(world, outbox):
     # Given two entries, one of them fixed
     put(world, body_of(), body_of("escalated"))
     one = event(outbox)
-    outbox.fix(one, message_of(one))
+    outbox.freeze(one, message_of(one))
 
     # When it is removed, twice
     outbox.remove(one, RECORD)
     outbox.remove(one, RECORD)
 
     # Then the other one stays
-    look = outbox.look([])
+    look = outbox.read([])
     assert list(look.outbox) == [f"{EPISODE}.escalated"]
-    assert look.fixed == {}
+    assert look.frozen == {}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_entry_stays_when_it_or_the_record_is_not_what_was_read(world, outbox
 
     outbox.remove(one._replace(**more), record)
 
-    assert list(outbox.look([]).outbox) == [one.id]
+    assert list(outbox.read([]).outbox) == [one.id]
 
 
 def test_an_entry_of_a_quiet_brand_is_removed_while_it_is_quiet(world, outbox):
@@ -131,14 +131,14 @@ def test_an_entry_of_a_quiet_brand_is_removed_while_it_is_quiet(world, outbox):
 
     outbox.remove(one, None)
 
-    assert outbox.look([]).outbox == {}
+    assert outbox.read([]).outbox == {}
 
 
 def test_people_see_messages_in_their_order(world, outbox):
     # Given two messages
     put(world, body_of(), body_of("resolved"))
     for name in (f"{EPISODE}.opened", f"{EPISODE}.resolved"):
-        outbox.record(message_of(event(outbox, name)))
+        outbox.publish(message_of(event(outbox, name)))
 
     # Then the stream has them
     assert world.dump()["alerts"] == [
@@ -155,8 +155,8 @@ def test_a_notifier_is_no_sign_of_the_workers(world, outbox):
 
     # When a notifier looks, fixes, removes, shows and takes its lease
     one = event(outbox)
-    outbox.fix(one, message_of(one))
-    outbox.record(message_of(one))
+    outbox.freeze(one, message_of(one))
+    outbox.publish(message_of(one))
     outbox.lease("notifier", "n1", 5_000)
     outbox.remove(one, RECORD)
 
@@ -181,11 +181,11 @@ def test_a_long_outbox_is_read_by_whole_brands(redis_server, redis_prefix):
             client.hset(f"{redis_prefix}:outbox", mapping=entries)
 
     # When somebody looks
-    look = outbox.look([])
+    look = outbox.read([])
 
     # Then no brand is cut in two
-    events, unreadable = read_events(look.outbox)
+    entries, unreadable = read_entries(look.outbox)
     assert not unreadable
-    assert {len(entries) for entries in events.values()} == {9}
+    assert {len(of_brand) for of_brand in entries.values()} == {9}
     assert ENTRIES_MAX - 9 < len(look.outbox) <= ENTRIES_MAX
     outbox._client.close()

@@ -16,7 +16,7 @@ from stream_worker.adapters.object_store.notification_log import StoredNotificat
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.alerting.notification_log import key_of, link_name, receipt_name
+from stream_worker.core.alerting.notification_log import key_of, notification_name, receipt_name
 from stream_worker.notifier.loop import Notifier
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
@@ -30,7 +30,7 @@ MINUTE_MS = 60_000
 
 
 class Workers:
-    """What workers leave in Redis, without workers: an episode of one brand that opens and ends."""
+    """Writes to Redis as workers do: an episode of one brand opens and ends."""
 
     def __init__(self, client, prefix):
         self._client, self._prefix = client, prefix
@@ -41,7 +41,7 @@ class Workers:
         return f"{KEY}-{time.strftime('%Y%m%dT%H%M', time.gmtime(self.opened_ms / 1000))}"
 
     def close(self, *kinds, record=True, minute_ms=None, score=12.3):
-        """The minute two minutes ago is closed, with these events."""
+        """Close the minute two minutes ago, with these entries."""
         at = self.opened_ms if minute_ms is None else minute_ms
         record_text = json.dumps({"id": self.episode, "opened_ms": self.opened_ms, "peak_score": 12.3})
         shard = f"{self._prefix}:shard:{shard_of(BRAND)}"
@@ -57,15 +57,15 @@ class Workers:
                 "kind": kind,
                 "episode": self.episode,
                 "brand": BRAND,
-                "opened": _instant(self.opened_ms),
-                "minute": _instant(at),
+                "opened": rfc3339(self.opened_ms),
+                "minute": rfc3339(at),
                 "score": score,
             }
             text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
             self._client.hsetnx(f"{self._prefix}:outbox", body["id"], text)
 
 
-def _instant(time_ms):
+def rfc3339(time_ms):
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ms / 1000))
 
 
@@ -99,19 +99,57 @@ class Clock:
         return time.monotonic() + self.ahead_s
 
 
+class DyingChannel:
+    """A channel whose process dies in the middle of an attempt."""
+
+    name = "webhook"
+
+    def send(self, message):
+        raise KeyboardInterrupt
+
+
+class OutboxForAll(RedisOutbox):
+    """An outbox that grants its lease to every notifier."""
+
+    def lease(self, name, owner, ttl_ms):
+        return True
+
+
+class LaterOutbox(RedisOutbox):
+    """An outbox of a Redis whose clock a test can move."""
+
+    ahead_ms = 0
+
+    def read(self, brands):
+        snapshot = super().read(brands)
+        return snapshot._replace(now_ms=snapshot.now_ms + self.ahead_ms)
+
+
+class LogsAtOnce(StoredNotificationLogs):
+    """Notification logs whose notifiers create their notifications at the same moment."""
+
+    def __init__(self, store, barrier):
+        super().__init__(store)
+        self._barrier = barrier
+
+    def create(self, key, notification):
+        self._barrier.wait()
+        return super().create(key, notification)
+
+
 @pytest.fixture
 def start(redis_server, redis_prefix, store, receiver):
     """Start notifiers: `start("n1")` returns the notifier, `start.clock` moves its clock."""
     opened = []
 
-    def make(owner="n1"):
+    def make(owner="n1", *, outbox=RedisOutbox, logs=None, channel=None):
         webhook = Webhook(receiver.url, [SECRET], timeout_s=5)
-        outbox = RedisOutbox(redis_server.url, prefix=redis_prefix)
-        opened.extend((webhook, outbox._client))
+        made = outbox(redis_server.url, prefix=redis_prefix)
+        opened.extend((webhook, made._client))
         return Notifier(
-            outbox=outbox,
-            chains=StoredNotificationLogs(store),
-            channels=[webhook],
+            outbox=made,
+            logs=logs or StoredNotificationLogs(store),
+            channels=[channel or webhook],
             give_up_s=600,
             owner=owner,
             recorder=NotifierMetrics(make.metrics, Health(required=())),
@@ -124,7 +162,7 @@ def start(redis_server, redis_prefix, store, receiver):
         one.close()
 
 
-def links(store):
+def notifications(store):
     objects = Objects(store)
     return [json.loads(objects.read(name)) for name in objects.names(f"_alerts/{KEY}/")]
 
@@ -141,19 +179,24 @@ def test_an_episode_goes_from_the_outbox_to_a_receiver_that_verifies_it(
     notifier = start()
     workers.close("opened")
 
-    # When the notifier turns
+    # When the notifier takes a turn
     notifier.turn()
 
-    # Then it was linked, sent as it stands there, receipted, shown, and has left the outbox
-    (link,) = links(store)
-    assert (link["v"], link["n"], link["kind"], link["brand"]) == (1, 1, "opened", BRAND)
+    # Then it is logged, sent as it is logged, receipted and shown, and has left the outbox
+    (notification,) = notifications(store)
+    assert (notification["v"], notification["n"], notification["kind"], notification["brand"]) == (
+        1,
+        1,
+        "opened",
+        BRAND,
+    )
     assert [json.loads(one.body) for one in receiver.arrived] == receiver.verify()
-    assert (receiver.ids(), receiver.arrived[0].body) == ([link["id"]], link["body"])
+    assert (receiver.ids(), receiver.arrived[0].body) == ([notification["id"]], notification["body"])
     receipt = json.loads(Objects(store).read(receipt_name(KEY, 1)))
-    assert (receipt["id"], receipt["channels"]) == (link["id"], {"webhook": "delivered"})
+    assert (receipt["id"], receipt["channels"]) == (notification["id"], {"webhook": "delivered"})
     assert outbox(redis_server, redis_prefix) == {}
     shown = RedisOutbox(redis_server.url, prefix=redis_prefix).shown(10)
-    assert shown == [(link["id"], link["body"])]
+    assert shown == [(notification["id"], notification["body"])]
 
     # And its end follows
     workers.close("resolved", record=False)
@@ -162,13 +205,15 @@ def test_an_episode_goes_from_the_outbox_to_a_receiver_that_verifies_it(
     assert start.metrics.registry.get_sample_value("stream_worker_alerts_total", {"kind": "resolved"}) == 1
 
 
-def test_a_receiver_that_fails_gets_it_again_in_order_and_as_it_asks(start, workers, receiver, store):
+def test_a_receiver_that_fails_gets_the_message_again_in_order_and_when_it_asks(
+    start, workers, receiver, store
+):
     # Given a receiver that is busy
     receiver.answers = [(503, {"retry-after": "20"}), 500]
     notifier = start()
     workers.close("opened", "escalated")
 
-    # When the notifier turns, before and after what it asked for
+    # When the notifier takes turns before and after the requested time
     notifier.turn()
     start.clock.ahead_s = 19
     notifier.turn()
@@ -199,7 +244,7 @@ def test_a_receiver_that_is_gone_is_left_alone_on_the_record(
     assert outbox(redis_server, redis_prefix) == {}
 
 
-def test_what_nobody_takes_is_given_up_on_the_record(start, workers, receiver, store):
+def test_a_message_that_nobody_takes_is_given_up_on_the_record(start, workers, receiver, store):
     receiver.answers = [500] * 9
     notifier = start()
     workers.close("opened")
@@ -212,16 +257,15 @@ def test_what_nobody_takes_is_given_up_on_the_record(start, workers, receiver, s
     assert receipt["channels"] == {"webhook": "given up after 3 attempts: status 500"}
 
 
-def test_a_successor_sends_what_was_linked_and_whatever_the_outbox_says_by_then(
+def test_a_successor_sends_the_logged_body_whatever_the_outbox_holds_by_then(
     start, workers, receiver, store, redis_server, redis_prefix
 ):
-    # Given a notifier that died between the link and the first attempt
-    dead = start("dead")
+    # Given a notifier that died in the first attempt
+    dead = start("dead", channel=DyingChannel())
     workers.close("opened")
-    dead._send = lambda operation: (_ for _ in ()).throw(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         dead.turn()
-    assert (len(links(store)), receiver.arrived) == (1, [])
+    assert (len(notifications(store)), receiver.arrived) == (1, [])
 
     # When Redis went back, and has other words for the same episode
     with redis_server.client() as client:
@@ -229,66 +273,54 @@ def test_a_successor_sends_what_was_linked_and_whatever_the_outbox_says_by_then(
     workers.close("opened", score=99.9)
     start("successor").turn()
 
-    # Then those of the link are sent, once
+    # Then those of the notification are sent, once
     assert [json.loads(one.body)["score"] for one in receiver.arrived] == [12.3]
     assert outbox(redis_server, redis_prefix) == {}
 
 
 def test_two_notifiers_at_once_page_once(start, workers, receiver, store):
-    # Given two of them, both of which look before either writes
-    one, two = start("one"), start("two")
-    for notifier in (one, two):
-        notifier._outbox.lease = lambda *_: True
+    # Given two of them, both of which read the outbox before either writes
+    logs = LogsAtOnce(store, threading.Barrier(2, timeout=30))
+    notifiers = [start(owner, outbox=OutboxForAll, logs=logs) for owner in ("one", "two")]
     workers.close("opened")
-    real, barrier = StoredNotificationLogs.create, threading.Barrier(2, timeout=30)
+    threads = [threading.Thread(target=notifier.turn) for notifier in notifiers]
 
-    def create_together(chains, key, link):
-        barrier.wait()
-        return real(chains, key, link)
-
-    for notifier in (one, two):
-        notifier._chains.create = lambda key, link, chains=notifier._chains: create_together(
-            chains, key, link
-        )
-    threads = [threading.Thread(target=notifier.turn) for notifier in (one, two)]
-
-    # When they do so at the same moment
+    # When they create their notifications at the same moment
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
 
-    # Then there is one link, and whatever was sent is the same
-    assert len(links(store)) == 1
+    # Then there is one notification, and every request that arrived holds it
+    assert len(notifications(store)) == 1
     assert {(arrived.id, arrived.body) for arrived in receiver.arrived} == {
-        (links(store)[0]["id"], links(store)[0]["body"])
+        (notifications(store)[0]["id"], notifications(store)[0]["body"])
     }
 
 
-def test_a_damaged_link_is_an_error_with_its_name_and_the_page_goes_out_a_minute_later(
-    start, workers, receiver, store, redis_server, redis_prefix, capsys
+def test_a_damaged_notification_is_an_error_with_its_name_and_the_page_goes_out_a_minute_later(
+    start, workers, receiver, store, redis_server, redis_prefix, capsys, monkeypatch
 ):
-    # Given a chain that cannot be read
-    Objects(store).create(link_name(KEY, 1), b"{")
+    # Given a notification log that cannot be read
+    Objects(store).create(notification_name(KEY, 1), b"{")
     workers.close("opened")
-    notifier = start()
+    notifier = start(outbox=LaterOutbox)
     notifier.turn()
     assert "restore it from a copy" in "".join(capsys.readouterr())
     assert receiver.arrived == []
 
     # When that has been so for a minute
-    for brand in notifier._delivery._brands.values():
-        brand.stuck_since_ms -= MINUTE_MS
+    monkeypatch.setattr(LaterOutbox, "ahead_ms", MINUTE_MS)
     notifier.turn()
 
-    # Then people are told, by what is fixed in Redis
+    # Then people get the message that is frozen in Redis
     assert receiver.ids() == [f"{workers.episode}.opened"]
     with redis_server.client() as client:
-        fixed = client.hgetall(f"{redis_prefix}:fixed")
-    assert msgspec.json.decode(*fixed.values())["body"] == receiver.arrived[0].body
+        frozen = client.hgetall(f"{redis_prefix}:fixed")
+    assert msgspec.json.decode(*frozen.values())["body"] == receiver.arrived[0].body
 
 
-def test_the_command_tells_in_time_stops_at_sigterm_and_shows_what_it_told(
+def test_the_command_notifies_in_time_stops_at_sigterm_and_lists_its_messages(
     workers, receiver, redis_server, redis_prefix, tmp_path
 ):
     # Given the command
@@ -316,7 +348,7 @@ def test_the_command_tells_in_time_stops_at_sigterm_and_shows_what_it_told(
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=30)
 
-    # Then it was told on both channels, nothing secret was said, and the command ended in order
+    # Then both channels got it, no secret was printed, and the command ended in order
     assert (process.returncode, receiver.ids()) == (0, [f"{workers.episode}.opened"])
     assert json.loads(out)["brand"] == BRAND
     assert "notifier stopped" in err

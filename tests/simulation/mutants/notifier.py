@@ -1,37 +1,40 @@
-"""Mutants of the notifier: links, adoption, withdrawal, age, receipts.
+"""Mutants of the notifier: the notification log, adoption, withdrawal, age, receipts.
 
 Each function returns patches; its first line says what is broken. `MUTANTS` is the list, for the catalogue.
 """
 
+from dataclasses import replace
 from unittest.mock import patch
 
 import msgspec
 
-from stream_worker.core.alerting import delivery, notification_log
-from stream_worker.core.alerting.delivery import DeliveryMachine
-from stream_worker.core.alerting.effects import CreateNotification, WriteReceipt
+from stream_worker.core.alerting import delivery, notification_log, policy
+from stream_worker.core.alerting.delivery import DeliveryMachine, DeliveryState
+from stream_worker.core.alerting.effects import WriteReceipt
 from stream_worker.core.alerting.notification_log import NotificationLog, NotifiedEpisode
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue
+from stream_worker.notifier.effects import DeliveryEffects
 from stream_worker.notifier.loop import Notifier
 from tests.fakes.redis_outbox import MemoryOutbox
+from tests.simulation.mutants.patches import swap
 from tests.simulation.mutants.run import Ending, Mutant, ending_of
 from tests.simulation.notifier_histories import profile_of
-from tests.simulation.world.notifier_stage import NotifyingStage
-from tests.simulation.world.notifier_world import NotifyingWorld
+from tests.simulation.world.notifier_stage import NotifierStage
+from tests.simulation.world.notifier_world import NotifierWorld
 
 
 def live_with_notifiers(seed: int) -> Ending:
     """Live through the notifier's history of a seed."""
-    return ending_of(NotifyingWorld(profile_of(seed), seed).run)
+    return ending_of(NotifierWorld(profile_of(seed), seed).run)
 
 
 def live_through(story):
-    """Return how to live through one story of the notifier's stage, whatever the seed."""
+    """Return how to live through one directed history of the notifier's stage, whatever the seed."""
 
     def live(seed: int) -> Ending:
         def run():
-            it = NotifyingStage()
+            it = NotifierStage()
             with it.world.clock():
                 story(it)
                 it.calm()
@@ -62,24 +65,21 @@ def _removed_over_a_rollback(it):
     it.run(sleeper, minutes=2)
 
 
-def _swap(owner, name, make):
-    return patch.object(owner, name, make(getattr(owner, name)))
-
-
-def body_not_fixed_first():
-    """What is sent is what stands in the outbox now, not what stands in the link."""
+def body_not_frozen_first():
+    """The body in the outbox is sent, not the body in the notification log."""
 
     def make(send):
-        def mutated(self, operation):
-            for event in self._delivery._brands[operation.key].events:
-                if event.id == operation.message.id:
-                    message = msgspec.structs.replace(operation.message, body=event.body)
-                    operation = type(operation)(operation.key, operation.channel, message, operation.attempt)
-            return send(self, operation)
+        def mutated(self, brand, now_s):
+            effect = send(self, brand, now_s)
+            for entry in brand.entries:
+                if effect is not None and entry.id == effect.message.id:
+                    message = msgspec.structs.replace(effect.message, body=entry.body)
+                    return replace(effect, message=message)
+            return effect
 
         return mutated
 
-    return [_swap(Notifier, "_send", make)]
+    return [swap(DeliveryMachine, "_send", make)]
 
 
 def no_adoption():
@@ -93,122 +93,125 @@ def adopted_whenever():
 
 
 def no_withdrawal():
-    """An alert that nothing stands for any more stays open for people."""
-    return [patch.object(delivery, "withdrawal", lambda chain, view: None)]
+    """An alert without an episode in Redis stays open for people."""
+    return [patch.object(delivery, "withdrawal", lambda log, brand: None)]
 
 
 def withdrawn_while_it_goes_on():
-    """An open alert is taken back although an episode of the brand is open."""
+    """An open alert is withdrawn although an episode of the brand is open."""
     real = delivery.withdrawal
-    return [patch.object(delivery, "withdrawal", lambda chain, view: real(chain, view._replace(record=None)))]
+    return [
+        patch.object(
+            delivery, "withdrawal", lambda log, brand: real(log, brand._replace(episode_record=None))
+        )
+    ]
 
 
 def no_age_check():
-    """What is over and old is paged."""
-    return [patch.object(BrandSnapshot, "worth_a_page", lambda self, event: True)]
+    """An old episode that is over is paged."""
+    return [patch.object(BrandSnapshot, "worth_a_page", lambda self, entry: True)]
 
 
 def decided_while_behind():
-    """Nobody waits until closes are near now."""
+    """Decisions do not wait until closes are near now."""
     return [patch.object(BrandSnapshot, "caught_up", property(lambda self: True))]
 
 
-def link_after_the_send():
-    """A message is sent before its link is written."""
+def created_after_the_send():
+    """A message is sent before its notification is created."""
 
-    def make(ask_store):
-        def mutated(self, operation):
-            if isinstance(operation, CreateNotification) and operation.link.kind != "missed":
+    def make(create):
+        def mutated(self, effect):
+            if effect.notification.kind != "missed":
                 for channel in self._channels.values():
-                    channel.send(operation.link.message)
-            return ask_store(self, operation)
+                    channel.send(effect.notification.message)
+            return create(self, effect)
 
         return mutated
 
-    return [_swap(Notifier, "_ask_store", make)]
+    return [swap(DeliveryEffects, "_create_notification", make)]
 
 
-def refused_link_ignored():
-    """Whose link was refused goes on as if it were there."""
+def refused_notification_ignored():
+    """A notifier whose notification was refused goes on as if it had been created."""
 
-    def make(ask_store):
-        def mutated(self, operation):
-            if isinstance(operation, CreateNotification):
-                self._chains.create(operation.key, operation.link)
-                return self._delivery.link_created(operation.key, operation.link)
-            return ask_store(self, operation)
+    def make(create):
+        def mutated(self, effect):
+            return replace(create(self, effect), created=True)
 
         return mutated
 
-    return [_swap(Notifier, "_ask_store", make)]
+    return [swap(DeliveryEffects, "_create_notification", make)]
 
 
-def chain_not_read_again():
-    """The chain is read once; what others have written since is decided without."""
+def log_not_read_again():
+    """The notification log is read once; later notifications of others are not known when it is decided."""
 
-    def make(step):
-        def mutated(self, brand):
-            if brand.chain is not None:
-                brand.must_read, brand.read_for = False, brand.entries
-            return step(self, brand)
-
-        return mutated
-
-    return [_swap(DeliveryMachine, "_with_the_store", make)]
-
-
-def sent_without_fixing():
-    """With the store away a message is sent without being fixed in Redis."""
-
-    def make(without_the_store):
-        def mutated(self, brand):
-            operation = without_the_store(self, brand)
-            if operation is not None:
-                self._enqueue(brand, operation.message, None)
-                brand.fixed[operation.event.id] = operation.message
+    def make(choose):
+        def mutated(self, brand, now_s):
+            if brand.log.last and brand.state is DeliveryState.LOG_UNKNOWN:
+                brand.state = DeliveryState.LOG_KNOWN
+            if brand.log.last:
+                brand.read_for = brand.entry_versions
+            return choose(self, brand, now_s)
 
         return mutated
 
-    return [_swap(DeliveryMachine, "_without_the_store", make)]
+    return [swap(DeliveryMachine, "_choose", make)]
 
 
-def fixed_and_decided_again():
-    """What was sent while the store was away is decided again when it is back."""
+def sent_without_freezing():
+    """With the store away a message is sent without being frozen in Redis."""
+
+    def make(choose_without_store):
+        def mutated(self, brand, known):
+            effect = choose_without_store(self, brand, known)
+            if effect is not None:
+                self._enqueue(brand, effect.message, None)
+                brand.frozen[effect.entry.id] = effect.message
+
+        return mutated
+
+    return [swap(DeliveryMachine, "_choose_without_store", make)]
+
+
+def frozen_and_decided_again():
+    """A message that was sent while the store was away is decided again when it is back."""
 
     def make(decide):
-        def mutated(self, brand, chain):
-            brand.fixed = {}
-            return decide(self, brand, chain)
+        def mutated(self, brand, log):
+            brand.frozen = {}
+            return decide(self, brand, log)
 
         return mutated
 
-    return [_swap(DeliveryMachine, "_decide", make)]
+    return [swap(DeliveryMachine, "_decide", make)]
 
 
-def removed_whatever_it_is_now():
+def removed_without_comparison():
     """An entry leaves the outbox although it, or its brand's record, is not what was read."""
 
-    def remove(self, event, record):
-        self.state.outbox.pop(event.id, None)
-        self.state.fixed.pop(event.id, None)
+    def remove(self, entry, episode_record):
+        self.state.outbox.pop(entry.id, None)
+        self.state.fixed.pop(entry.id, None)
 
     return [patch.object(MemoryOutbox, "remove", remove)]
 
 
 def receipt_before_the_send():
-    """The receipt says that every channel has it, and none has it yet."""
+    """A message gets its receipt although no channel has it yet."""
 
-    def make(with_the_store):
+    def make(choose_with_store):
         def mutated(self, brand):
-            for one in brand.line.waiting:
-                if one.n is not None and brand.chain is not None and not brand.must_read:
-                    told = notification_log.Receipt(id=one.message.id, at_ms=0, channels={})
-                    return WriteReceipt(brand.key, one.n, told)
-            return with_the_store(self, brand)
+            for one in brand.queue.queued:
+                if one.n is not None:
+                    receipt = notification_log.Receipt(id=one.message.id, at_ms=0, channels={})
+                    return WriteReceipt(brand.key, one.n, receipt)
+            return choose_with_store(self, brand)
 
         return mutated
 
-    return [_swap(DeliveryMachine, "_with_the_store", make)]
+    return [swap(DeliveryMachine, "_choose_with_store", make)]
 
 
 def two_ends():
@@ -222,20 +225,20 @@ def two_ends():
 
         return mutated
 
-    return [_swap(NotificationLog, "add", make)]
+    return [swap(NotificationLog, "add", make)]
 
 
-def chains_never_listed():
-    """What a dead notifier linked and did not send is never looked for."""
-    return [patch.object(Notifier, "_list", lambda self, now_s: None)]
+def logs_never_listed():
+    """Nobody looks for notifications that a dead notifier created and did not send."""
+    return [patch.object(Notifier, "_list_logs", lambda self, now_s: None)]
 
 
 def an_episode_overtakes_itself():
     """The messages of an episode do not wait for each other."""
 
     def make(due):
-        def mutated(self, line, now_s):
-            for one in reversed(line.waiting):
+        def mutated(self, queue, now_s):
+            for one in reversed(queue.queued):
                 alone = BrandQueue([one])
                 if (found := due(self, alone, now_s)) is not None:
                     return found
@@ -243,42 +246,36 @@ def an_episode_overtakes_itself():
 
         return mutated
 
-    return [_swap(RetryQueue, "due", make)]
+    return [swap(RetryQueue, "due", make)]
 
 
 def adopted_body_not_rewritten():
-    """The end of an episode that adopted an alert is told under its own name."""
-
-    def told_of(alert, event):
-        return notification_log.Message(
-            id=event.id, kind=event.kind, brand=event.brand, episode=event.episode, body=event.body
-        )
-
-    return [patch("stream_worker.core.alerting.policy._told_of", told_of)]
+    """The end of an episode that adopted an alert is reported under the name of the episode."""
+    return [patch.object(policy, "_message_of_alert", lambda alert, entry: policy._message(entry))]
 
 
 MUTANTS = [
     *(
         Mutant(patches, live=live_with_notifiers)
         for patches in (
-            body_not_fixed_first,
+            body_not_frozen_first,
             no_adoption,
             adopted_whenever,
             no_withdrawal,
             withdrawn_while_it_goes_on,
             no_age_check,
             decided_while_behind,
-            link_after_the_send,
-            refused_link_ignored,
-            chain_not_read_again,
-            sent_without_fixing,
+            created_after_the_send,
+            refused_notification_ignored,
+            log_not_read_again,
+            sent_without_freezing,
             receipt_before_the_send,
             two_ends,
-            chains_never_listed,
+            logs_never_listed,
             an_episode_overtakes_itself,
             adopted_body_not_rewritten,
         )
     ),
-    Mutant(fixed_and_decided_again, live=live_through(_paged_without_the_store_by_one_that_died)),
-    Mutant(removed_whatever_it_is_now, live=live_through(_removed_over_a_rollback)),
+    Mutant(frozen_and_decided_again, live=live_through(_paged_without_the_store_by_one_that_died)),
+    Mutant(removed_without_comparison, live=live_through(_removed_over_a_rollback)),
 ]

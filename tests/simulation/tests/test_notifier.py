@@ -1,24 +1,58 @@
-"""Random histories of the notifier: every episode is told of once, whatever fails, and nothing else is."""
+"""Random histories of the notifier: every episode is reported once, whatever fails, and nothing else is."""
 
 from collections import Counter
+from typing import NamedTuple
+from unittest.mock import patch
 
 import pytest
 
+from stream_worker.core.alerting import delivery
 from tests.simulation.notifier_histories import MUST_BITE, live
 
 HISTORIES = 300
 
 
-@pytest.mark.timeout(300)
-def test_every_history_ends_with_everybody_told_once():
-    # Given histories of every kind, one for each seed
-    bites, wrong = Counter(), []
-    for seed in range(HISTORIES):
-        outcome = live(seed)
-        bites += outcome.bites
-        if outcome.wrong:
-            wrong.append(f"seed {seed}: {outcome.wrong}")
+class Lived(NamedTuple):
+    """All histories together. A transition is a state, the class of a step, and the state that followed."""
 
+    bites: Counter
+    wrong: list
+    transitions: set
+
+
+@pytest.fixture(scope="module")
+def lived():
+    """Histories of every kind, one for each seed."""
+    lived, check = Lived(Counter(), [], set()), delivery.check_transition
+
+    def record(key, state, step, following=None):
+        check(key, state, step, following)
+        if following is not None:
+            lived.transitions.add((state, type(step), following))
+
+    with patch.object(delivery, "check_transition", record):
+        for seed in range(HISTORIES):
+            outcome = live(seed)
+            lived.bites.update(outcome.bites)
+            if outcome.wrong:
+                lived.wrong.append(f"seed {seed}: {outcome.wrong}")
+    return lived
+
+
+@pytest.mark.timeout(300)
+def test_every_history_ends_with_every_episode_reported_once(lived):
     # Then the oracle found nothing wrong, and had something to find
-    assert not wrong, "\n".join(wrong)
-    assert [what for what in MUST_BITE if not bites[what]] == []
+    assert not lived.wrong, "\n".join(lived.wrong)
+    assert [what for what in MUST_BITE if not lived.bites[what]] == []
+
+
+@pytest.mark.timeout(300)
+def test_every_transition_of_the_table_happens_and_no_other(lived):
+    declared = {
+        (state, step, following)
+        for state, row in delivery.TRANSITIONS.items()
+        for step, allowed in row.items()
+        for following in allowed
+    }
+
+    assert lived.transitions == declared

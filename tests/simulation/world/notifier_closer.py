@@ -1,7 +1,7 @@
-"""All workers in one, for the notifier's world: minutes are closed, spikes come and go, events are put.
+"""All workers in one, for the notifier's world: minutes are closed, spikes come and go, the outbox fills.
 
 Rules:
-1. What stands in Redis is what the workers' scripts would write; its owner is `MemoryState`.
+1. Redis holds the values that the workers' scripts would write, in a `MemoryState`.
 2. In another *life* (Redis went back) the same spikes are counted a little differently, or not at all.
 """
 
@@ -18,7 +18,7 @@ BRANDS = ("acme", "Ölwerk")  # of two shards
 
 
 class Closer:
-    """All workers in one: closes minutes, and puts what is to be told into the outbox."""
+    """All workers in one: closes minutes, and puts changes of episodes into the outbox."""
 
     QUIET, COOL_DOWN, EXPIRES, ESCALATES, REMINDS = 3, 8, 40, 4, 15  # minutes
 
@@ -26,9 +26,9 @@ class Closer:
         self._world = world
         self.life = 0
         self.spikes = {brand: [] for brand in BRANDS}  # [start, end) in minutes since the beginning
-        self._drawn = dict.fromkeys(BRANDS, 0)
+        self._spikes_until = dict.fromkeys(BRANDS, 0)
         self.away = False
-        self._seen = {}
+        self._seen_spikes = {}
 
     def close(self, minutes_max):
         """Close the next minutes of every shard that has a brand."""
@@ -45,10 +45,10 @@ class Closer:
 
     def _spiking(self, brand, minute):
         rng = self._world.rng
-        while self._world.profile.spikes and self._world.hostile and self._drawn[brand] <= minute:
-            start = self._drawn[brand] + rng.choice((3, 10, 25, 60))
+        while self._world.profile.spikes and self._world.hostile and self._spikes_until[brand] <= minute:
+            start = self._spikes_until[brand] + rng.choice((3, 10, 25, 60))
             self.spikes[brand].append((start, start + rng.choice((1, 5, 12, 30, 70))))
-            self._drawn[brand] = self.spikes[brand][-1][1]
+            self._spikes_until[brand] = self.spikes[brand][-1][1]
         return any(
             start <= minute < end
             for number, spike in enumerate(self.spikes[brand])
@@ -60,16 +60,16 @@ class Closer:
         """A spike as this life counts it."""
         if self.life == 0:
             return spike
-        if (brand, number, self.life) not in self._seen:
-            self._seen[brand, number, self.life] = self._see(brand, number, spike)
-        return self._seen[brand, number, self.life]
+        if (brand, number, self.life) not in self._seen_spikes:
+            self._seen_spikes[brand, number, self.life] = self._see(brand, number, spike)
+        return self._seen_spikes[brand, number, self.life]
 
     def _see(self, brand, number, spike):
         rng = Random(f"{brand} {number} {self.life}")
-        refresh_view, (start, end) = rng.random(), spike
-        if refresh_view < 0.25:
+        chance, (start, end) = rng.random(), spike
+        if chance < 0.25:
             return (start, start)  # nothing, this time
-        shift = rng.choice((-3, -1, 1, 2, 6)) if refresh_view < 0.75 else 0
+        shift = rng.choice((-3, -1, 1, 2, 6)) if chance < 0.75 else 0
         return (start + shift, end + rng.choice((0, 0, -4, 5)))
 
     def _close(self, shard, brand, minute):
@@ -82,22 +82,22 @@ class Closer:
         if record is None:
             if spiking:
                 record = {"id": episode_id(brand, minute), "at": minute, "quiet": 0}
-                self._tell(brand, record, "opened", minute)
+                self._put(brand, record, "opened", minute)
                 shard.episodes[brand] = json.dumps(record)
             return
         record["quiet"] = 0 if spiking else record["quiet"] + 1
         age = minute - record["at"]
         if record["quiet"] >= self.QUIET or age >= self.EXPIRES:
             record["resolved_ms"] = BEGIN_MS + minute * MINUTE_MS
-            self._tell(brand, record, "resolved" if age < self.EXPIRES else "expired", minute)
+            self._put(brand, record, "resolved" if age < self.EXPIRES else "expired", minute)
         elif age == self.ESCALATES:
-            self._tell(brand, record, "escalated", minute)
+            self._put(brand, record, "escalated", minute)
         elif age % self.REMINDS == 0:
-            self._tell(brand, record, "reminder", minute, f".{age // self.REMINDS}")
+            self._put(brand, record, "reminder", minute, f".{age // self.REMINDS}")
         shard.episodes[brand] = json.dumps(record)
 
-    def _tell(self, brand, record, kind, minute, count=""):
-        """Put an event into the outbox, unless it is there; another life finds other words."""
+    def _put(self, brand, record, kind, minute, count=""):
+        """Put an entry into the outbox, unless it is there; another life finds other words."""
         name = f"{record['id']}.{kind}{count}"
         body = {
             "id": name,
@@ -111,8 +111,8 @@ class Closer:
         state = self._world.redis
         if name not in state.outbox:
             state.outbox[name] = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
-            self._world.oracle.put(state.outbox[name])
-            self._world.bites[f"event {kind}"] += 1
+            self._world.oracle.entry_put(state.outbox[name])
+            self._world.bites[f"entry {kind}"] += 1
 
 
 def episode_id(brand, minute):

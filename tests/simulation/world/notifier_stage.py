@@ -1,21 +1,21 @@
-"""A stage for the notifier: its world without chance, for histories that are told step by step."""
+"""A stage for the notifier: its world without chance, for directed histories."""
 
 from tests.simulation.world.notifier_closer import MINUTE_MS, episode_id
-from tests.simulation.world.notifier_world import NotifyingWorld, Process, Profile
+from tests.simulation.world.notifier_world import NotifierWorld, Process, Profile
 
 BRAND = "acme"
 
 
-class NotifyingStage:
-    """One brand whose spikes the test says; workers that close each minute."""
+class NotifierStage:
+    """One brand with the spikes that the test names; workers that close each minute."""
 
     def __init__(self):
-        self.world = NotifyingWorld(Profile(steps=0, spikes=False), seed=1)
+        self.world = NotifierWorld(Profile(steps=0, spikes=False), seed=1)
         self.world.snapshot()
         self.workers = True
 
     def spike(self, *spikes):
-        """What this life counts: [start, end) in minutes since the beginning."""
+        """The spikes of this life: [start, end) in minutes since the beginning."""
         self.world.closer.spikes[BRAND] = list(spikes)
 
     def notifier(self):
@@ -54,10 +54,10 @@ class NotifyingStage:
         self.world.closer.seen_as = lambda brand, number, spike: spike
         self.spike(*spikes)
 
-    def chain(self):
-        """The ids in the brand's chain; of a link that tells again, with the minute it is for."""
+    def notifications(self):
+        """The ids in the brand's notification log; a repeated opening with the minute that it is for."""
         account = self.world.oracle.accounts[BRAND]
-        return [_short(link["id"]) + _again(link) for link in account.links]
+        return [_short(one["id"]) + _again(one) for one in account.notifications]
 
     def received(self):
         """The ids that arrived, each once, in the order they first did."""
@@ -68,7 +68,7 @@ class NotifyingStage:
 
 
 def minute(number):
-    """How `chain` and `received` name an episode that opened in this minute."""
+    """How `notifications` and `received` name an episode that opened in this minute."""
     return episode_id(BRAND, number)[17:]
 
 
@@ -76,5 +76,5 @@ def _short(name):
     return name[17:]
 
 
-def _again(link):
-    return f" for {_short(link['again_for'])}" if link.get("again_for") else ""
+def _again(notification):
+    return f" for {_short(notification['again_for'])}" if notification.get("again_for") else ""

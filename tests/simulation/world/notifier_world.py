@@ -1,13 +1,13 @@
-"""A world for the notifier: the shipped loop, step machine and chains; closes come from a small generator.
+"""A world for the notifier: the shipped loop, machine and logs; a small generator closes minutes.
 
 Rules:
-1. Redis is the memory twin's state, so that it goes back as a whole. Each time it does, the minutes after
-   are judged a little differently: another opening, another end, none at all. That is a new *life*.
+1. Redis is the memory twin's state, so that it goes back as a whole. Each time it does, the minutes after it
+   are evaluated a little differently: another opening, another end, none at all. That is a new *life*.
 2. Everything else is as in `world.py`: one random generator, faults at every request, freezing is nesting.
 """
 
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 from unittest.mock import patch
@@ -16,7 +16,7 @@ from stream_worker.adapters.object_store.notification_log import StoredNotificat
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.alerting.retry_queue import SendOutcome
 from stream_worker.errors import Unavailable
-from stream_worker.notifier import loop
+from stream_worker.notifier import dependencies, effects
 from stream_worker.notifier.loop import Notifier
 from tests.fakes.redis_outbox import MemoryOutbox
 from tests.fakes.redis_state import MemoryState
@@ -47,65 +47,65 @@ class SimulatedOutbox:
         self._world, self._process, self._wire = world, process, wire
         self._twin = MemoryOutbox(world.clock_ms, world.redis)
 
-    def look(self, brands):
+    def read(self, brands):
         def effect():
-            self._world.oracle.looks(self._process)
-            return self._twin.look(brands)
+            self._world.oracle.snapshot_read(self._process)
+            return self._twin.read(brands)
 
-        return self._wire.ask("redis", "look", effect)
+        return self._wire.ask("redis", "read outbox", effect)
 
-    def fix(self, event, message):
+    def freeze(self, entry, message):
         def effect():
-            fixed = self._twin.fix(event, message)
-            if fixed is not None:
-                self._world.oracle.fixes(fixed)
-            return fixed
+            frozen = self._twin.freeze(entry, message)
+            if frozen is not None:
+                self._world.oracle.message_frozen(frozen)
+            return frozen
 
-        return self._wire.ask("redis", "fix", effect)
+        return self._wire.ask("redis", "freeze", effect)
 
-    def remove(self, event, record):
-        return self._wire.ask("redis", "remove", lambda: self._twin.remove(event, record))
+    def remove(self, entry, episode_record):
+        return self._wire.ask("redis", "remove", lambda: self._twin.remove(entry, episode_record))
 
-    def record(self, message):
-        return self._wire.ask("redis", "record", lambda: self._twin.record(message))
+    def publish(self, message):
+        return self._wire.ask("redis", "publish", lambda: self._twin.publish(message))
 
     def lease(self, *args):
         return self._wire.ask("redis", "lease", lambda: self._twin.lease(*args))
 
 
 class SimulatedObjects:
-    """What `sinks.objects.Objects` is to the chains, for one process."""
+    """Stands for the adapter's `Objects`, for one process."""
 
     def __init__(self, world, process, wire):
         self._world, self._process, self._wire = world, process, wire
 
     def create(self, name, body):
-        looked, objects = self._process.looked, self._world.objects
-        kind = "link" if name.startswith("_alerts/") else "receipt"
+        seen, objects = self._process.seen, self._world.objects
+        kind = "notification" if name.startswith("_alerts/") else "receipt"
 
         def effect():
             self._world.now_ms += 5
             if name in objects:
                 self._world.bites[f"{kind} refused"] += 1
                 return False
-            if kind == "link":
-                self._world.oracle.links(name, body, looked)
+            if kind == "notification":
+                self._world.oracle.notification_created(name, body, seen)
             objects[name] = body
             return True
 
         return self._wire.ask("store", f"create {kind}", effect)
 
     def read(self, name):
-        return self._wire.ask("store", "read link", lambda: self._world.objects.get(name))
+        return self._wire.ask("store", "read notification", lambda: self._world.objects.get(name))
 
     def names(self, prefix, after=None):
         objects = self._world.objects
         found = lambda: sorted(n for n in objects if n.startswith(prefix) and n > (after or ""))  # noqa: E731
-        return self._wire.ask("store", "list links", found)
+        return self._wire.ask("store", "list notifications", found)
 
 
-class SimulatedChains(StoredNotificationLogs):
-    """The chains as they are shipped, but for threads."""
+class SimulatedNotificationLogs(StoredNotificationLogs):
+    """The notification logs as they are shipped, but for threads."""
 
     def __init__(self, objects):
         self._objects = objects
@@ -124,7 +124,9 @@ class SimulatedChannel:
 
     def send(self, message):
         try:
-            self._wire.ask("channel", "send", lambda: self._world.oracle.receives(message.id, message.body))
+            self._wire.ask(
+                "channel", "send", lambda: self._world.oracle.message_received(message.id, message.body)
+            )
         except Unavailable as error:
             return SendOutcome("failed", str(error))
         return SendOutcome("delivered")
@@ -142,11 +144,11 @@ class Process:
 
     def __init__(self, world, number):
         self.world, self.number = world, number
-        self.dead, self.frozen, self.looked = False, 0, {}
+        self.dead, self.frozen, self.seen = False, 0, {}
         wire = Wire(world, self)
         self.notifier = Notifier(
             outbox=SimulatedOutbox(world, self, wire),
-            chains=SimulatedChains(SimulatedObjects(world, self, wire)),
+            logs=SimulatedNotificationLogs(SimulatedObjects(world, self, wire)),
             channels=[SimulatedChannel(world, wire)],
             give_up_s=1e9,
             owner=f"n{number}",
@@ -163,7 +165,7 @@ class Process:
             self.notifier.turn()
 
 
-class NotifyingWorld:
+class NotifierWorld:
     """Everything of one history."""
 
     def __init__(self, profile, seed):
@@ -186,7 +188,9 @@ class NotifyingWorld:
     @contextmanager
     def clock(self):
         """The notifier's logs are counted."""
-        with patch.object(loop, "log", Said(self.bites)):
+        with ExitStack() as stack:
+            for module in (dependencies, effects):
+                stack.enter_context(patch.object(module, "log", Said(self.bites)))
             yield
 
     def monotonic(self):
@@ -208,15 +212,15 @@ class NotifyingWorld:
             self.calm()
 
     def step(self):
-        refresh_view, rng = self.rng.random(), self.rng
-        if refresh_view < 0.55:
+        chance, rng = self.rng.random(), self.rng
+        if chance < 0.55:
             self.now_ms += rng.randint(5, 3_000)
         else:
-            self.now_ms += rng.randint(3_000, 60_000) if refresh_view < 0.97 else rng.randint(60_000, 900_000)
+            self.now_ms += rng.randint(3_000, 60_000) if chance < 0.97 else rng.randint(60_000, 900_000)
         getattr(self, rng.choices(self._events, self._weights)[0])()
 
     def calm(self):
-        """All faults end; everything must be told without further input."""
+        """All faults end; everything must be reported without further input."""
         self.hostile = self.closer.away = False
         self._down_until_ms.clear()
         self.rng.shuffle(self.late)
@@ -286,7 +290,7 @@ class NotifyingWorld:
         del self._snapshots[:-6]
 
     def roll_back(self, snapshot=None):
-        """Redis goes back; the minutes after are judged anew."""
+        """Redis goes back; the minutes after are evaluated anew."""
         state, life = snapshot or self.rng.choice(self._snapshots)
         self.bites["redis rolled back"] += 1
         self.redis.restore(state)

@@ -1,4 +1,4 @@
-"""A receiver of webhooks on loopback, which answers as it is told and verifies what it gets."""
+"""A receiver of webhooks on loopback, which answers as a test requests and verifies signatures."""
 
 import json
 import threading
@@ -71,6 +71,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 def body_of(name="opened", episode="0123456789abcdef-20251122T1200", brand="Bär", **more):
     """A body as a close puts it into the outbox."""
-    told = {"id": f"{episode}.{name}", "kind": name.split(".")[0], "episode": episode, "brand": brand}
+    fields = {"id": f"{episode}.{name}", "kind": name.split(".")[0], "episode": episode, "brand": brand}
     times = {"opened": "2025-11-22T12:00:00Z", "minute": "2025-11-22T12:00:00Z"}
-    return json.dumps(told | times | more, ensure_ascii=False)
+    return json.dumps(fields | times | more, ensure_ascii=False)
