@@ -1,244 +1,369 @@
-"""The shipped detector: the share of negative voices, how many there are, and the last half hour."""
+"""The shipped detector: the share of negative voices, how many there are, and the last half hour.
+
+Every constant here without another origin was tuned on simulated brands (bench/spikes.py), together with all
+others; docs/alerts.md measures the result on seeds that were not used for that.
+"""
 
 from math import log
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
-from msgspec import structs
-from msgspec.structs import astuple
+from msgspec.structs import replace
 
-from stream_worker.core.detection import baseline
-from stream_worker.core.detection.baseline import Baseline, Quarter
-from stream_worker.core.detection.copy_leakage import without_leak
+from stream_worker.core.detection.baseline import (
+    MINUTES_PER_QUARTER,
+    Baseline,
+    QuarterSummary,
+    learn,
+    restart_share,
+)
+from stream_worker.core.detection.copy_leakage import without_leakage
 from stream_worker.core.detection.detector import Observation, Verdict
-from stream_worker.core.detection.expectation import FAST, SLOW, ExpectedRates, against_of
-from stream_worker.core.detection.recent_evidence import RecentEvidence, begun_anew, fed, good_news, picture
+from stream_worker.core.detection.expectation import (
+    FAST_LOG_ODDS,
+    SLOW_LOG_ODDS,
+    ExpectedRates,
+    expected_rates,
+)
+from stream_worker.core.detection.recent_evidence import (
+    RecentEvidence,
+    add_minute,
+    is_good_news,
+    restart_excess,
+    weighted_score,
+)
 from stream_worker.core.time import MINUTE_MS
 
-FAST_MINUTE_MAX: Final = 1.0  # one minute is no proof, however large: conversations come in bursts
+# The share. One minute is no proof, however large, since conversations come in bursts: a bound that grows
+# with the voices of the minute cost false alerts of large brands
+# (docs/decisions/0036-a-storm-is-a-rule-of-its-own.md). The sums are bounded as well: a longer crisis is no
+# stronger evidence, and so it ends sooner.
+FAST_MINUTE_MAX: Final = 1.0
+FAST_MAX: Final = 19.0
 SLOW_MINUTE_MAX: Final = 0.5
-FAST_MAX: Final = 19.0  # a longer crisis is no stronger evidence; it ends sooner so
 SLOW_MAX: Final = 11.0
 SLOW_HALF_LIFE_MINUTES: Final = 325.0
-COUNTS: Final = (4.2, 10.0)  # times the usual number of negative voices
+
+# The number of negative voices, beside so many times the usual one. Counts support a share, they never
+# replace it: they add at most COUNTS_PER_SHARE times its evidence.
+COUNTS_LOW: Final = 4.2
+COUNTS_HIGH: Final = 10.0
 COUNTS_MINUTE_MAX: Final = 1.0
 COUNTS_MAX: Final = 7.0
-COUNTS_PER_SHARE: Final = 0.95  # numbers support a share, they never replace it
 COUNTS_HALF_LIFE_MINUTES: Final = 145.0
-NEGATIVES_MIN: Final = 6.7  # fewer since the evidence began weigh less
-EXCITED: Final = 5.4
-LEAK_MAX: Final = 0.5  # a minute in which more than half a voice leaked shows the windows nothing unusual
+COUNTS_PER_SHARE: Final = 0.95
+
+# The score. Fewer negative voices than NEGATIVES_MIN since the evidence began weigh less. A jump counts by
+# itself, too, before half an hour has seen it, but less. Without evidence worth EVIDENCE_MIN the recent
+# minutes show what a busy hour looks like, and no more.
+NEGATIVES_MIN: Final = 6.7
+JUMP_WEIGHT: Final = 0.87
+EVIDENCE_MIN: Final = 0.5
+
+SPIKING_EVIDENCE: Final = 5.4
+"""With more evidence for a jump a spike may be going on: the baseline hardly learns, another model waits."""
+
+LEAKED_MAX: Final = 0.5
+"""A minute in which more voices than this leaked from copies shows the recent minutes nothing unusual."""
+
+# A storm: a hundred furious voices within a minute must not wait until evidence has added up
+# (docs/decisions/0036-a-storm-is-a-rule-of-its-own.md). Leaked copies may be half of them at most, and the
+# baseline must rest on as many voices as a storm has, or on a tenth of the minute's where that is more. The
+# score is beyond ESCALATE_AT and all of OPEN_SCORES.
 STORM_NEGATIVES: Final = 100
 STORM_RATIO: Final = 3.0
 STORM_SCORE: Final = 30.0
+STORM_GENUINE_NEGATIVES: Final = STORM_NEGATIVES / 2
+STORM_KNOWN_VOICES: Final = 100
+STORM_KNOWN_PART: Final = 10
+
+# A hole of up to half an hour changes nothing; in a longer one evidence halves every half an hour.
 HOLE_MINUTES: Final = 30
 HOLE_HALF_LIFE_MINUTES: Final = 30.0
-SETTLE_MINUTES: Final = (
-    60  # so long the share of another model is learned as soon as half as many voices came
-)
-CHANGE_WAITS_MINUTES: Final = 360  # … which waits at most so long for the end of a spike
-QUARTER_MS: Final = 15 * MINUTE_MS
-JUMP: Final = 0.87  # what a jump is worth by itself, before windows of half an hour have seen it
-SUMS_MIN: Final = 0.5
-"""Without evidence the windows show what a busy hour looks like, and no more."""
+
+# Another model. For SETTLE_MINUTES its share is learned as soon as 1 / SETTLE_PART as many voices came as it
+# rests on. The change waits for the end of a spike, at most CHANGE_WAIT_MINUTES_MAX. bench/changes.py
+# measures what that costs and saves (docs/alerts.md#when-the-model-changes).
+SETTLE_MINUTES: Final = 60
+SETTLE_PART: Final = 2
+CHANGE_WAIT_MINUTES_MAX: Final = 360
+
+QUARTER_MS: Final = MINUTES_PER_QUARTER * MINUTE_MS
 _SLOW_FADE = 2 ** (-1 / SLOW_HALF_LIFE_MINUTES)
 _COUNTS_FADE = 2 ** (-1 / COUNTS_HALF_LIFE_MINUTES)
-(_LOW, _HIGH), (_LOG_LOW, _LOG_HIGH) = COUNTS, (log(COUNTS[0]), log(COUNTS[1]))
-_numbers_encoder = msgspec.json.Encoder()
+_LOG_LOW, _LOG_HIGH = log(COUNTS_LOW), log(COUNTS_HIGH)
+_state_encoder = msgspec.json.Encoder()
+
+
+class QuarterCounts(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The complete minutes of the quarter of an hour under way."""
+
+    minutes: int = 0
+    voices: int = 0
+    negatives: int = 0
 
 
 class ShareState(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Numbers of the `share` detector."""
+    """State of the `share` detector. Stored in this order; a run lasts while there is evidence."""
 
     minute_ms: int
-    fast: float
-    slow: float
-    low: float
-    high: float
-    since_ms: int  # the evidence began with this minute
-    voices: int  # since then
-    negatives: int
-    quarter: tuple[int, int, int]  # complete minutes, voices, negative voices of the one under way
-    usual: Baseline
-    against: ExpectedRates
-    windows: RecentEvidence
-    model: str = ""  # that the usual share is learned from; empty: unknown
+    fast: float  # evidence for a jump of the share
+    slow: float  # … for a slow burn
+    low: float  # … for COUNTS_LOW times the usual number of negative voices
+    high: float  # … for COUNTS_HIGH times as many
+    run_start_ms: int  # the first minute of the run; -1 without one
+    run_voices: int
+    run_negatives: int
+    quarter: QuarterCounts
+    baseline: Baseline
+    expected: ExpectedRates
+    recent: RecentEvidence
+    model: str = ""  # that the baseline share is learned from; empty: unknown
     settled_ms: int = 0  # from this minute on the share is learned by the quarter of an hour alone
-    waits: int = 0  # minutes of another model in a spike that goes on
+    change_wait_minutes: int = 0  # minutes of another model in a spike that goes on
 
 
-_numbers_decoder = msgspec.json.Decoder(ShareState)
+_state_decoder = msgspec.json.Decoder(ShareState)
+
+
+class _Minute(NamedTuple):
+    """The voices of a minute less what leaked from copies, and what they mean by themselves."""
+
+    voices: float
+    negatives: float
+    storm: bool
 
 
 class ShareDetector:
     """CUSUMs of the share of negative voices given how many there are, supported by how many there are.
 
-    Of a minute with V voices, N of them negative (less what leaked from copies, copy_leakage.py), and the
-    usual share p of the brand at this hour (baseline.py), with o = p / (1 - p):
+    For a minute with V voices, N of them negative (less those that leaked from copies, copy_leakage.py), and
+    the baseline share p of the brand at this hour (baseline.py), with o = p / (1 - p):
 
         unremarkable  o' = o · e^margin, p' = o' / (1 + o')
         fast    S ← clip(S · fade + min(1, w · (1.1 N - V ln(1 + p' (e^1.1 - 1)))), 0, 19)   a jump
         slow    Z ← the same with 0.29 for 1.1, another margin, and 0.5 a minute at most      a slow burn
         counts  C ← clip(C · fade + min(1, (N ln m - μ (m - 1)) / d), 0, 7), m = 4.2 and 10  many at once
-        sums    E(s) = 1.35 · (s + min(max C, 0.95 s)) · min(1, n / 6.7)
-        score   max(0.87 E(S), picture of E(max(S, Z)))       the picture: recent_evidence.py, from E > 0.5 on
+        worth   E(s) = 1.35 · (s + min(max C, 0.95 s)) · min(1, n / 6.7)
+        score   max(0.87 E(S), weighted_score of E(max(S, Z)))       recent_evidence.py, from E > 0.5 on
 
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
     since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m
-    times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one.
-    A *storm*, at least 100 negative voices in one minute at three times the usual share, scores 30 at once,
-    unless it comes amid good news: more is said than in the half day, and less of it negative than usual.
-    An incomplete minute is judged by share alone: counts and volume only fade. It teaches nothing.
-    With the first minute of another model the usual share begins anew (baseline.py); for an hour it is
-    learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of
-    that waits for its end, six hours at most.
+    times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one. A
+    *storm*, at least 100 negative voices in one minute at three times the baseline share, scores 30 at once,
+    unless it comes amid good news: more is said than in the half day, and less of it negative than usual. An
+    incomplete minute is evaluated by share alone: counts and volume only fade. It teaches nothing. With the
+    first minute of another model the baseline share starts again (baseline.py); for an hour it is learned
+    whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of that waits
+    for its end, six hours at most.
     """
 
     name = "share"
     version = 5
 
     def start(self) -> ShareState:
-        """Return the numbers of a brand that was never seen."""
-        usual = Baseline()
+        """Return the state of a brand that was never seen."""
+        baseline = Baseline()
         return ShareState(
-            -1, 0.0, 0.0, 0.0, 0.0, -1, 0, 0, (0, 0, 0), usual, against_of(usual, 0), RecentEvidence()
+            minute_ms=-1,
+            fast=0.0,
+            slow=0.0,
+            low=0.0,
+            high=0.0,
+            run_start_ms=-1,
+            run_voices=0,
+            run_negatives=0,
+            quarter=QuarterCounts(),
+            baseline=baseline,
+            expected=expected_rates(baseline, 0),
+            recent=RecentEvidence(),
         )
 
-    def step(self, numbers: ShareState, observation: Observation) -> tuple[ShareState, Verdict]:
-        """Judge one minute against what was learned before it, then learn from it."""
-        minute_ms, voices, neg_voices, mentions, _, complete, gap_minutes, model = observation
-        if model and model != numbers.model:
-            numbers = _change(numbers, minute_ms, model)
-        usual, against, seen = numbers.usual, numbers.against, numbers.quarter
-        quarter, settled = minute_ms // QUARTER_MS, minute_ms >= numbers.settled_ms
-        anew = usual.hours == 0 or (not settled and seen[1] >= usual.known_voices / 2)
-        if quarter != usual.quarter or anew:  # in its first hours a brand is learned more often
-            usual = _turn(numbers, quarter)
-            against, seen = against_of(usual, quarter, settled=settled), (0, 0, 0)
-        share, fast_cost, slow_cost, weight, volume, mean, counts_weight, fast_fade, *_ = astuple(against)
-        _, fast, slow, low, high, since_ms, run_voices, run_negatives, *_ = astuple(numbers)
-        fade = 1.0 if gap_minutes <= HOLE_MINUTES else 2 ** (-gap_minutes / HOLE_HALF_LIFE_MINUTES)
-        fast, slow = fast * fast_fade * fade, slow * _SLOW_FADE * fade
-        low, high = low * _COUNTS_FADE * fade, high * _COUNTS_FADE * fade
-        v, n = (voices, neg_voices) if mentions <= voices else without_leak(voices, neg_voices, mentions)
-        storm = False
-        if v > 0:
-            known = usual.negatives + usual.others
-            weight *= known / (known + run_voices + v)
-            fast += min(FAST_MINUTE_MAX, weight * (n * FAST - v * fast_cost))
-            slow += min(SLOW_MINUTE_MAX, weight * (n * SLOW - v * slow_cost))
-            storm = neg_voices >= STORM_NEGATIVES and _storms(numbers.windows, v, n, share, known)
-            fast = FAST_MAX if storm else min(max(fast, 0.0), FAST_MAX)
-            slow = min(max(slow, 0.0), SLOW_MAX)
-        if complete:
-            low += min(COUNTS_MINUTE_MAX, counts_weight * (n * _LOG_LOW - mean * (_LOW - 1)))
-            high += min(COUNTS_MINUTE_MAX, counts_weight * (n * _LOG_HIGH - mean * (_HIGH - 1)))
-            low, high = min(max(low, 0.0), COUNTS_MAX), min(max(high, 0.0), COUNTS_MAX)
-            seen = seen[0] + 1, seen[1] + voices, seen[2] + neg_voices
-        evidence = fast if fast > slow else slow  # noqa: FURB136  a call takes three times as long
-        if evidence > 0:
-            run_voices, run_negatives = run_voices + voices, run_negatives + neg_voices
-            since_ms = minute_ms if since_ms < 0 else since_ms
-        else:
-            run_voices, run_negatives, since_ms = 0, 0, -1
-        shown = n if neg_voices - n < LEAK_MAX else v * share
-        looks = fed(numbers.windows, v, shown, share, volume if complete else None, gap_minutes)
-        after = ShareState(
-            minute_ms,
-            fast,
-            slow,
-            low,
-            high,
-            since_ms,
-            run_voices,
-            run_negatives,
-            seen,
-            usual,
-            against,
-            looks,
-            numbers.model,
-            numbers.settled_ms,
-            numbers.waits,
-        )
-        score = max(_score(after), STORM_SCORE) if storm else _score(after)
-        return after, _verdict(after, score, voices, neg_voices)
+    def step(self, state: ShareState, observation: Observation) -> tuple[ShareState, Verdict]:
+        """Evaluate one minute against what was learned before it, then learn from it."""
+        if observation.model and observation.model != state.model:
+            state = _change_model(state, observation.minute_ms, observation.model)
+        if _learns_now(state, observation.minute_ms):
+            state = _begin_quarter(state, observation.minute_ms)
+        minute = _minute(state, observation)
+        state = _add_evidence(state, observation, minute)
+        score = max(_score(state), STORM_SCORE) if minute.storm else _score(state)
+        return state, _verdict(state, score, observation)
 
-    def encode(self, numbers: ShareState) -> str:
-        """Return the numbers as a JSON array, below 2 kB."""
-        return _numbers_encoder.encode(numbers).decode()
+    def encode(self, state: ShareState) -> str:
+        """Return the state as a JSON array, below 2 kB."""
+        return _state_encoder.encode(state).decode()
 
     def decode(self, text: str) -> ShareState:
-        """Return the numbers that were encoded. Raises msgspec.MsgspecError on other text."""
-        return _numbers_decoder.decode(text)
+        """Return an encoded state. Raises msgspec.MsgspecError on other text."""
+        return _state_decoder.decode(text)
 
 
-def _score(numbers: ShareState) -> float:
-    """Weigh the sums of evidence: by themselves for a jump, and by what the windows make of them."""
-    against, fast = numbers.against, numbers.fast
-    evidence, counts = max(fast, numbers.slow), max(numbers.low, numbers.high)
-    worth = against.scale * min(1.0, numbers.negatives / NEGATIVES_MIN)
-    advance_cursor = JUMP * worth * (fast + min(counts, COUNTS_PER_SHARE * fast))
-    sums = worth * (evidence + min(counts, COUNTS_PER_SHARE * evidence))
-    if sums <= SUMS_MIN:
-        return advance_cursor
-    known = against.counts_weight > 0
-    return max(
-        advance_cursor,
-        picture(numbers.windows, sums, numbers.usual.dispersion, against.spread, volume_known=known),
+def _minute(state: ShareState, observation: Observation) -> _Minute:
+    voices: float = observation.voices
+    negatives: float = observation.neg_voices
+    if observation.mentions > voices:
+        voices, negatives = without_leakage(observation.voices, observation.neg_voices, observation.mentions)
+    storm = observation.neg_voices >= STORM_NEGATIVES and _is_storm(state, voices, negatives)
+    return _Minute(voices, negatives, storm)
+
+
+def _is_storm(state: ShareState, voices: float, negatives: float) -> bool:
+    """Whether so many are three times the usual, not from copies alone, of a brand that is known."""
+    many = max(STORM_GENUINE_NEGATIVES, STORM_RATIO * voices * state.expected.share)
+    known = max(STORM_KNOWN_VOICES, voices / STORM_KNOWN_PART)
+    return negatives >= many and state.baseline.known_voices >= known and not is_good_news(state.recent)
+
+
+def _add_evidence(state: ShareState, observation: Observation, minute: _Minute) -> ShareState:
+    """Let all sums fade, and add the minute to them."""
+    gap_minutes = observation.gap_minutes
+    fade = 1.0 if gap_minutes <= HOLE_MINUTES else 2 ** (-gap_minutes / HOLE_HALF_LIFE_MINUTES)
+    fast, slow = _share_evidence(state, minute, fade)
+    low, high = state.low * _COUNTS_FADE * fade, state.high * _COUNTS_FADE * fade
+    quarter, volume = state.quarter, None
+    if observation.complete:
+        low = _with_count(low, state.expected, minute.negatives, COUNTS_LOW, _LOG_LOW)
+        high = _with_count(high, state.expected, minute.negatives, COUNTS_HIGH, _LOG_HIGH)
+        volume = state.expected.volume
+        quarter = QuarterCounts(
+            minutes=quarter.minutes + 1,
+            voices=quarter.voices + observation.voices,
+            negatives=quarter.negatives + observation.neg_voices,
+        )
+    run_start_ms, run_voices, run_negatives = -1, 0, 0
+    if fast > 0 or slow > 0:
+        run_start_ms = state.run_start_ms if state.run_start_ms >= 0 else observation.minute_ms
+        run_voices = state.run_voices + observation.voices
+        run_negatives = state.run_negatives + observation.neg_voices
+    leaked = observation.neg_voices - minute.negatives
+    return replace(
+        state,
+        minute_ms=observation.minute_ms,
+        fast=fast,
+        slow=slow,
+        low=low,
+        high=high,
+        run_start_ms=run_start_ms,
+        run_voices=run_voices,
+        run_negatives=run_negatives,
+        quarter=quarter,
+        recent=add_minute(
+            state.recent,
+            voices=minute.voices,
+            negatives=minute.negatives if leaked < LEAKED_MAX else minute.voices * state.expected.share,
+            share=state.expected.share,
+            volume=volume,
+            gap_minutes=gap_minutes,
+        ),
     )
 
 
-def _verdict(numbers: ShareState, score: float, voices: int, neg_voices: int) -> Verdict:
-    """Show the voices since the evidence began; without any, those of the minute."""
-    if numbers.since_ms < 0:
-        return Verdict(score, 1, voices, neg_voices, numbers.against.share)
-    window_minutes = (numbers.minute_ms - numbers.since_ms) // MINUTE_MS + 1
-    return Verdict(score, window_minutes, numbers.voices, numbers.negatives, numbers.against.share)
+def _share_evidence(state: ShareState, minute: _Minute, fade: float) -> tuple[float, float]:
+    """Return the sums (fast, slow) after the minute."""
+    expected, voices, negatives = state.expected, minute.voices, minute.negatives
+    fast, slow = state.fast * expected.fast_fade * fade, state.slow * _SLOW_FADE * fade
+    if voices <= 0:
+        return fast, slow
+    known = state.baseline.known_voices
+    weight = expected.weight * (known / (known + state.run_voices + voices))
+    fast += min(FAST_MINUTE_MAX, weight * (negatives * FAST_LOG_ODDS - voices * expected.fast_cost))
+    slow += min(SLOW_MINUTE_MAX, weight * (negatives * SLOW_LOG_ODDS - voices * expected.slow_cost))
+    fast = FAST_MAX if minute.storm else min(max(fast, 0.0), FAST_MAX)
+    return fast, min(max(slow, 0.0), SLOW_MAX)
 
 
-def _storms(before: RecentEvidence, voices: float, negatives: float, share: float, known: float) -> bool:
-    """Whether so many are three times the usual, not from copies alone, of a brand that is known."""
-    many = negatives >= max(STORM_NEGATIVES / 2, STORM_RATIO * voices * share)
-    return many and known >= max(100, voices / 10) and not good_news(before)
+def _with_count(
+    evidence: float, expected: ExpectedRates, negatives: float, times: float, log_times: float
+) -> float:
+    """Return a sum of counts, for so many times the usual number, after a complete minute."""
+    evidence += min(
+        COUNTS_MINUTE_MAX, expected.counts_weight * (negatives * log_times - expected.mean * (times - 1))
+    )
+    return min(max(evidence, 0.0), COUNTS_MAX)
 
 
-def _change(numbers: ShareState, minute_ms: int, model: str) -> ShareState:
-    """Begin the usual share anew with the minute of another model; while a spike goes on, wait."""
-    if numbers.usual.quarter < 0:
-        return structs.replace(numbers, model=model)
-    if numbers.fast > EXCITED and numbers.waits < CHANGE_WAITS_MINUTES:
-        return structs.replace(numbers, waits=numbers.waits + 1)
+def _score(state: ShareState) -> float:
+    """Weigh the sums of evidence: a jump by itself, and all of them in the light of the recent minutes."""
+    expected, fast = state.expected, state.fast
+    strongest, counts = max(fast, state.slow), max(state.low, state.high)
+    worth = expected.scale * min(1.0, state.run_negatives / NEGATIVES_MIN)
+    jump_score = JUMP_WEIGHT * worth * (fast + min(counts, COUNTS_PER_SHARE * fast))
+    evidence = worth * (strongest + min(counts, COUNTS_PER_SHARE * strongest))
+    if evidence <= EVIDENCE_MIN:
+        return jump_score
+    return max(
+        jump_score,
+        weighted_score(
+            state.recent,
+            evidence,
+            state.baseline.dispersion,
+            expected.spread,
+            volume_known=expected.counts_weight > 0,
+        ),
+    )
+
+
+def _verdict(state: ShareState, score: float, observation: Observation) -> Verdict:
+    """Show the voices of the run; without one, those of the minute."""
+    share = state.expected.share
+    if state.run_start_ms < 0:
+        return Verdict(score, 1, observation.voices, observation.neg_voices, share)
+    window_minutes = (state.minute_ms - state.run_start_ms) // MINUTE_MS + 1
+    return Verdict(score, window_minutes, state.run_voices, state.run_negatives, share)
+
+
+def _change_model(state: ShareState, minute_ms: int, model: str) -> ShareState:
+    """Start the baseline share again with the minute of another model; while a spike goes on, wait."""
+    if state.baseline.quarter < 0:
+        return replace(state, model=model)
+    if state.fast > SPIKING_EVIDENCE and state.change_wait_minutes < CHANGE_WAIT_MINUTES_MAX:
+        return replace(state, change_wait_minutes=state.change_wait_minutes + 1)
     quarter = minute_ms // QUARTER_MS
-    usual = baseline.under_another_model(_turn(numbers, quarter))
-    return structs.replace(
-        numbers,
-        quarter=(0, 0, 0),
-        usual=usual,
-        against=against_of(usual, quarter, settled=False),
-        windows=begun_anew(numbers.windows),
+    baseline = restart_share(_learned(state, quarter))
+    return replace(
+        state,
+        quarter=QuarterCounts(),
+        baseline=baseline,
+        expected=expected_rates(baseline, quarter, share_settled=False),
+        recent=restart_excess(state.recent),
         model=model,
         settled_ms=minute_ms + SETTLE_MINUTES * MINUTE_MS,
-        waits=0,
+        change_wait_minutes=0,
     )
 
 
-def _turn(numbers: ShareState, quarter: int) -> Baseline:
-    """Learn from the quarter of an hour that has passed."""
-    usual = numbers.usual
-    if usual.quarter < 0:
-        return structs.replace(usual, quarter=quarter)
-    minutes, voices, negatives = numbers.quarter
-    against = numbers.against
-    return baseline.learn(
-        usual,
-        Quarter(
-            minutes,
-            voices,
-            negatives,
-            against.share,
-            against.mean,
-            numbers.fast > EXCITED,
-            numbers.minute_ms >= numbers.settled_ms,
-        ),
-        quarter,
+def _learns_now(state: ShareState, minute_ms: int) -> bool:
+    """Whether a quarter of an hour begins, or the brand is so new that it learns by the minute."""
+    baseline = state.baseline
+    if minute_ms // QUARTER_MS != baseline.quarter or baseline.hours == 0:
+        return True
+    return minute_ms < state.settled_ms and state.quarter.voices >= baseline.known_voices / SETTLE_PART
+
+
+def _begin_quarter(state: ShareState, minute_ms: int) -> ShareState:
+    """Learn from the minutes that were collected, and begin to collect those of this quarter of an hour."""
+    quarter = minute_ms // QUARTER_MS
+    baseline = _learned(state, quarter)
+    return replace(
+        state,
+        quarter=QuarterCounts(),
+        baseline=baseline,
+        expected=expected_rates(baseline, quarter, share_settled=minute_ms >= state.settled_ms),
     )
+
+
+def _learned(state: ShareState, quarter: int) -> Baseline:
+    """Return the baseline after the minutes that were collected; `quarter` is the next one under way."""
+    if state.baseline.quarter < 0:
+        return replace(state.baseline, quarter=quarter)
+    seen = QuarterSummary(
+        minutes=state.quarter.minutes,
+        voices=state.quarter.voices,
+        negatives=state.quarter.negatives,
+        share=state.expected.share,
+        mean=state.expected.mean,
+        spiking=state.fast > SPIKING_EVIDENCE,
+        settled=state.minute_ms >= state.settled_ms,
+    )
+    return learn(state.baseline, seen, quarter)

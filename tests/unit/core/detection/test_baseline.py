@@ -1,27 +1,34 @@
-"""What a brand is used to: the hours of its day are learned together, within bounds."""
+"""The baseline of a brand: the hours of its day are learned together, within bounds."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_worker.core.detection.baseline import HOUR_OFFSET_MAX, QUARTERS_PER_DAY, Baseline, Quarter, learn
+from stream_worker.core.detection.baseline import (
+    HOUR_OFFSET_MAX,
+    QUARTERS_PER_DAY,
+    Baseline,
+    QuarterSummary,
+    learn,
+)
 
 
-def days(count, share_of, voices=60, usual=None):
+def days(count, share_of, voices=60):
     """Learn `count` days of quarters with `voices` each; `share_of` gives the share of an hour of the day."""
-    usual = usual or Baseline(quarter=0)
-    for quarter in range(usual.quarter, usual.quarter + count * QUARTERS_PER_DAY):
-        share = 1 / (1 + 2.718281828459045 ** -usual.logit(quarter))
+    baseline = Baseline(quarter=0)
+    for quarter in range(count * QUARTERS_PER_DAY):
+        share = 1 / (1 + 2.718281828459045 ** -baseline.logit(quarter))
         negatives = round(voices * share_of(quarter // 4 % 24))
-        usual = learn(usual, Quarter(15, voices, negatives, share, voices * share / 15, False), quarter + 1)
-    return usual
+        seen = QuarterSummary(15, voices, negatives, share, voices * share / 15, spiking=False)
+        baseline = learn(baseline, seen, quarter + 1)
+    return baseline
 
 
 def test_a_day_with_an_angry_evening_is_learned_and_its_nights_stay_what_they_are():
     # Given two weeks of 10 %, and 30 % from 18 to 22 h
-    usual = days(14, lambda hour: 0.3 if 18 <= hour < 22 else 0.1)
+    baseline = days(14, lambda hour: 0.3 if 18 <= hour < 22 else 0.1)
 
     # Then the evening is above the morning, by about as much
-    evening, morning = usual.logit(20 * 4), usual.logit(6 * 4)
+    evening, morning = baseline.logit(20 * 4), baseline.logit(6 * 4)
     assert 0.6 < evening - morning < 1.35
 
 

@@ -201,7 +201,7 @@ def test_another_detector_does_not_end_or_repeat_an_open_episode():
     # Then nothing is told again, and the spike was not learned as usual
     assert call.outbox == {}
     assert A not in call.episodes or call.episodes[A] is not None
-    assert Newer().decode(call.numbers[A]).against.share < 0.2
+    assert Newer().decode(call.numbers[A]).expected.share < 0.2
 
 
 def test_a_brand_without_numbers_begins_with_what_the_archive_knows_of_it():
@@ -297,7 +297,7 @@ def test_a_model_that_calls_more_texts_negative_pages_nobody():
     assert [event["kind"] for event in untold][:1] == ["opened"]
     assert told == []
     numbers = DETECTOR.decode(shard.numbers[A])
-    assert (numbers.model, numbers.against.share) == ("ba9876543210", pytest.approx(0.35, abs=0.02))
+    assert (numbers.model, numbers.expected.share) == ("ba9876543210", pytest.approx(0.35, abs=0.02))
 
 
 def test_another_path_of_the_same_artefact_changes_nothing_that_was_learned():
@@ -319,7 +319,7 @@ def test_what_was_learned_from_history_is_of_an_unknown_model_and_begins_anew():
     call = evaluate(shard, sealed(0, {A: tally(40, 12)}), {A: at(-600)}, DETECTOR, lambda brand: past)
 
     # Then its volume is known, and the share only as a guess
-    usual = DETECTOR.decode(call.numbers[A]).usual
+    usual = DETECTOR.decode(call.numbers[A]).baseline
     assert usual.known_voices < 21
     assert usual.level == pytest.approx(40, abs=1)
 
@@ -345,7 +345,7 @@ def test_damaged_numbers_are_made_again_from_history():
 
     call = evaluate(shard, sealed(0), {A: at(-1)}, DETECTOR, lambda brand: past)
 
-    assert DETECTOR.decode(call.numbers[A]).usual.negatives < DETECTOR.start().usual.negatives - 0.3
+    assert DETECTOR.decode(call.numbers[A]).baseline.negatives < DETECTOR.start().baseline.negatives - 0.3
 
 
 cell = st.tuples(st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.2, 0.7, 1.0]))

@@ -75,8 +75,8 @@ def test_fourteen_archived_days_spare_the_warm_up(learned):
     numbers = DETECTOR.decode(learned)
 
     # It knows share, volume, hours and weekdays, as a brand that was watched all the time
-    assert numbers.usual.hours > 24 * 13
-    assert numbers.against.share == pytest.approx(0.35, abs=0.06)
+    assert numbers.baseline.hours > 24 * 13
+    assert numbers.expected.share == pytest.approx(0.35, abs=0.06)
     # … and finds a crisis much sooner than a brand that begins without it
     assert 2 * minutes_until_it_opens(numbers) < minutes_until_it_opens(DETECTOR.start())
 

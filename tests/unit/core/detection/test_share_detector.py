@@ -1,4 +1,4 @@
-"""The share detector: quiet stays quiet, a jump is seen, a storm at once, and numbers survive as text."""
+"""The share detector: quiet stays quiet, a jump is seen, a storm at once, and states survive as text."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream_worker.core.detection.detector import OPEN_AT, Observation, Verdict
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
-from stream_worker.core.detection.share_detector import STORM_SCORE, ShareDetector, ShareState
+from stream_worker.core.detection.share_detector import STORM_SCORE, QuarterCounts, ShareDetector, ShareState
 from stream_worker.core.time import MINUTE_MS
 
 DETECTOR = ShareDetector()
@@ -19,13 +19,13 @@ def observe(minute, voices=0, negative=0, *, mentions=None, complete=True, gap=0
     return Observation(minute * MINUTE_MS, voices, negative, mentions, negative, complete, gap, model)
 
 
-def feed(observations, numbers=None) -> tuple[ShareState, list[Verdict]]:
-    numbers = numbers or DETECTOR.start()
+def feed(observations, state=None) -> tuple[ShareState, list[Verdict]]:
+    state = state or DETECTOR.start()
     verdicts = []
     for observation in observations:
-        numbers, verdict = DETECTOR.step(numbers, observation)
+        state, verdict = DETECTOR.step(state, observation)
         verdicts.append(verdict)
-    return numbers, verdicts
+    return state, verdicts
 
 
 def noise(rate, share, minutes, seed, first=0, model=""):
@@ -48,7 +48,7 @@ def known():
 @pytest.mark.parametrize("rate", [0.1, 300])
 @pytest.mark.parametrize("share", [0.02, 0.15, 0.4])
 def test_a_quiet_brand_does_not_open_in_its_first_days(rate, share):
-    # When a brand without any change is judged from its very first minute on
+    # When a brand without any change is evaluated from its very first minute on
     _, verdicts = feed(noise(rate, share, 2 * DAY, seed=7))
 
     # Then no minute is worth an episode
@@ -104,9 +104,9 @@ def test_a_storm_that_people_pass_on_is_one(known, mentions):
 def test_one_bad_minute_of_a_crowd_that_is_glad_is_no_storm(known):
     # share   15 % of 30 | 5 % of 400 x 60 | 50 % of 400 x 1
     glad = noise(400, 0.05, 60, 3, first=2 * DAY)
-    numbers, _ = feed(glad, known)
+    state, _ = feed(glad, known)
 
-    _, (amid, *_) = feed([observe(2 * DAY + 60, 400, 200)], numbers)
+    _, (amid, *_) = feed([observe(2 * DAY + 60, 400, 200)], state)
     _, (alone, *_) = feed([observe(2 * DAY, 400, 200)], known)
 
     assert amid.score < min(OPEN_SCORES.values())
@@ -114,9 +114,9 @@ def test_one_bad_minute_of_a_crowd_that_is_glad_is_no_storm(known):
 
 
 def test_a_crowd_that_turns_opens_within_minutes_of_good_news(known):
-    numbers, _ = feed(noise(400, 0.05, 60, 3, first=2 * DAY), known)
+    state, _ = feed(noise(400, 0.05, 60, 3, first=2 * DAY), known)
 
-    _, verdicts = feed(noise(400, 0.5, 8, 4, first=2 * DAY + 60), numbers)
+    _, verdicts = feed(noise(400, 0.5, 8, 4, first=2 * DAY + 60), state)
 
     assert highest(verdicts) >= OPEN_AT
 
@@ -145,10 +145,10 @@ def test_good_news_opens_nothing_however_many_negative_voices_come_with_it(known
 
 def test_a_handful_of_angry_voices_is_not_enough():
     # Given a brand that is criticised once a day
-    numbers, _ = feed([observe(i, 1, int(i % DAY == 0)) for i in range(3 * DAY)])
+    state, _ = feed([observe(i, 1, int(i % DAY == 0)) for i in range(3 * DAY)])
 
     # When four of four are negative
-    _, verdicts = feed([observe(3 * DAY + i, 1, 1) for i in range(4)], numbers)
+    _, verdicts = feed([observe(3 * DAY + i, 1, 1) for i in range(4)], state)
 
     assert highest(verdicts) < OPEN_AT
 
@@ -163,28 +163,28 @@ def test_a_hole_is_not_a_row_of_zeros_and_fades_what_was_suspected(known):
     zeros, _ = feed([observe(2 * DAY + i) for i in range(5, 126)], suspected)
 
     # Then the hole taught nothing about volume, and little of the suspicion is left after it
-    assert hole.usual.hours < zeros.usual.hours
+    assert hole.baseline.hours < zeros.baseline.hours
     assert hole.fast < suspected.fast / 10 < zeros.fast
 
 
-def test_an_incomplete_minute_is_judged_by_share_alone_and_teaches_nothing(known):
+def test_an_incomplete_minute_is_evaluated_by_share_alone_and_teaches_nothing(known):
     # When a spike comes in minutes in which partitions are missing
     after, verdicts = feed([observe(2 * DAY + i, 30, 25, complete=False) for i in range(14)], known)
 
-    # Then it is seen, no numbers support it, and nothing was learned
+    # Then it is seen, no count supports it, and nothing was learned
     assert verdicts[-1].score >= OPEN_AT
     assert after.low <= known.low
-    assert after.quarter == (0, 0, 0)
+    assert after.quarter == QuarterCounts()
 
 
 def test_a_spike_is_not_learned_until_it_has_lasted_for_two_days(known):
     # Given a share that jumps for good
-    numbers, _ = feed([observe(2 * DAY + i, 30, 15) for i in range(DAY)], known)
-    assert numbers.against.share < 0.2
+    state, _ = feed([observe(2 * DAY + i, 30, 15) for i in range(DAY)], known)
+    assert state.expected.share < 0.2
 
     # Then after two days it is the new usual
-    numbers, verdicts = feed([observe(3 * DAY + i, 30, 15) for i in range(DAY + 720)], numbers)
-    assert numbers.against.share > 0.45
+    state, verdicts = feed([observe(3 * DAY + i, 30, 15) for i in range(DAY + 720)], state)
+    assert state.expected.share > 0.45
     assert verdicts[-1].score < 3
 
 
@@ -205,7 +205,7 @@ def test_another_model_with_another_share_opens_nothing(by_old_model, rate, shar
     assert highest(verdicts) < min(OPEN_SCORES.values())
 
 
-def test_without_a_change_of_model_the_same_numbers_would_page(by_old_model):
+def test_without_a_change_of_model_the_same_voices_would_page(by_old_model):
     _, verdicts = feed(noise(30, 0.3, DAY, 5, first=2 * DAY, model="old"), by_old_model[30])
 
     assert highest(verdicts) >= OPEN_AT
@@ -214,18 +214,18 @@ def test_without_a_change_of_model_the_same_numbers_would_page(by_old_model):
 @pytest.mark.parametrize("rate", [30, 300])
 def test_a_crisis_an_hour_after_a_change_of_model_is_found(by_old_model, rate):
     # Given another model that sees 30 % for an hour
-    numbers, _ = feed(noise(rate, 0.3, 60, 2, first=2 * DAY, model="new"), by_old_model[rate])
+    state, _ = feed(noise(rate, 0.3, 60, 2, first=2 * DAY, model="new"), by_old_model[rate])
 
     # When the share doubles
-    _, verdicts = feed(noise(rate, 0.6, 60, 3, first=2 * DAY + 60, model="new"), numbers)
+    _, verdicts = feed(noise(rate, 0.6, 60, 3, first=2 * DAY + 60, model="new"), state)
 
     assert highest(verdicts) >= OPEN_AT
 
 
 def test_a_storm_is_seen_five_minutes_after_a_change_of_model(by_old_model):
-    numbers, _ = feed(noise(300, 0.2, 5, 2, first=2 * DAY, model="new"), by_old_model[300])
+    state, _ = feed(noise(300, 0.2, 5, 2, first=2 * DAY, model="new"), by_old_model[300])
 
-    _, (verdict,) = feed([observe(2 * DAY + 5, 400, 300, model="new")], numbers)
+    _, (verdict,) = feed([observe(2 * DAY + 5, 400, 300, model="new")], state)
 
     assert verdict.score >= STORM_SCORE
 
@@ -240,7 +240,7 @@ def test_a_change_of_model_waits_for_the_end_of_a_spike_and_for_six_hours_at_mos
     over, _ = feed(noise(30, 0.2, 400, 4, first=first, model="new"), spike)
 
     # Then the old share stays as long as it lasts, and goes with it
-    assert lasting.against.share < 0.2
+    assert lasting.expected.share < 0.2
     assert min(verdict.score for verdict in verdicts) >= OPEN_AT
     assert over.model == "new"
     # … and no spike keeps the old share for more than six hours
@@ -250,21 +250,24 @@ def test_a_change_of_model_waits_for_the_end_of_a_spike_and_for_six_hours_at_mos
 def test_models_that_take_turns_open_nothing_and_teach_no_tremble(by_old_model):
     # Given two models that score every other minute, one with twice the share of the other
     low, high = (noise(300, share, 600, 7, first=2 * DAY, model=str(share)) for share in (0.15, 0.3))
-    numbers, _ = feed(low[:1], by_old_model[300])
+    state, _ = feed(low[:1], by_old_model[300])
 
-    after, verdicts = feed([(low, high)[i % 2][i] for i in range(1, 600)], numbers)
+    after, verdicts = feed([(low, high)[i % 2][i] for i in range(1, 600)], state)
 
     assert highest(verdicts) < min(OPEN_SCORES.values())
-    assert (after.usual.dispersion, after.usual.wander) == (numbers.usual.dispersion, numbers.usual.wander)
-    assert after.usual.hours > numbers.usual.hours
+    assert (after.baseline.dispersion, after.baseline.wander) == (
+        state.baseline.dispersion,
+        state.baseline.wander,
+    )
+    assert after.baseline.hours > state.baseline.hours
 
 
-def test_numbers_are_below_two_kilobytes_and_do_not_grow():
+def test_states_are_below_two_kilobytes_and_do_not_grow():
     sizes = []
-    numbers = None
+    state = None
     for day in range(3):
-        numbers, _ = feed(noise(300, 0.3, DAY, day, first=day * DAY), numbers)
-        sizes.append(len(DETECTOR.encode(numbers)))
+        state, _ = feed(noise(300, 0.3, DAY, day, first=day * DAY), state)
+        sizes.append(len(DETECTOR.encode(state)))
 
     assert max(sizes) < 1_500
 
@@ -297,22 +300,22 @@ def test_a_series_fed_in_one_go_or_across_restarts_is_identical(series, data):
             )
         )
 
-    # When it is fed once in one go, and once with the numbers put to text at any points
+    # When it is fed once in one go, and once with the state put to text at any points
     whole, verdicts = feed(observations)
-    numbers, again = DETECTOR.start(), []
+    state, again = DETECTOR.start(), []
     for observation in observations:
         if data.draw(st.booleans()):
-            numbers = DETECTOR.decode(DETECTOR.encode(numbers))
-        numbers, verdict = DETECTOR.step(numbers, observation)
+            state = DETECTOR.decode(DETECTOR.encode(state))
+        state, verdict = DETECTOR.step(state, observation)
         again.append(verdict)
 
     # Then every verdict and the last text are the same, and every score is a number
     assert again == verdicts
-    assert DETECTOR.encode(numbers) == DETECTOR.encode(whole)
+    assert DETECTOR.encode(state) == DETECTOR.encode(whole)
     assert all(np.isfinite(verdict.score) and verdict.score >= 0 for verdict in verdicts)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '[1,2,3,"x"]', "nonsense"])
-def test_text_that_is_no_numbers_is_refused(text):
+def test_text_that_is_no_state_is_refused(text):
     with pytest.raises(ValueError):
         DETECTOR.decode(text)
