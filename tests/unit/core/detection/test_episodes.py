@@ -27,7 +27,7 @@ def evaluated(minute, score, *, brand="acme", complete=True, model="0123456789ab
 def play(scores, episode=None, first=0, open_at=OPEN_AT):
     events = []
     for minute, score in enumerate(scores, first):
-        if score is None:  # not judged
+        if score is None:  # not evaluated
             continue
         episode, event = episodes.advance(episode, evaluated(minute, score), open_at)
         if event is not None:
@@ -68,7 +68,7 @@ def test_a_high_spike_ends_at_a_part_of_its_height():
     assert kinds(events) == [(0, "opened"), (30, "resolved")]
 
 
-def test_minutes_that_were_not_judged_neither_end_nor_prolong_an_episode():
+def test_minutes_that_were_not_evaluated_neither_end_nor_prolong_an_episode():
     # score   12  0 x 20  | none x 500 |  0 x 9   0
     # below       20                        29    30 → resolved
     _, events = play([12] + [0] * 20 + [None] * 500 + [0] * 10)
@@ -229,7 +229,7 @@ def test_every_episode_opens_once_and_ends_once_whatever_the_scores_and_wherever
         if value is None:
             continue
         after, event = episodes.advance(episode, evaluated(minute, value), open_at)
-        if minute in crashes:  # somebody else judges the same minute, from what is stored
+        if minute in crashes:  # somebody else evaluates the same minute, from what is stored
             stored = episode and episodes.decode(episodes.encode(episode))
             assert episodes.advance(stored, evaluated(minute, value), open_at) == (after, event)
             after = after and episodes.decode(episodes.encode(after))
