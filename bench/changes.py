@@ -74,7 +74,7 @@ def _opened(brand: Brand, odds: float, seed: int, told: bool) -> list[int]:
     series = CountSeries(at + FIRST, brand.mentions[at], brand.negatives[at] + more, voices[at], neg_voices)
     artefacts = {int(minute) + FIRST: "new" if minute >= CHANGE else "old" for minute in at} if told else {}
     past = replay("brand", series, ShareDetector(), (DEFAULT,), artefacts=artefacts)
-    return [one.opened_ms // 60_000 - FIRST for one in past.told[DEFAULT]]
+    return [one.opened_ms // 60_000 - FIRST for one in past.episodes[DEFAULT]]
 
 
 def _counted(brand: Brand, opened: list[int]) -> Counted:

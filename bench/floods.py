@@ -1,13 +1,13 @@
-"""Floods: raw mentions of bots through the real repeat and author rules to the judge, crises beside them.
+"""Floods: raw mentions of bots through the real repeat and author rules to the detector, crises beside them.
 
     python -m bench.floods                60 floods of six kinds, each on a calm brand of its own
     python -m bench.floods --seed 702 --each 20
 
-A brand lives calmly for three days. Then a flood of negative mentions comes, 50 to 2,000 a minute (or as
-many as bench/brands.py simulates), on top of the brand's own mentions. From half an hour before it to an hour
+A brand lives calmly for three days. Then a flood of negative mentions comes, 50 to 2,000 a minute (or as many
+as bench/brands.py simulates), on top of the brand's own mentions. From half an hour before it to an hour
 after it every mention is written as JSON, decoded, compared with those before it, folded, and each minute
-judged. The same minutes are judged once more without the rules, every mention being a voice. A crisis of
-the same minutes and numbers, each mention by an author of its own in words of their own, must be found.
+evaluated. The same minutes are evaluated once more without the rules, every mention being a voice. A crisis
+of the same minutes and numbers, each mention by an author of its own in words of their own, must be found.
 Every mention of a flood and of a crisis is scored as negative: no model helps.
 """
 
@@ -142,15 +142,15 @@ def try_one(seed: int, number: int, daily: float, write: Writer, *, simulated: b
         begin = CALM_DAYS * DAY + int(rng.uniform(60, DAY - 60))
         voices, negative = make_calm(rng, daily, CALM_DAYS + 2)
         first, end = begin - BEFORE, begin + length + AFTER
-        numbers = live(voices[:first], negative[:first])
+        state = live(voices[:first], negative[:first])
         counts = np.zeros(end - first, np.int64)
         counts[BEFORE : BEFORE + length] = rng.poisson(rate, length)
         tallies = _tallies(rng, voices[first:end], negative[first:end], counts, first, write)
-        ruled = {by: openings(tallies, numbers, by) for by in SENSITIVITIES}
+        ruled = {by: openings(tallies, state, by) for by in SENSITIVITIES}
         if any(min(opened, default=begin) < begin for opened in ruled.values()):
             continue  # an episode was open already: draw another brand
         all_voices = {minute: (*sums[:_VOICES], sums[_N], sums[_NEG]) for minute, sums in tallies.items()}
-        wild = {by: bool(openings(all_voices, numbers, by)) for by in SENSITIVITIES}
+        wild = {by: bool(openings(all_voices, state, by)) for by in SENSITIVITIES}
         flood = range(begin, begin + length)
         mentions, said = (sum(tallies[minute][of] for minute in flood) for of in (_N, _VOICES))
         return Found({by: bool(opened) for by, opened in ruled.items()}, wild, mentions, said)

@@ -1,4 +1,4 @@
-"""Raw mentions through the worker's own path: JSON, decode, repeat and author rules, fold, judge.
+"""Raw mentions through the worker's own path: JSON, decode, repeat and author rules, fold, evaluate.
 
 A post is (author, text); one that contains the word "awful" is scored as negative, so that no model helps.
 """
@@ -33,26 +33,26 @@ Tallies = dict[int, Sums]  # minute of the stream -> ten sums, in the order of M
 
 
 def live(voices: np.ndarray, negative: np.ndarray) -> str:
-    """Feed calm days as counts; return what the detector knows then."""
+    """Feed calm days as counts; return the state of the detector then."""
     detector = ShareDetector()
-    numbers = detector.start()
+    state = detector.start()
     for minute, (v, n) in enumerate(zip(voices.tolist(), negative.tolist(), strict=True), FIRST):
         sums = (v, n, 0, 0, 0, 0, 0, 0, v, n)
-        numbers, _ = detector.step(numbers, observe(numbers.minute_ms, minute * MINUTE_MS, sums))
-    return detector.encode(numbers)
+        state, _ = detector.step(state, observe(state.minute_ms, minute * MINUTE_MS, sums))
+    return detector.encode(state)
 
 
 def count(log: Sequence[tuple[int, Post]], minutes: range) -> Tallies:
     """Take (event time in ms, post) in the order of the log through decode, rules and fold."""
     limits = Limits()
-    horizon = DedupWindow(
+    window = DedupWindow(
         limits.dedup_window_offsets, limits.dedup_window_ms, plain_keys(xxhash.xxh64_intdigest)
     )
     sums = {minute: np.zeros(len(MEASURES), np.int64) for minute in minutes}
     watermark_ms = 0
     for low in range(0, len(log), BATCH):
         columns = _columns(log[low : low + BATCH], low, limits)
-        duplicate, repeat, voice = horizon.add(columns)
+        duplicate, repeat, voice = window.add(columns)
         before_ms, watermark_ms = watermarks_ms(columns, watermark_ms, limits.lateness_ms)
         flags = Flags(duplicate, repeat, voice, late(columns, before_ms), before_ms)
         delta = fold(columns, flags, _score(columns.texts), "m", slice(0, len(columns)))
@@ -61,10 +61,10 @@ def count(log: Sequence[tuple[int, Post]], minutes: range) -> Tallies:
     return {minute: tuple(one.tolist()) for minute, one in sums.items()}
 
 
-def openings(tallies: Tallies, numbers: str, sensitivity: float) -> list[int]:
-    """Judge every minute of a brand that knows `numbers`; return those in which an episode opened."""
+def openings(tallies: Tallies, state: str, sensitivity: float) -> list[int]:
+    """Evaluate every minute of a brand in this state; return those in which an episode opened."""
     detector, opened = ShareDetector(), []
-    shard = Shard(shard_of(BRAND), -1, "", f"{detector.name}/{detector.version}", {BRAND: numbers}, {})
+    shard = Shard(shard_of(BRAND), -1, "", f"{detector.name}/{detector.version}", {BRAND: state}, {})
     for minute, sums in tallies.items():
         start_ms = (FIRST + minute) * MINUTE_MS
         sealed = SealedMinute(start_ms, "", True, [], {BRAND: sums}, 0)
@@ -82,7 +82,7 @@ def openings(tallies: Tallies, numbers: str, sensitivity: float) -> list[int]:
         shard = replace(
             shard,
             closed_ms=start_ms + MINUTE_MS,
-            numbers=close.numbers,
+            states=close.states,
             episodes={brand: record for brand, record in kept.items() if record is not None},
         )
     return opened

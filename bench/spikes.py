@@ -104,8 +104,8 @@ def _score(brand: Brand, *, rules: bool) -> dict[str, Tally]:
     columns = (brand.mentions, brand.negatives, brand.voices, brand.neg_voices)
     series = CountSeries(at + FIRST, *(column[at] for column in columns))
     scored = {}
-    for sensitivity, told in replay("brand", series, ShareDetector()).told.items():
-        spans = [(_minute(one.opened_ms), one.ended_ms and _minute(one.ended_ms)) for one in told]
+    for sensitivity, episodes in replay("brand", series, ShareDetector()).episodes.items():
+        spans = [(_minute(one.opened_ms), one.ended_ms and _minute(one.ended_ms)) for one in episodes]
         scored[f"**stream_worker at {sensitivity:g}**"] = _tally(brand, spans)
     if rules:
         for name, (make, threshold) in RULES.items():

@@ -67,7 +67,7 @@ def backtest(source: Source, of: Callable[[str], float], artefacts: Mapping[int,
         sensitivities[brand] = of(brand)
         past = replay(brand, series, detector, artefacts=artefacts)
         minutes += past.minutes
-        for one, episodes in past.told.items():
+        for one, episodes in past.episodes.items():
             told[one] += episodes
     return BacktestResult(sensitivities, told, minutes / MINUTES_PER_WEEK, minutes)
 

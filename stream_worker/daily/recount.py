@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from stream_worker.core.archive.days import Day, DayListing, DayObject
+from stream_worker.core.detection.share_detector import ShareState
 from stream_worker.core.reconcile.cells import Cells, Names, Recount, RecountRows
 from stream_worker.core.reconcile.rows import RowBatch, read_batches
 from stream_worker.core.records.batch import Bool, Int64
@@ -64,7 +65,7 @@ class DayCounts:
     duplicates: int = 0
     models: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
-    learner: ProfileLearner | None = None
+    learner: ProfileLearner[ShareState] | None = None
 
 
 def recount(

@@ -133,6 +133,6 @@ def _after(shard: Shard, call: Close) -> Shard:
         closed_ms=call.minute_ms + 60_000,
         state_id=call.seal_id,
         detector=call.detector,
-        numbers={**shard.numbers, **call.numbers} if shard.detector == call.detector else dict(call.numbers),
+        states={**shard.states, **call.states} if shard.detector == call.detector else dict(call.states),
         episodes=episodes,
     )

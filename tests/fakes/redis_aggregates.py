@@ -186,7 +186,7 @@ class MemoryAggregates:
     def shard(self, number: int) -> Shard:
         """Read the state of a shard."""
         shard = self.state.shards[number]
-        return replace(shard, numbers=dict(shard.numbers), episodes=dict(shard.episodes))
+        return replace(shard, states=dict(shard.states), episodes=dict(shard.episodes))
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
         """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
@@ -219,9 +219,9 @@ class MemoryAggregates:
             for sums_of, unit_ms, kept_ms in histories if shard.closed_ms != -1 else ():
                 for old in too_old(shard.closed_ms - MINUTE_MS, start, unit_ms, kept_ms):
                     forget_history(sums_of, brand, old, unit_ms)
-        if shard.detector != call.detector:  # numbers of another one are worthless under a new name
-            shard.numbers.clear()
-        shard.numbers.update(call.numbers)
+        if shard.detector != call.detector:  # states of another one are worthless under a new name
+            shard.states.clear()
+        shard.states.update(call.states)
         for brand, record in call.episodes.items():
             if record is None:
                 shard.episodes.pop(brand, None)

@@ -154,7 +154,7 @@ class RedisAggregates:
             closed_ms=int(stored.get("closed", -1)),
             state_id=stored.get("version", ""),
             detector=stored.get("detector", ""),
-            numbers=_below("numbers:", stored),
+            states=_below("numbers:", stored),
             episodes=_below("episode:", stored),
         )
 
@@ -247,7 +247,7 @@ def _close_args(call: Close) -> list[str | int | bytes]:
     assert call.minute_ms >= call.expected_closed_ms, "minutes close in order"
     body = {
         "sums": list(call.sums.items()),
-        "numbers": list(call.numbers.items()),
+        "numbers": list(call.states.items()),
         "episodes": list(call.episodes.items()),
         "outbox": list(call.outbox.items()),
     }

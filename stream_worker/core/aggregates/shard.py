@@ -1,9 +1,9 @@
-"""A shard of brands, as it is read before and written after one of its minutes is judged.
+"""A shard of brands, as it is read before and written after one of its minutes is evaluated.
 
 See docs/design.md#minutes.
 
 Rules:
-1. A close is compared with what was read: `closed_ms`, the version of the state, the seal's mark.
+1. A close is compared with what was read: `closed_ms`, the state id, the seal id.
 2. Tallies are tuples of ten integers in the order of `MEASURES`.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class SealedMinute:
-    """The frozen fields of one sealed minute, for judging. Tallies are summed over networks."""
+    """The frozen fields of one sealed minute, for evaluation. Tallies are summed over networks."""
 
     start_ms: int
     seal_id: str
@@ -30,13 +30,13 @@ class Shard:
     closed_ms: int  # minutes that start before this are closed; -1 when nothing was closed yet
     state_id: str
     detector: str
-    numbers: dict[str, str]  # brand -> the detector's numbers, opaque
-    episodes: dict[str, str]  # brand -> the open episode's record, opaque
+    states: dict[str, str]  # brand -> the detector's state, opaque text
+    episodes: dict[str, str]  # brand -> the open episode's record, opaque text
 
 
 @dataclass(slots=True, eq=False)
 class Close:
-    """One call of the close script: the judged minute of one shard."""
+    """One call of the close script: the evaluated minute of one shard."""
 
     shard: int
     minute_ms: int
@@ -45,6 +45,6 @@ class Close:
     seal_id: str
     detector: str
     sums: dict[str, tuple[int, ...]]  # brand -> ten frozen sums to add to history; zeros included
-    numbers: dict[str, str]
+    states: dict[str, str]  # brand -> the detector's state after the minute
     episodes: dict[str, str | None]  # None: the record is removed
     outbox: dict[str, str]  # message id -> JSON body of the event

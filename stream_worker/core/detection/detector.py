@@ -1,10 +1,10 @@
-"""Detectors: numbers of one brand and one observed minute in, new numbers and a verdict out.
+"""Detectors: the state of one brand and one observed minute in, the next state and a verdict out.
 
 Rules:
-1. A step is a pure function. Numbers survive a process as text; decoding what was encoded gives
-   the same floats, so a series fed in one go and one fed across restarts end in the same text.
-2. A minute without mentions is an observation of zero. A hole is none: it is never fed, it only
-   shows as `gap_minutes` of the next observation.
+1. A step is a pure function. A state outlives its process as text; decoding an encoded state gives the same
+   floats, so a series fed in one go and one fed across restarts end in the same text.
+2. A minute without mentions is an observation of zero. A hole is no observation: it is never fed, it only
+   shows as `gap_minutes` of the next one.
 3. A score of `OPEN_AT` opens an episode at the default sensitivity, whatever the detector; see
    episodes.py and sensitivity.py.
 """
@@ -12,7 +12,7 @@ Rules:
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 OPEN_AT: Final = 10.0
-"""Every detector is scaled so that this score comes about once a month by chance."""
+"""Every detector is scaled so that a brand reaches this score about once a month by chance."""
 
 
 class Observation(NamedTuple):
@@ -25,44 +25,53 @@ class Observation(NamedTuple):
     negatives: int
     complete: bool
     gap_minutes: int  # minutes that were never observed, just before this one
-    model: str = ""  # the artefact that scored it; empty when nobody knows, as in history
+    model: str = ""  # the artefact that scored it; empty when that is unknown, as in history
 
 
 class Verdict(NamedTuple):
-    """What a detector says of a minute, and the evidence for it."""
+    """A detector's score of a minute, and the evidence for it."""
 
     score: float  # 0 is unremarkable, OPEN_AT opens an episode
     window_minutes: int
     voices: int  # of the window
     neg_voices: int  # of the window
-    baseline: float  # the share of negative voices that is usual for the brand, 0 … 1
+    baseline: float  # the share of negative voices that the brand usually has, 0 … 1
 
 
 class DetectorState(Protocol):
-    """The numbers of one brand; all else in them is the detector's own business."""
+    """A detector's memory of one brand; only the detector knows the rest of it."""
 
     @property
     def minute_ms(self) -> int:
         """The last minute that was fed; -1 before the first."""
 
 
-N = TypeVar("N", bound=DetectorState)
+State = TypeVar("State", bound=DetectorState)
 
 
-class Detector(Protocol[N]):
-    """A way to judge minutes. Another version is another detector: numbers start anew from history."""
+class DetectorId(Protocol):
+    """What a detector is stored under."""
 
     name: str
     version: int
 
-    def start(self) -> N:
-        """Return the numbers of a brand that was never seen."""
 
-    def step(self, numbers: N, observation: Observation) -> tuple[N, Verdict]:
-        """Judge one minute against what was learned before it, then learn from it."""
+class Detector(DetectorId, Protocol[State]):
+    """Evaluates minutes. Another version is another detector: states start again from history."""
 
-    def encode(self, numbers: N) -> str:
-        """Return the numbers as compact text."""
+    def start(self) -> State:
+        """Return the state of a brand that was never seen."""
 
-    def decode(self, text: str) -> N:
-        """Return the numbers that were encoded. Raises msgspec.MsgspecError (a ValueError) on other text."""
+    def step(self, state: State, observation: Observation) -> tuple[State, Verdict]:
+        """Evaluate one minute against what was learned before it, then learn from it."""
+
+    def encode(self, state: State) -> str:
+        """Return the state as compact text."""
+
+    def decode(self, text: str) -> State:
+        """Return an encoded state. Raises msgspec.MsgspecError (a ValueError) on other text."""
+
+
+def stored_name(detector: DetectorId) -> str:
+    """Return the name that states, profiles and events of a detector carry, such as `share/5`."""
+    return f"{detector.name}/{detector.version}"

@@ -1,21 +1,23 @@
-"""Judge one sealed minute of one shard of brands: what was read in, the close that must be written out.
+"""Evaluate one sealed minute of one shard of brands: from the shard that was read to the close to be written.
 
 Rules:
-1. Pure: the same shard, minute, brands and history give the same close. Whoever judges first writes
+1. Pure: the same shard, minute, brands and history give the same close. Whoever evaluates first writes
    it; the close script refuses everybody else's (docs/design.md#minutes).
 2. A complete minute gives every admitted brand a tally, zeros included, from its first on-time
-   minute on. An incomplete one only says what was seen; a brand without a tally has a hole there.
-3. A minute scored by two models goes to history and is not judged. It is a hole for the detector. Two paths
-   of one artefact are two models in a minute, and nothing new for what was learned: their labels are equal.
-4. The reserved empty brand (brands past the limit) goes to history and is never judged.
-5. Numbers of another detector are worthless: every brand of the shard starts anew and is fed the
+   minute on. In an incomplete one, a brand without a tally has a hole.
+3. A minute scored by two models goes to history and is not evaluated. It is a hole for the detector. Two
+   paths of one artefact are two models in a minute, and nothing new for what was learned: their labels are
+   equal.
+4. The reserved empty brand (brands past the limit) goes to history and is never evaluated.
+5. States of another detector are worthless: every brand of the shard starts again and is fed the
    closed minutes of its history. Open episodes go on.
-6. A brand without numbers begins with those that `daily` learned from the archive, where there are some
-   (core/detection/profiles.py); minutes up to their last one are not fed again.
+6. A brand without a state begins with the one that `daily` learned from the archive, if there is one
+   (core/detection/profiles.py); minutes up to the last one of that are not fed again.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, Generic
 
 import msgspec
 
@@ -23,7 +25,7 @@ from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.detection import episodes
-from stream_worker.core.detection.detector import OPEN_AT, Detector, Observation
+from stream_worker.core.detection.detector import OPEN_AT, Detector, Observation, State, stored_name
 from stream_worker.core.detection.episodes import EvaluatedMinute
 from stream_worker.core.time import MINUTE_MS
 
@@ -33,7 +35,7 @@ History = Callable[[str], Mapping[int, Sums]]
 """Brand -> closed minutes of the last 48 h: start in ms -> ten sums in the order of MEASURES."""
 
 Archived = Callable[[str], str | None]
-"""Brand -> the numbers of this detector that were learned from the archive, as text, if any."""
+"""Brand -> the state of this detector that was learned from the archive, as text, if any."""
 
 _N, _NEG = MEASURES.index("n"), MEASURES.index("neg")
 _VOICES, _NEG_VOICES = MEASURES.index("voices"), MEASURES.index("neg_voices")
@@ -44,13 +46,13 @@ def evaluate(
     shard: Shard,
     minute: SealedMinute,
     brands: Mapping[str, int | None],
-    detector: Detector[Any],
+    detector: Detector[State],
     history: History,
     *,
     open_at: Callable[[str], float] = lambda _brand: OPEN_AT,
     archived: Archived = lambda _brand: None,
 ) -> Close:
-    """Judge `minute` for the brands of `shard`.
+    """Evaluate `minute` for the brands of `shard`.
 
     `brands` are all admitted brands with the start of their first on-time minute in ms (None: late ones
     only). `minute` must be the first sealed minute at or after `shard.closed_ms`. `open_at` gives the score
@@ -58,40 +60,53 @@ def evaluate(
     Raises Unreadable when the record of an episode is not readable.
     """
     assert 0 <= shard.number < SHARDS
-    assert minute.start_ms >= shard.closed_ms, "a closed minute is never judged again"
-    name = f"{detector.name}/{detector.version}"
-    call = Close(
+    assert minute.start_ms >= shard.closed_ms, "a closed minute is never evaluated again"
+    close = Close(
         shard=shard.number,
         minute_ms=minute.start_ms,
         expected_closed_ms=shard.closed_ms,
         expected_state_id=shard.state_id,
         seal_id=minute.seal_id,
-        detector=name,
+        detector=stored_name(detector),
         sums=_sums(shard.number, minute, brands),
-        numbers={},
+        states={},
         episodes={},
         outbox={},
     )
-    turn = _Evaluation(shard, minute, detector, name, open_at, archived)
-    known = _known_numbers(turn, call.sums, history)
-    if len(minute.models) > 1:
-        if shard.detector != name:
-            call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
-        return call
-    _step_all(turn, known, call)
-    return call
+    evaluation = _Evaluation(shard, minute, detector, open_at, archived, history)
+    states = evaluation.states_before(close.sums)
+    if len(minute.models) <= 1:
+        for brand in close.sums:
+            if brand != RESERVED_BRAND:
+                evaluation.evaluate_brand(brand, states.pop(brand), close)
+    if shard.detector != close.detector:  # the states that were warmed up and not evaluated
+        close.states.update((brand, detector.encode(state)) for brand, state in states.items())
+    return close
 
 
-class _Evaluation(NamedTuple):
-    shard: Shard
-    minute: SealedMinute
-    detector: Detector[Any]
-    name: str
-    open_at: Callable[[str], float]
-    archived: Archived
+def artefact_of(model: str) -> str:
+    """Return the artefact of a model without its path: models are `<12 hex of the pin>-<path>`."""
+    return model.partition("-")[0]
+
+
+def observe(
+    last_ms: int, minute_ms: int, tally: Sums, *, complete: bool = True, artefact: str = ""
+) -> Observation:
+    """Make an observation of ten sums; `last_ms` is the minute that was fed before it, -1 for none."""
+    return Observation(
+        minute_ms=minute_ms,
+        voices=tally[_VOICES],
+        neg_voices=tally[_NEG_VOICES],
+        mentions=tally[_N],
+        negatives=tally[_NEG],
+        complete=complete,
+        gap_minutes=(minute_ms - last_ms) // MINUTE_MS - 1 if last_ms >= 0 else 0,
+        model=artefact,
+    )
 
 
 def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -> dict[str, Sums]:
+    """Return the ten sums of each brand of the shard that has some in this minute, zeros included."""
     tallies, start_ms = minute.tallies, minute.start_ms
     sums = {brand: tally for brand, tally in tallies.items() if shard_of(brand) == number}
     if minute.complete:
@@ -107,88 +122,79 @@ def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -
     return sums
 
 
-def _known_numbers(turn: _Evaluation, due: Mapping[str, Sums], history: History) -> dict[str, Any]:
-    """Decode the numbers that are there; where they are another detector's, make them from history."""
-    shard, detector, minute_ms = turn.shard, turn.detector, turn.minute.start_ms
-    if shard.detector == turn.name:
-        known = {}
-        for brand in due:
-            if (text := shard.numbers.get(brand)) is None:
-                known[brand] = _begin(turn, brand)
-                continue
-            try:
-                known[brand] = detector.decode(text)
-            except ValueError:  # made from history anyway: one damaged field must not stop a shard
-                known[brand] = _warm(turn, brand, history(brand), minute_ms)
-        return known
-    # Brands that are not due are warmed too: their old numbers must not stay under the new name.
-    return {
-        brand: _warm(turn, brand, history(brand), minute_ms)
-        for brand in {**due, **shard.numbers}
-        if brand != RESERVED_BRAND
-    }
+@dataclass(frozen=True, slots=True)
+class _Evaluation(Generic[State]):
+    """The evaluation of one sealed minute of one shard."""
 
+    shard: Shard
+    minute: SealedMinute
+    detector: Detector[State]
+    open_at: Callable[[str], float]
+    archived: Archived
+    history: History
 
-def _begin(turn: _Evaluation, brand: str) -> Any:
-    """Return the numbers of a brand that has none: the archive's, where they are older than this minute."""
-    text = turn.archived(brand)
-    if text is not None:
-        numbers = turn.detector.decode(text)
-        if numbers.minute_ms < turn.minute.start_ms:
-            return numbers
-    return turn.detector.start()
+    def states_before(self, sums: Mapping[str, Sums]) -> dict[str, State]:
+        """Return the states of the brands with sums; those of another detector are made from history.
 
+        Then the other brands of the shard are warmed up, too: their old states must not stay under the new
+        name.
+        """
+        if self.shard.detector == stored_name(self.detector):
+            return {brand: self._stored_state(brand) for brand in sums}
+        brands = {**sums, **self.shard.states}
+        return {brand: self._warm_up(brand) for brand in brands if brand != RESERVED_BRAND}
 
-def _warm(turn: _Evaluation, brand: str, past: Mapping[int, Sums], before_ms: int) -> Any:
-    """Feed the closed minutes before `before_ms`, in order; history does not say which were incomplete."""
-    numbers = _begin(turn, brand)
-    for start_ms in sorted(past):
-        if numbers.minute_ms < start_ms < before_ms:
-            numbers, _ = turn.detector.step(numbers, observe(numbers.minute_ms, start_ms, past[start_ms]))
-    return numbers
-
-
-def _step_all(turn: _Evaluation, known: dict[str, Any], call: Close) -> None:
-    shard, minute, detector, name = turn.shard, turn.minute, turn.detector, turn.name
-    start_ms, complete = minute.start_ms, minute.complete
-    model = minute.models[0] if minute.models else None
-    artefact = artefact_of(model or "")
-    for brand, tally in call.sums.items():
-        if brand == RESERVED_BRAND:
-            continue
-        numbers = known.pop(brand)
-        record = shard.episodes.get(brand)
+    def evaluate_brand(self, brand: str, state: State, close: Close) -> None:
+        """Step the detector and the episode of one brand, and add the outcome to the close."""
+        minute, detector = self.minute, self.detector
+        record = self.shard.episodes.get(brand)
         episode = episodes.decode(record) if record is not None else None
-        numbers, verdict = detector.step(
-            numbers, observe(numbers.minute_ms, start_ms, tally, complete=complete, artefact=artefact)
+        model = minute.models[0] if minute.models else None
+        observation = observe(
+            state.minute_ms,
+            minute.start_ms,
+            close.sums[brand],
+            complete=minute.complete,
+            artefact=artefact_of(model or ""),
         )
-        call.numbers[brand] = detector.encode(numbers)
-        evaluated = EvaluatedMinute(brand, start_ms, verdict, name, model, complete)
-        moved, event = episodes.advance(episode, evaluated, turn.open_at(brand))
+        state, verdict = detector.step(state, observation)
+        close.states[brand] = detector.encode(state)
+        evaluated = EvaluatedMinute(
+            brand=brand,
+            minute_ms=minute.start_ms,
+            verdict=verdict,
+            detector=close.detector,
+            model=model,
+            complete=minute.complete,
+        )
+        moved, event = episodes.advance(episode, evaluated, self.open_at(brand))
         if moved is not episode:
-            call.episodes[brand] = None if moved is None else episodes.encode(moved)
+            close.episodes[brand] = None if moved is None else episodes.encode(moved)
         if event is not None:
-            call.outbox[event.id] = _event_encoder.encode(event).decode()
-    if shard.detector != name:  # warmed, but not due in this minute
-        call.numbers.update((brand, detector.encode(numbers)) for brand, numbers in known.items())
+            close.outbox[event.id] = _event_encoder.encode(event).decode()
 
+    def _stored_state(self, brand: str) -> State:
+        text = self.shard.states.get(brand)
+        if text is None:
+            return self._first_state(brand)
+        try:
+            return self.detector.decode(text)
+        except ValueError:  # history makes it again: one damaged field must not stop a shard
+            return self._warm_up(brand)
 
-def artefact_of(model: str) -> str:
-    """Return the artefact of a model without its path: models are `<12 hex of the pin>-<path>`."""
-    return model.partition("-")[0]
+    def _first_state(self, brand: str) -> State:
+        """Return the state of a brand that has none: the archive's, if it is older than this minute."""
+        text = self.archived(brand)
+        if text is not None:
+            state = self.detector.decode(text)
+            if state.minute_ms < self.minute.start_ms:
+                return state
+        return self.detector.start()
 
-
-def observe(
-    last_ms: int, minute_ms: int, tally: Sums, *, complete: bool = True, artefact: str = ""
-) -> Observation:
-    """Make of ten sums what a detector is fed; `last_ms` is the minute it was fed last, -1 for none."""
-    return Observation(
-        minute_ms,
-        tally[_VOICES],
-        tally[_NEG_VOICES],
-        tally[_N],
-        tally[_NEG],
-        complete,
-        (minute_ms - last_ms) // MINUTE_MS - 1 if last_ms >= 0 else 0,
-        artefact,
-    )
+    def _warm_up(self, brand: str) -> State:
+        """Feed the closed minutes before this one, in order; history does not say which were incomplete."""
+        state, closed = self._first_state(brand), self.history(brand)
+        for start_ms in sorted(closed):
+            if state.minute_ms < start_ms < self.minute.start_ms:
+                state, _ = self.detector.step(state, observe(state.minute_ms, start_ms, closed[start_ms]))
+        return state

@@ -1,21 +1,21 @@
-"""Profiles: the detector's numbers as `daily` learns them from the archive, so that nothing begins cold.
+"""Profiles: the detector's states as `daily` learns them from the archive, so that no brand begins cold.
 
 Rules:
-1. A profile of a brand is what the detector knows after it was fed all its archived minutes, in order,
+1. A profile of a brand is the detector's state after it was fed all archived minutes of the brand, in order,
    through the last minute of a day. It is made from that of the day before and the day's minutes
    (daily/learning.py).
 2. One object per day, `_profiles/<date>.json`, create-only like all of the archive: whoever writes it
    second finds the same. Older days can be removed once a newer one is there.
 3. It names the detector and its version; those of another one are worthless and are not read.
-4. A profile is only ever where a brand starts. Numbers that live in Redis go on without it.
+4. A profile is only ever where a brand starts. A state that lives in Redis goes on without it.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from stream_worker.core.detection.detector import Detector
+from stream_worker.core.detection.detector import DetectorId, stored_name
 from stream_worker.errors import Unreadable
 
 PREFIX: Final = "_profiles/"
@@ -28,7 +28,7 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
     v: int = FORMAT_VERSION
     date: str  # YYYY-MM-DD, UTC; minutes through its last one were fed
     detector: str  # name/version
-    brands: dict[str, str]  # brand -> the detector's numbers
+    brands: dict[str, str]  # brand -> the detector's state
 
 
 _decoder = msgspec.json.Decoder(Profiles)
@@ -39,18 +39,18 @@ def name_of(date: str) -> str:
     return f"{PREFIX}{date}.json"
 
 
-def encode(date: str, detector: Detector[Any], brands: Mapping[str, str]) -> bytes:
-    """Return the object of a day."""
-    name = f"{detector.name}/{detector.version}"
-    return msgspec.json.encode(Profiles(date=date, detector=name, brands=dict(sorted(brands.items()))))
+def encode(date: str, detector: DetectorId, states: Mapping[str, str]) -> bytes:
+    """Return the object of a day; `states` are brand -> text."""
+    profiles = Profiles(date=date, detector=stored_name(detector), brands=dict(sorted(states.items())))
+    return msgspec.json.encode(profiles)
 
 
-def decode(data: bytes, detector: Detector[Any]) -> dict[str, str]:
-    """Return brand -> numbers; nothing when another detector made them. Raises Unreadable."""
+def decode(data: bytes, detector: DetectorId) -> dict[str, str]:
+    """Return brand -> state as text; nothing when another detector made them. Raises Unreadable."""
     try:
-        found = _decoder.decode(data)
+        profiles = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise Unreadable(
             f"the profiles of the archive are not readable ({error}); remove the object"
         ) from error
-    return found.brands if found.detector == f"{detector.name}/{detector.version}" else {}
+    return profiles.brands if profiles.detector == stored_name(detector) else {}

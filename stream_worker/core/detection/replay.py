@@ -1,4 +1,4 @@
-"""What the detector and the episodes would have said of a brand's past, at every sensitivity at once.
+"""Replay: the episodes that a brand would have had in the past, at every sensitivity at once.
 
 Rules:
 1. The detector is the worker's, step by step; so is the state machine of episodes. Nothing is approximated.
@@ -7,9 +7,9 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from stream_worker.core.detection.detector import Detector, Observation, Verdict
+from stream_worker.core.detection.detector import Detector, Observation, State, Verdict
 from stream_worker.core.detection.episodes import Episode, EvaluatedMinute, advance
 from stream_worker.core.detection.sensitivity import OPEN_SCORES
 from stream_worker.core.records.batch import Int64
@@ -41,23 +41,24 @@ class ReplayedEpisode(NamedTuple):
 
 
 class ReplayedBrand(NamedTuple):
-    """What one brand's series came to."""
+    """The outcome of one brand's series."""
 
     minutes: int
-    told: dict[float, list[ReplayedEpisode]]  # per sensitivity
-    scores: list[float]  # one per minute when they were asked for, else empty
+    episodes: dict[float, list[ReplayedEpisode]]  # by sensitivity
+    scores: list[float]  # one per minute if they are kept, else empty
 
 
-class _Machine:
+class _EpisodeReplay:
     """The episodes of one brand at one sensitivity."""
 
     def __init__(self, brand: str, open_at: float) -> None:
-        self.open_at, self.told = open_at, list[ReplayedEpisode]()
+        self.open_at = open_at
         self.episode: Episode | None = None
         self._brand, self._notifications = brand, 0
+        self._replayed: list[ReplayedEpisode] = []
 
     def advance(self, minute_ms: int, verdict: Verdict) -> None:
-        """Move by one judged minute."""
+        """Move by one evaluated minute."""
         evaluated = EvaluatedMinute(self._brand, minute_ms, verdict, "", None, complete=True)
         before, (self.episode, event) = self.episode, advance(self.episode, evaluated, self.open_at)
         if event is None:
@@ -66,30 +67,32 @@ class _Machine:
         if event.kind in ("resolved", "expired"):
             ended = self.episode or before
             assert ended is not None
-            self.told.append(self._as_told(ended, minute_ms, expired=event.kind == "expired"))
+            self._keep(ended, minute_ms, expired=event.kind == "expired")
 
     def finish(self) -> list[ReplayedEpisode]:
-        """Return all episodes; the one that goes on is the last."""
+        """Return all episodes; one that goes on is the last."""
         if self.episode is not None and self.episode.resolved_ms is None:
-            self.told.append(self._as_told(self.episode, None, expired=False))
-        return self.told
+            self._keep(self.episode, None, expired=False)
+        return self._replayed
 
-    def _as_told(self, episode: Episode, ended_ms: int | None, *, expired: bool) -> ReplayedEpisode:
-        return ReplayedEpisode(
-            self._brand,
-            episode.opened_ms,
-            ended_ms,
-            expired,
-            episode.peak_score,
-            episode.escalated,
-            self._notifications,
+    def _keep(self, episode: Episode, ended_ms: int | None, *, expired: bool) -> None:
+        self._replayed.append(
+            ReplayedEpisode(
+                brand=self._brand,
+                opened_ms=episode.opened_ms,
+                ended_ms=ended_ms,
+                expired=expired,
+                peak_score=episode.peak_score,
+                escalated=episode.escalated,
+                notifications=self._notifications,
+            )
         )
 
 
 def replay(
     brand: str,
     series: CountSeries,
-    detector: Detector[Any],
+    detector: Detector[State],
     sensitivities: Sequence[float] = tuple(OPEN_SCORES),
     *,
     keep_scores: bool = False,
@@ -97,27 +100,33 @@ def replay(
 ) -> ReplayedBrand:
     """Feed a brand's series to the detector, and its scores to one state machine per sensitivity.
 
-    `artefacts`: minute since 1970 -> what scored it, where that is known.
+    `artefacts`: minute since 1970 -> the artefact that scored it, where that is known.
     """
-    machines = {one: _Machine(brand, OPEN_SCORES[one]) for one in sensitivities}
-    running: list[_Machine] = []  # those with a record
+    machines = {sensitivity: _EpisodeReplay(brand, OPEN_SCORES[sensitivity]) for sensitivity in sensitivities}
+    active: list[_EpisodeReplay] = []  # those with a record
     lowest = min(machine.open_at for machine in machines.values())
-    numbers, step, scores, last = detector.start(), detector.step, list[float](), -1
-    columns, artefact = (column.tolist() for column in series), artefacts.get
+    state, scores, last = detector.start(), list[float](), -1
+    columns = (column.tolist() for column in series)
     for minute, mentions, negatives, voices, neg_voices in zip(*columns, strict=True):
-        gap = minute - last - 1 if last >= 0 else 0
-        last = minute
-        minute_ms = minute * MINUTE_MS
-        numbers, verdict = step(
-            numbers,
-            Observation(minute_ms, voices, neg_voices, mentions, negatives, True, gap, artefact(minute, "")),
+        observation = Observation(
+            minute_ms=minute * MINUTE_MS,
+            voices=voices,
+            neg_voices=neg_voices,
+            mentions=mentions,
+            negatives=negatives,
+            complete=True,
+            gap_minutes=minute - last - 1 if last >= 0 else 0,
+            model=artefacts.get(minute, ""),
         )
+        last = minute
+        state, verdict = detector.step(state, observation)
         score = verdict.score
         if keep_scores:
             scores.append(score)
-        if running or score >= lowest:
+        if active or score >= lowest:
             for machine in machines.values():
                 if machine.episode is not None or score >= machine.open_at:
-                    machine.advance(minute_ms, verdict)
-            running = [machine for machine in machines.values() if machine.episode is not None]
-    return ReplayedBrand(len(series.minutes), {one: machines[one].finish() for one in machines}, scores)
+                    machine.advance(observation.minute_ms, verdict)
+            active = [machine for machine in machines.values() if machine.episode is not None]
+    episodes = {sensitivity: machine.finish() for sensitivity, machine in machines.items()}
+    return ReplayedBrand(minutes=len(series.minutes), episodes=episodes, scores=scores)

@@ -1,7 +1,6 @@
 """Sensitivity in words people understand: how many false alerts a brand may have in a week.
 
-The scores were measured on simulated brands whose seeds were not used for tuning (docs/alerts.md). They
-hold for a brand alone; what people feel is the total over all brands, so that is what is shown.
+The scores hold for a brand alone; people feel the total over all brands, so the total is shown.
 """
 
 from collections.abc import Iterable
@@ -10,10 +9,14 @@ from typing import Final
 from stream_worker.core.detection.detector import OPEN_AT
 
 OPEN_SCORES: Final = {1.0: 6.85, 0.5: 7.9, 0.25: OPEN_AT, 0.1: 11.4}
-"""False alerts per brand and week -> the score that opens an episode."""
+"""False alerts per brand and week -> the score that opens an episode.
+
+The scores were measured on simulated brands whose seeds were not used for tuning
+(docs/alerts.md#sensitivity).
+"""
 DEFAULT: Final = 0.25
 TOTAL_MAX: Final = 20.0
-"""More false alerts in a week than this, and people begin to mute."""
+"""With more false alerts in a week than this, people are assumed to mute them."""
 
 
 def total(sensitivities: Iterable[float]) -> float:
@@ -22,15 +25,15 @@ def total(sensitivities: Iterable[float]) -> float:
 
 
 def advice(brands: int, sensitivities: Iterable[float]) -> str:
-    """Say what `brands` brands with these sensitivities cost in attention, and what to do about it."""
+    """Say how many false alerts `brands` brands with these sensitivities bring, and how to have fewer."""
     expected = total(sensitivities)
-    said = f"about {expected:.3g} false alerts a week over {brands} {'brand' if brands == 1 else 'brands'}"
+    cost = f"about {expected:.3g} false alerts a week over {brands} {'brand' if brands == 1 else 'brands'}"
     lowest = min(OPEN_SCORES)
     if expected <= TOTAL_MAX:
-        return said
+        return cost
     if lowest * brands < expected:
         return (
-            f"{said}: more than people read; set alerts.sensitivity to {lowest:g} "
+            f"{cost}: more than people read; set alerts.sensitivity to {lowest:g} "
             f"({lowest * brands:.3g} a week) and alerts.brands for those that matter most"
         )
-    return f"{said}: more than people read; route the brands to the teams that know them"
+    return f"{cost}: more than people read; route the brands to the teams that know them"

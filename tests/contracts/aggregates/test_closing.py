@@ -25,7 +25,7 @@ def read(aggregates, after=-1):
 def test_a_shard_nobody_closed_is_empty(world):
     shard = world.aggregates().shard(5)
     assert (shard.number, shard.closed_ms, shard.state_id, shard.detector) == (5, -1, "", "")
-    assert (shard.numbers, shard.episodes) == ({}, {})
+    assert (shard.states, shard.episodes) == ({}, {})
 
 
 def test_a_close_writes_state_history_and_outbox_together(feeder):
@@ -35,7 +35,7 @@ def test_a_close_writes_state_history_and_outbox_together(feeder):
         shard,
         sealed,
         sums={"acme": sums(n=3, neg=1), "quiet": sums()},
-        numbers={"acme": "1.5", "quiet": "0"},
+        states={"acme": "1.5", "quiet": "0"},
         episodes={"acme": '{"since":1}'},
         outbox={"e.opened": '{"kind":"opened"}'},
     )
@@ -46,7 +46,7 @@ def test_a_close_writes_state_history_and_outbox_together(feeder):
     # Then the next reader finds all of it
     after = feeder.aggregates.shard(ACME)
     assert (after.closed_ms, after.state_id, after.detector) == (minute(1), sealed.seal_id, "d/1")
-    assert after.numbers == {"acme": "1.5", "quiet": "0"}
+    assert after.states == {"acme": "1.5", "quiet": "0"}
     assert after.episodes == {"acme": '{"since":1}'}
     assert feeder.aggregates.history("acme", [NOON]) == {NOON: sums(n=3, neg=1)}
     assert feeder.aggregates.history("quiet", []) == {}
@@ -96,22 +96,20 @@ def test_a_minute_that_is_not_sealed_cannot_be_closed(world, feeder):
 
 
 def test_a_closed_episode_is_removed_and_old_numbers_go_with_their_detector(feeder):
-    # Given numbers and an episode of one detector
+    # Given states and an episode of one detector
     shard, sealed = read(feeder.aggregates)
-    states = {"numbers": {"acme": "1", "gone": "2"}, "episodes": {"acme": "open", "other": "open"}}
+    states = {"states": {"acme": "1", "gone": "2"}, "episodes": {"acme": "open", "other": "open"}}
     feeder.aggregates.close(close_call(shard, sealed, **states))
 
     # When another detector closes the next minute
     shard, sealed = read(feeder.aggregates, minute(1))
     feeder.aggregates.close(
-        close_call(
-            shard, sealed, detector="d/2", numbers={"acme": "9"}, episodes={"acme": None, "none": None}
-        )
+        close_call(shard, sealed, detector="d/2", states={"acme": "9"}, episodes={"acme": None, "none": None})
     )
 
-    # Then only its own numbers are there; the other episode stays open
+    # Then only its own states are there; the other episode stays open
     after = feeder.aggregates.shard(ACME)
-    assert (after.detector, after.numbers, after.episodes) == ("d/2", {"acme": "9"}, {"other": "open"})
+    assert (after.detector, after.states, after.episodes) == ("d/2", {"acme": "9"}, {"other": "open"})
 
 
 @pytest.mark.parametrize("late_first", [True, False])
@@ -164,7 +162,7 @@ def test_a_close_that_lands_after_a_rollback_and_a_second_seal_writes_nothing(wo
     feeder.apply((NOON, "acme", 2), wm=minute(1))
     feeder.seal()
     shard, sealed = read(feeder.aggregates)
-    asleep = close_call(shard, sealed, sums=sealed.tallies, numbers={"acme": "of two"})
+    asleep = close_call(shard, sealed, sums=sealed.tallies, states={"acme": "of two"})
 
     # When Redis goes back, more of that minute is counted in another order, and it is sealed again
     world.restore(before)

@@ -113,7 +113,7 @@ class Player:
             sealed,
             sums={**sealed.tallies, brand: (0,) * 10},
             detector="d/1" if skip else "d/2",
-            numbers={brand: str(skip)},
+            states={brand: str(skip)},
             episodes={brand: None if ends else "open"},
             outbox={f"{brand}.opened": str(sealed.start_ms)},
         )

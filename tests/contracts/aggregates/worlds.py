@@ -190,7 +190,7 @@ def dump_memory(state):
                 "closed": shard.closed_ms,
                 "version": shard.state_id,
                 "detector": shard.detector,
-                **{f"numbers:{brand}": value for brand, value in shard.numbers.items()},
+                **{f"numbers:{brand}": value for brand, value in shard.states.items()},
                 **{f"episode:{brand}": value for brand, value in shard.episodes.items()},
             }
     for name in ("brands", "networks"):
@@ -274,7 +274,7 @@ def close_call(shard, sealed, **more):
             "seal_id": sealed.seal_id,
             "detector": "d/1",
             "sums": {},
-            "numbers": {},
+            "states": {},
             "episodes": {},
             "outbox": {},
             **more,

@@ -81,7 +81,7 @@ def test_it_is_what_the_worker_would_have_said(past):
 
     # Then the replay says the same
     arrays = [np.array(rows[name]) for name in ("minute", "mentions", "negative", "mentions", "negative")]
-    (one,) = replay("acme", CountSeries(*arrays), ShareDetector()).told[0.25]
+    (one,) = replay("acme", CountSeries(*arrays), ShareDetector()).episodes[0.25]
     assert told[0] == ("opened", one.opened_ms)
     assert told[-1] == ("resolved", one.ended_ms)
     assert one.notifications == len(told)

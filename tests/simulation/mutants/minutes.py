@@ -64,8 +64,8 @@ def _observation(**changed):
     """What a detector is fed, with other values."""
 
     def make(observation):
-        def mutated(*values):
-            return observation(*values)._replace(**changed)
+        def mutated(*values, **named):
+            return observation(*values, **named)._replace(**changed)
 
         return mutated
 

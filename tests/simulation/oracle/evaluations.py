@@ -64,7 +64,7 @@ def _evaluate(oracle, call, brand, sums, events):
     seen.fed[brand] = minute, learned, fed + 1
     artefact = "".join(seen.models[minute])  # at most one: else nothing is judged
     expected = f"{minute},{learned},{fed + 1},{gap},{artefact}"
-    oracle.check(call.numbers[brand] == expected, "numbers", brand, call.numbers[brand], expected)
+    oracle.check(call.states[brand] == expected, "states", brand, call.states[brand], expected)
     kind = _move(seen, brand, minute, 12 if negative >= 2 else 5 * negative)
     if kind:
         events[brand, kind, _instant(minute)] = True

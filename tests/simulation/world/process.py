@@ -37,7 +37,7 @@ def scorer(model):
     return score
 
 
-class Numbers(NamedTuple):
+class NervousState(NamedTuple):
     minute_ms: int
     learned: int  # negative voices of complete minutes
     fed: int
@@ -46,26 +46,26 @@ class Numbers(NamedTuple):
 
 
 class NervousDetector:
-    """Two negative voices are a spike. Its numbers remember enough to tell any minute fed wrongly."""
+    """Two negative voices are a spike. Its state remembers enough to tell any minute fed wrongly."""
 
     name, version = "nervous", 1
 
     def start(self):
-        return Numbers(-1, 0, 0, 0, "")
+        return NervousState(-1, 0, 0, 0, "")
 
-    def step(self, numbers, seen):
-        learned = numbers.learned + (seen.neg_voices if seen.complete else 0)
+    def step(self, state, seen):
+        learned = state.learned + (seen.neg_voices if seen.complete else 0)
         score = 12.0 if seen.neg_voices >= 2 else 5.0 * seen.neg_voices
         verdict = Verdict(score, 1, seen.voices, seen.neg_voices, 0.1)
-        fed = numbers.fed + 1
-        return Numbers(seen.minute_ms, learned, fed, seen.gap_minutes, seen.model), verdict
+        fed = state.fed + 1
+        return NervousState(seen.minute_ms, learned, fed, seen.gap_minutes, seen.model), verdict
 
-    def encode(self, numbers):
-        return ",".join(map(str, numbers))
+    def encode(self, state):
+        return ",".join(map(str, state))
 
     def decode(self, text):
-        *numbers, artefact = text.split(",")
-        return Numbers(*map(int, numbers), artefact)
+        *counts, artefact = text.split(",")
+        return NervousState(*map(int, counts), artefact)
 
 
 class SilentRecorder:

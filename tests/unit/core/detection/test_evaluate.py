@@ -55,7 +55,7 @@ def written(shard: Shard, call: Close) -> Shard:
         call.minute_ms + MINUTE_MS,
         str(int(shard.state_id) + 1),
         call.detector,
-        {**shard.numbers, **call.numbers},
+        {**shard.states, **call.states},
         {brand: record for brand, record in kept.items() if record is not None},
     )
 
@@ -75,13 +75,13 @@ def test_zeros_go_to_admitted_brands_from_their_first_on_time_minute_on():
 
     call = evaluate(empty_shard(), sealed(1), admitted, DETECTOR, no_history)
     assert call.sums == {A: ZEROS}
-    assert set(call.numbers) == {A}
+    assert set(call.states) == {A}
 
     call = evaluate(empty_shard(), sealed(2), admitted, DETECTOR, no_history)
     assert call.sums == {A: ZEROS, B: ZEROS}
 
 
-def test_an_incomplete_minute_gives_no_zeros_and_judges_what_it_saw():
+def test_an_incomplete_minute_gives_no_zeros_and_evaluates_what_it_saw():
     admitted = {A: at(0), B: at(0)}
 
     call = evaluate(
@@ -93,7 +93,7 @@ def test_an_incomplete_minute_gives_no_zeros_and_judges_what_it_saw():
     )
 
     assert call.sums == {A: tally(5, 1)}
-    assert set(call.numbers) == {A}
+    assert set(call.states) == {A}
 
 
 def test_the_close_carries_all_that_the_script_compares():
@@ -106,11 +106,11 @@ def test_the_close_carries_all_that_the_script_compares():
     assert call.detector == "share/5"
 
 
-def test_the_reserved_brand_goes_to_history_and_is_never_judged():
+def test_the_reserved_brand_goes_to_history_and_is_never_evaluated():
     call = evaluate(empty_shard(0), sealed(0, {"": tally(500, 500)}), {"": at(0)}, DETECTOR, no_history)
 
     assert call.sums == {"": tally(500, 500)}
-    assert call.numbers == {}
+    assert call.states == {}
     assert evaluate(empty_shard(0), sealed(1), {"": at(0)}, DETECTOR, no_history).sums == {}
 
 
@@ -127,14 +127,14 @@ def test_a_minute_with_two_models_goes_to_history_and_is_a_hole_for_the_detector
 
     # Then it is stored and nothing else is said
     assert call.sums == {A: tally(500, 500)}
-    assert (call.numbers, call.episodes, call.outbox) == ({}, {}, {})
+    assert (call.states, call.episodes, call.outbox) == ({}, {}, {})
 
     # And the next minute has a hole before it
     shard = written(shard, call)
     after = evaluate(shard, sealed(2, {A: tally(5, 1)}), {A: at(0)}, DETECTOR, no_history)
-    numbers, _ = DETECTOR.step(DETECTOR.start(), Observation(at(0), 5, 1, 7, 1, True, 0, "m1"))
-    numbers, _ = DETECTOR.step(numbers, Observation(at(2), 5, 1, 7, 1, True, 1, "m1"))
-    assert after.numbers == {A: DETECTOR.encode(numbers)}
+    state, _ = DETECTOR.step(DETECTOR.start(), Observation(at(0), 5, 1, 7, 1, True, 0, "m1"))
+    state, _ = DETECTOR.step(state, Observation(at(2), 5, 1, 7, 1, True, 1, "m1"))
+    assert after.states == {A: DETECTOR.encode(state)}
 
 
 def test_a_spike_puts_one_event_into_the_outbox_under_its_own_id():
@@ -163,8 +163,8 @@ class Newer(ShareDetector):
     version = 99
 
 
-def test_another_detector_starts_anew_from_history_and_leaves_no_old_numbers():
-    # Given two brands judged by an older detector, one of them silent in this incomplete minute
+def test_another_detector_starts_anew_from_history_and_leaves_no_old_state():
+    # Given two brands evaluated by an older detector, one of them silent in this incomplete minute
     past = {at(i): tally(30, 4) for i in range(-120, 0)}
     shard = Shard(5, at(0), "9", "older/7", {A: "old A", B: "old B"}, {})
     asked = []
@@ -173,20 +173,20 @@ def test_another_detector_starts_anew_from_history_and_leaves_no_old_numbers():
         asked.append(brand)
         return {**past, at(0): tally(999, 999), at(5): tally(999, 999)}  # late cells of open minutes
 
-    # When the newer one judges
+    # When the newer one evaluates
     call = evaluate(shard, sealed(0, {A: tally(30, 4)}, complete=False), {A: at(0)}, Newer(), history)
 
-    # Then both brands have numbers that come from the closed minutes before
+    # Then both brands have states that come from the closed minutes before
     assert call.detector == "share/99"
     assert sorted(asked) == sorted([A, B])
-    numbers = Newer().start()
+    state = Newer().start()
     for i, minute in enumerate(sorted(past)):
         seen = past[minute]
-        numbers, _ = Newer().step(numbers, Observation(minute, seen[8], seen[9], seen[0], seen[1], True, 0))
+        state, _ = Newer().step(state, Observation(minute, seen[8], seen[9], seen[0], seen[1], True, 0))
         assert i < 120
-    assert call.numbers[B] == Newer().encode(numbers)
-    numbers, _ = Newer().step(numbers, Observation(at(0), 30, 4, 32, 4, False, 0, "m1"))
-    assert call.numbers[A] == Newer().encode(numbers)
+    assert call.states[B] == Newer().encode(state)
+    state, _ = Newer().step(state, Observation(at(0), 30, 4, 32, 4, False, 0, "m1"))
+    assert call.states[A] == Newer().encode(state)
 
 
 def test_another_detector_does_not_end_or_repeat_an_open_episode():
@@ -198,21 +198,21 @@ def test_another_detector_does_not_end_or_repeat_an_open_episode():
     # When the newer detector takes over in the middle of it
     call = evaluate(shard, sealed(0, {A: tally(30, 28)}), {A: at(-120)}, Newer(), lambda brand: past)
 
-    # Then nothing is told again, and the spike was not learned as usual
+    # Then no second event is made, and the spike was not learned
     assert call.outbox == {}
     assert A not in call.episodes or call.episodes[A] is not None
-    assert Newer().decode(call.numbers[A]).expected.share < 0.2
+    assert Newer().decode(call.states[A]).expected.share < 0.2
 
 
-def test_a_brand_without_numbers_begins_with_what_the_archive_knows_of_it():
-    # Given numbers that were learned from the archive, through minute -60
-    numbers = DETECTOR.start()
+def test_a_brand_without_a_state_begins_with_what_the_archive_knows_of_it():
+    # Given a state that was learned from the archive, through minute -60
+    state = DETECTOR.start()
     for i in range(-3_000, -60):
-        numbers, _ = DETECTOR.step(numbers, observe(numbers.minute_ms, at(i), tally(30, 4), artefact="m1"))
-    archived = {A: DETECTOR.encode(numbers)}
+        state, _ = DETECTOR.step(state, observe(state.minute_ms, at(i), tally(30, 4), artefact="m1"))
+    archived = {A: DETECTOR.encode(state)}
     past = {at(i): tally(30, 4) for i in range(-90, 0)}
 
-    # When Redis knows nothing, and when it has the numbers of an older detector
+    # When Redis knows nothing, and when it has the state of an older detector
     new = evaluate(
         empty_shard(), sealed(0, {A: tally(30, 4)}), {}, DETECTOR, no_history, archived=archived.get
     )
@@ -226,11 +226,11 @@ def test_a_brand_without_numbers_begins_with_what_the_archive_knows_of_it():
     )
 
     # Then it goes on from there, and history after it is fed once
-    expected, _ = DETECTOR.step(numbers, observe(numbers.minute_ms, at(0), tally(30, 4), artefact="m1"))
-    assert new.numbers[A] == DETECTOR.encode(expected)
+    expected, _ = DETECTOR.step(state, observe(state.minute_ms, at(0), tally(30, 4), artefact="m1"))
+    assert new.states[A] == DETECTOR.encode(expected)
     for i in range(-60, 1):
-        numbers, _ = DETECTOR.step(numbers, observe(numbers.minute_ms, at(i), tally(30, 4)))
-    assert old.numbers[A] == DETECTOR.encode(numbers)
+        state, _ = DETECTOR.step(state, observe(state.minute_ms, at(i), tally(30, 4)))
+    assert old.states[A] == DETECTOR.encode(state)
 
 
 def test_the_sensitivity_of_a_brand_decides_which_score_opens():
@@ -255,12 +255,12 @@ def test_the_sensitivity_of_a_brand_decides_which_score_opens():
     assert told({A: 5.0, B: 99.0}.__getitem__) == [A]
 
 
-def test_a_two_model_minute_under_another_detector_still_replaces_old_numbers():
+def test_a_two_model_minute_under_another_detector_still_replaces_old_states():
     shard = Shard(5, at(0), "9", "older/7", {A: "old"}, {})
 
     call = evaluate(shard, sealed(0, {}, models=("a", "b")), {}, DETECTOR, no_history)
 
-    assert call.numbers == {A: DETECTOR.encode(DETECTOR.start())}
+    assert call.states == {A: DETECTOR.encode(DETECTOR.start())}
 
 
 def changed(shard, minute, tallies, model):
@@ -293,11 +293,11 @@ def test_a_model_that_calls_more_texts_negative_pages_nobody():
         same, events = changed(same, minute, {A: tally(40, 14)}, "0123456789ab-k1")
         untold += events
 
-    # Then only the same model's numbers are a spike, and the share was learned anew
+    # Then only the same model's voices are a spike, and the share was learned anew
     assert [event["kind"] for event in untold][:1] == ["opened"]
     assert told == []
-    numbers = DETECTOR.decode(shard.numbers[A])
-    assert (numbers.model, numbers.expected.share) == ("ba9876543210", pytest.approx(0.35, abs=0.02))
+    state = DETECTOR.decode(shard.states[A])
+    assert (state.model, state.expected.share) == ("ba9876543210", pytest.approx(0.35, abs=0.02))
 
 
 def test_another_path_of_the_same_artefact_changes_nothing_that_was_learned():
@@ -307,21 +307,21 @@ def test_another_path_of_the_same_artefact_changes_nothing_that_was_learned():
     by_kernel, _ = changed(shard, 60, {A: tally(40, 4)}, "0123456789ab-k1")
     by_same, _ = changed(shard, 60, {A: tally(40, 4)}, "0123456789ab-sk")
 
-    assert by_kernel.numbers == by_same.numbers
+    assert by_kernel.states == by_same.states
 
 
 def test_what_was_learned_from_history_is_of_an_unknown_model_and_begins_anew():
-    # Given numbers of an older detector, and two days of history that do not say which model scored them
+    # Given the state of an older detector, and two days of history that do not say which model scored them
     shard = Shard(5, at(0), "9", "older/7", {A: "old"}, {})
     past = {at(i): tally(40, 4) for i in range(-600, 0)}
 
-    # When the first minute is judged
+    # When the first minute is evaluated
     call = evaluate(shard, sealed(0, {A: tally(40, 12)}), {A: at(-600)}, DETECTOR, lambda brand: past)
 
     # Then its volume is known, and the share only as a guess
-    usual = DETECTOR.decode(call.numbers[A]).baseline
-    assert usual.known_voices < 21
-    assert usual.level == pytest.approx(40, abs=1)
+    baseline = DETECTOR.decode(call.states[A]).baseline
+    assert baseline.known_voices < 21
+    assert baseline.level == pytest.approx(40, abs=1)
 
 
 def test_an_open_episode_stays_open_over_a_change_of_model_and_ends_once():
@@ -336,16 +336,16 @@ def test_an_open_episode_stays_open_over_a_change_of_model_and_ends_once():
     # Then it is told once, and its end only when the spike was over
     assert [kind for kind, _ in told] == ["opened", "resolved"]
     assert told[1][1] > 630 + 180
-    assert DETECTOR.decode(shard.numbers[A]).model == "new"
+    assert DETECTOR.decode(shard.states[A]).model == "new"
 
 
-def test_damaged_numbers_are_made_again_from_history():
+def test_a_damaged_state_is_made_again_from_history():
     shard = Shard(5, at(0), "9", "share/5", {A: "damaged"}, {})
     past = {at(-1): tally(30, 4)}
 
     call = evaluate(shard, sealed(0), {A: at(-1)}, DETECTOR, lambda brand: past)
 
-    assert DETECTOR.decode(call.numbers[A]).baseline.negatives < DETECTOR.start().baseline.negatives - 0.3
+    assert DETECTOR.decode(call.states[A]).baseline.negatives < DETECTOR.start().baseline.negatives - 0.3
 
 
 cell = st.tuples(st.integers(0, 60), st.sampled_from([0.0, 0.1, 0.2, 0.7, 1.0]))
@@ -376,7 +376,7 @@ def series(drawn):
 def test_judging_again_after_a_crash_at_any_point_gives_the_same_close(drawn):
     shard, admitted = empty_shard(), {A: at(0), B: at(3), C: None}
     for minute in series(drawn):
-        # When one worker judges, dies, and another one judges the same minute from the same state
+        # When one worker evaluates, dies, and another one evaluates the same minute from the same state
         first = evaluate(shard, minute, admitted, ShareDetector(), no_history)
         again = evaluate(shard, minute, admitted, ShareDetector(), no_history)
 
@@ -387,7 +387,7 @@ def test_judging_again_after_a_crash_at_any_point_gives_the_same_close(drawn):
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(one_minute, max_size=15))
-def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn):
+def test_a_brand_is_evaluated_alike_in_memory_and_across_reloads_of_its_shard(drawn):
     # Given a series of minutes, and quiet ones at its end
     made = series(drawn)
     last = (made[-1].start_ms - BASE_MS) // MINUTE_MS + 1 if made else 0
@@ -402,14 +402,14 @@ def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn
         events += [json.loads(body) for body in call.outbox.values()]
 
     # And through one object that never leaves memory
-    numbers, episode, expected = DETECTOR.start(), None, []
+    state, episode, expected = DETECTOR.start(), None, []
     for minute in made:
         seen = minute.tallies.get(A) or (ZEROS if minute.complete else None)
         if seen is None or len(minute.models) > 1:
             continue
-        gap = (minute.start_ms - numbers.minute_ms) // MINUTE_MS - 1 if numbers.minute_ms >= 0 else 0
-        numbers, verdict = DETECTOR.step(
-            numbers,
+        gap = (minute.start_ms - state.minute_ms) // MINUTE_MS - 1 if state.minute_ms >= 0 else 0
+        state, verdict = DETECTOR.step(
+            state,
             Observation(
                 minute.start_ms,
                 seen[8],
@@ -427,8 +427,8 @@ def test_a_brand_is_judged_alike_in_memory_and_across_reloads_of_its_shard(drawn
         )
         expected += [event.id] if event else []
 
-    # Then numbers and events are the same
-    assert shard.numbers.get(A, DETECTOR.encode(DETECTOR.start())) == DETECTOR.encode(numbers)
+    # Then states and events are the same
+    assert shard.states.get(A, DETECTOR.encode(DETECTOR.start())) == DETECTOR.encode(state)
     assert [event["id"] for event in events if event["brand"] == A] == expected
 
     # And each brand's events come in pairs of one opened and one resolved

@@ -50,12 +50,12 @@ def learned():
     return text
 
 
-def minutes_until_it_opens(numbers):
+def minutes_until_it_opens(state):
     """From midnight on, eight in ten of one voice a minute are negative."""
     for number in range(600):
         minute_ms = FIRST_MS + DAYS * DAY_MS + number * MINUTE_MS
         seen = Observation(minute_ms, 1, int(number % 5 > 0), 1, int(number % 5 > 0), True, 0)
-        numbers, verdict = DETECTOR.step(numbers, seen)
+        state, verdict = DETECTOR.step(state, seen)
         if verdict.score >= OPEN_AT:
             return number + 1
     return 600
@@ -72,13 +72,13 @@ def test_a_minute_that_was_fed_already_is_passed_over(learned):
 
 
 def test_fourteen_archived_days_spare_the_warm_up(learned):
-    numbers = DETECTOR.decode(learned)
+    state = DETECTOR.decode(learned)
 
     # It knows share, volume, hours and weekdays, as a brand that was watched all the time
-    assert numbers.baseline.hours > 24 * 13
-    assert numbers.expected.share == pytest.approx(0.35, abs=0.06)
+    assert state.baseline.hours > 24 * 13
+    assert state.expected.share == pytest.approx(0.35, abs=0.06)
     # … and finds a crisis much sooner than a brand that begins without it
-    assert 2 * minutes_until_it_opens(numbers) < minutes_until_it_opens(DETECTOR.start())
+    assert 2 * minutes_until_it_opens(state) < minutes_until_it_opens(DETECTOR.start())
 
 
 def test_the_object_of_a_day_names_its_detector_and_is_worthless_to_another(learned):
@@ -101,7 +101,7 @@ def test_an_object_that_is_no_profiles_is_named(learned):
 def test_quiet_minutes_are_zeros_and_half_an_hour_without_anybody_is_a_hole():
     # minute  0       10      …      50
     # acme    2 of 2   zeros            1 of 2      after a hole of 39 minutes, or with another brand in it
-    def numbers(other_at):
+    def learned(other_at):
         names, learner = Names(), ProfileLearner(DETECTOR, {})
         seen = [(0, "acme", 2, 2), *((minute, "zeta", 1, 0) for minute in other_at), (50, "acme", 2, 1)]
         keys = [minute << MINUTE_SHIFT | names.add(brand) for minute, brand, _, _ in seen]
@@ -110,23 +110,21 @@ def test_quiet_minutes_are_zeros_and_half_an_hour_without_anybody_is_a_hole():
         return DETECTOR.decode(learner.result()["acme"])
 
     def plainly(fed):
-        numbers = DETECTOR.start()
+        state = DETECTOR.start()
         for minute in fed:
             voices, negative = {0: (2, 2), 50: (2, 1)}.get(minute, (0, 0))
-            gap = minute - 1 - (numbers.minute_ms - FIRST_MS) // MINUTE_MS if numbers.minute_ms >= 0 else 0
+            gap = minute - 1 - (state.minute_ms - FIRST_MS) // MINUTE_MS if state.minute_ms >= 0 else 0
             at_ms = FIRST_MS + minute * MINUTE_MS
-            numbers, _ = DETECTOR.step(
-                numbers, Observation(at_ms, voices, negative, voices, negative, True, gap)
-            )
-        return numbers
+            state, _ = DETECTOR.step(state, Observation(at_ms, voices, negative, voices, negative, True, gap))
+        return state
 
-    assert numbers(other_at=[]) == plainly([0, *range(50, 60)])
-    assert numbers(other_at=[10, 25]) == plainly(range(60))
+    assert learned(other_at=[]) == plainly([0, *range(50, 60)])
+    assert learned(other_at=[10, 25]) == plainly(range(60))
 
 
-def test_numbers_that_are_unreadable_are_named():
+def test_states_that_are_unreadable_are_named():
     with pytest.raises(Unreadable, match="_profiles"):
-        ProfileLearner(DETECTOR, {"acme": "no numbers"})
+        ProfileLearner(DETECTOR, {"acme": "no state"})
 
 
 def test_what_was_late_and_the_reserved_brand_teach_nothing():
