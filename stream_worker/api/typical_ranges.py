@@ -13,7 +13,7 @@ from stream_worker.api.schemas import Window
 from stream_worker.api.snapshot import PageSnapshot
 from stream_worker.core.aggregates.encoding import WINDOWS, Sums
 from stream_worker.core.sentiment.correction import ConfusionMatrix
-from stream_worker.core.sentiment.typical_range import BIN_MS, TypicalRange, bins_of, usual
+from stream_worker.core.sentiment.typical_range import BIN_MS, TypicalRange, bins_of, typical_range
 from stream_worker.core.time import HOUR_MS, MINUTE_MS
 
 BRANDS_MAX: Final = 400
@@ -78,6 +78,6 @@ class TypicalRanges:
         self._known_to[brand] = end_ms
         for window in COMPARED:
             width_ms = WINDOWS[window] * MINUTE_MS
-            self._found[brand, window] = usual(
+            self._found[brand, window] = typical_range(
                 sums, minutes, edge_ms, width_ms // MINUTE_MS, troubled, self._errors
             )

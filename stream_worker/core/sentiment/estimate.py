@@ -1,11 +1,11 @@
-"""Net sentiment as it is told: the estimate, its interval, and what that interval holds. Pure functions.
+"""Net sentiment as readers get it: the estimate, its interval, and what that interval covers. Pure functions.
 
 Rules:
-1. Labels that the model in use gave, and nobody else, are corrected for what it is known to mistake: the
-   interval holds sampling and the errors of the classifier (core/sentiment/correction.py).
-2. Labels of another model, of two, or of nobody knows which are not: the estimate is the plain mean of
-   sentiments, and the interval speaks of sampling only (core/sentiment/net.py). Which of both it is, is said.
-3. The plain mean stands beside it in any case: it adds up, and it is what archive and Redis hold.
+1. Labels that only the model in use gave are corrected for its known errors: the interval covers sampling and
+   the errors of the classifier (core/sentiment/correction.py).
+2. Labels of another model, of two models or of unknown ones are not corrected: the estimate is the plain mean
+   of sentiments, and the interval covers sampling only (core/sentiment/net.py). `holds` says which.
+3. The plain mean stands beside it in any case: it adds up, and archive and Redis hold the same.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class MeasuredModel(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """`mean` of the sentiments; `value` and the 95 % interval it lies in; `margin`, half its width."""
+    """The plain `mean`; the estimate, `value`, with its 95 % interval; `margin`, half the width of that."""
 
     mean: float
     value: float
@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
 
 
 def is_by(known: MeasuredModel | None, models: str | None) -> bool:
-    """Say whether all of these models (several with commas) are the known one, whichever path scored."""
+    """Whether all of these models (comma-separated) are the known one, whichever path scored."""
     if known is None or not models:
         return False
     return all(model.partition("-")[0] == known.artefact for model in models.split(","))
@@ -49,18 +49,36 @@ def estimates(
 ) -> list[Estimate | None]:
     """Return the estimate of each tally, ten sums in the order of MEASURES; None: nothing is scored.
 
-    `by_known` says of each whether the known model scored it.
+    `by_known` tells for each tally whether the known model scored it.
     """
-    ours = [sums for sums, by in zip(tallies, by_known, strict=True) if by]
-    intervals = iter(known.errors.intervals(ours) if known is not None else [None] * len(ours))
+    correctable = [sums for sums, corrected in zip(tallies, by_known, strict=True) if corrected]
+    intervals = iter(known.errors.intervals(correctable) if known is not None else [None] * len(correctable))
     found: list[Estimate | None] = []
-    for sums, by in zip(tallies, by_known, strict=True):
-        net, interval = net_sentiment(sums), next(intervals) if by else None
+    for sums, corrected in zip(tallies, by_known, strict=True):
+        net, interval = net_sentiment(sums), next(intervals) if corrected else None
         if net is None:
             found.append(None)
         elif interval is not None:
             margin = (interval.high - interval.low) / 2
-            found.append(Estimate(net.value, *interval, margin, BOTH))
+            found.append(
+                Estimate(
+                    mean=net.value,
+                    value=interval.estimate,
+                    low=interval.low,
+                    high=interval.high,
+                    margin=margin,
+                    holds=BOTH,
+                )
+            )
         else:
-            found.append(Estimate(net.value, *net, SAMPLING))
+            found.append(
+                Estimate(
+                    mean=net.value,
+                    value=net.value,
+                    low=net.low,
+                    high=net.high,
+                    margin=net.margin,
+                    holds=SAMPLING,
+                )
+            )
     return found

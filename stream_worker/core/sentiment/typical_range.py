@@ -1,10 +1,10 @@
-"""What is usual for a brand: the middle of its own windows of the last 48 hours.
+"""The typical range of a brand: the middle of its own windows of the last 48 hours.
 
 Rules:
-1. Windows of one length that begin every five minutes and end before the one that is compared with them.
-2. A window that touches an episode teaches nothing: a crisis must not become usual while it lasts.
-3. Below `WINDOWS_MIN` windows there is no answer, rather than a guess.
-4. Like is compared with like: net sentiment as it is read off the labels, or as it is estimated from them.
+1. Windows of one length begin every five minutes, and end before the window that is compared with them.
+2. A window that overlaps an episode is left out: a crisis must not become typical while it lasts.
+3. Below `WINDOWS_MIN` windows there is no range, rather than a guess.
+4. Like is compared with like: plain net sentiment with plain, estimated with estimated.
 This is a view for readers. The detector that decides on alerts keeps a baseline of its own.
 """
 
@@ -23,14 +23,18 @@ from stream_worker.core.sentiment.net import MICRO
 from stream_worker.core.time import MINUTE_MS
 
 BIN_MINUTES: Final = 5
-BINS: Final = 48 * 60 // BIN_MINUTES
+HISTORY_MINUTES: Final = 48 * 60
+BINS: Final = HISTORY_MINUTES // BIN_MINUTES
 BIN_MS: Final = BIN_MINUTES * MINUTE_MS
 WINDOWS_MIN: Final = 12
-"""An hour of them, and the window that is compared."""
+"""As many as begin within an hour."""
 KNOWN_MIN: Final = 0.8
 """A window with fewer of its minutes known has a hole and is left out."""
 SCORED_MIN: Final = 5
 """A window with fewer scored mentions has no net sentiment worth comparing."""
+
+QUANTILES: Final = (0.05, 0.5, 0.95)
+"""The median, and the ends of the middle 90 %."""
 
 _N, _NEG = MEASURES.index("n"), MEASURES.index("neg")
 _UNSCORED, _SUM, _REPEATS = MEASURES.index("unscored"), MEASURES.index("sum"), MEASURES.index("repeats")
@@ -47,10 +51,10 @@ class TypicalRange(NamedTuple):
     high: float | None
     negative_share: float | None
     estimate: tuple[float, float, float] | None = None
-    """Low, median and high of what is estimated, where the errors of the model are known."""
+    """Low, median and high of estimated net sentiment, where the errors of the model are known."""
 
     def on_scale(self, holds: Holds | None) -> "TypicalRange":
-        """Return it with `net`, `low` and `high` on the scale of an estimate whose interval holds this."""
+        """Return the range with `net`, `low` and `high` on the scale of an estimate with such an interval."""
         if holds != BOTH or self.estimate is None:
             return self
         low, middle, high = self.estimate
@@ -58,7 +62,7 @@ class TypicalRange(NamedTuple):
 
 
 def bins_of(minutes: Mapping[int, Sums], end_ms: int) -> tuple[Int64, Int64]:
-    """Add minutes up to five-minute bins that end with `end_ms`.
+    """Sum minutes into five-minute bins that end with `end_ms`.
 
     Returns the sums (576, 10), oldest first, and how many minutes of each bin are known (576).
     """
@@ -73,24 +77,24 @@ def bins_of(minutes: Mapping[int, Sums], end_ms: int) -> tuple[Int64, Int64]:
     return sums, known
 
 
-def usual(
+def typical_range(
     bins: Int64,
     known: Int64,
     end_ms: int,
     window_minutes: int,
-    troubled: Sequence[tuple[int, int]] = (),
+    episodes: Sequence[tuple[int, int]] = (),
     errors: ConfusionMatrix | None = None,
 ) -> TypicalRange | None:
-    """Return what is usual for windows of this length, 5 minutes or a multiple.
+    """Return the typical range of windows of this length, 5 minutes or a multiple.
 
-    `bins` and `known` as from `bins_of`; `troubled` are half-open ranges of episodes, ms; `errors` are those
+    `bins` and `known` as from `bins_of`; `episodes` are half-open ranges in ms; `errors` are those
     of the model. The last window is the one to compare and is left out. None when too little is known.
     """
     width = window_minutes // BIN_MINUTES
     sums = sliding_window_view(bins, width, axis=0).sum(axis=-1)[:-width]
     whole = sliding_window_view(known, width).sum(axis=-1)[:-width] >= KNOWN_MIN * window_minutes
     ends = end_ms - np.arange(BINS - width, width - 1, -1) * BIN_MS
-    for first, last in troubled:
+    for first, last in episodes:
         whole &= (ends <= first) | (ends - window_minutes * MINUTE_MS >= last)
     sums = sums[whole]
     if len(sums) < WINDOWS_MIN:
@@ -109,5 +113,5 @@ def usual(
 
 
 def _range(values: Floats) -> tuple[float, float, float]:
-    low, middle, high = (float(value) for value in np.quantile(values, (0.05, 0.5, 0.95)))
+    low, middle, high = (float(value) for value in np.quantile(values, QUANTILES))
     return low, middle, high

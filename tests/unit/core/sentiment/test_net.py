@@ -1,4 +1,4 @@
-"""Net sentiment with its margin, and what is usual."""
+"""Net sentiment with its margin, and the typical range."""
 
 import math
 
@@ -11,7 +11,7 @@ from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.sentiment.correction import ConfusionMatrix
 from stream_worker.core.sentiment.estimate import BOTH, SAMPLING
 from stream_worker.core.sentiment.net import coverage, negative_share, net_sentiment
-from stream_worker.core.sentiment.typical_range import WINDOWS_MIN, bins_of, usual
+from stream_worker.core.sentiment.typical_range import WINDOWS_MIN, bins_of, typical_range
 from stream_worker.core.time import MINUTE_MS
 
 NOON = 1_763_812_800_000
@@ -94,8 +94,8 @@ def history(minutes, *, before=NOON, per_minute=None):
     return {before - i * MINUTE_MS: made(i) for i in range(1, minutes + 1)}
 
 
-def test_usual_is_the_middle_of_ones_own_windows():
-    found = usual(*bins_of(history(48 * 60), NOON), NOON, 15)
+def test_the_typical_range_is_the_middle_of_ones_own_windows():
+    found = typical_range(*bins_of(history(48 * 60), NOON), NOON, 15)
 
     assert found.windows == 576 - 2 - 3  # one begins every five minutes; three would touch the one to compare
     assert found.mentions == 150
@@ -104,12 +104,12 @@ def test_usual_is_the_middle_of_ones_own_windows():
     assert found.copies_share == pytest.approx(0.1)
 
 
-def test_usual_is_on_the_scale_of_what_is_compared_with_it():
+def test_a_typical_range_is_on_the_scale_of_the_estimate_that_is_compared_with_it():
     # Given windows of 200 mentions, as a model that misses half of the poles labels them
     errors = ConfusionMatrix([[124, 135, 25, 28, 0], [92, 640, 73, 64, 0], [44, 341, 377, 56, 0]])
     minutes = history(300, per_minute=lambda _: sums(n=20, neg=2, neu=12, pos=5, uncertain=1, sum=2_000_000))
 
-    found = usual(*bins_of(minutes, NOON), NOON, 15, errors=errors)
+    found = typical_range(*bins_of(minutes, NOON), NOON, 15, errors=errors)
 
     assert found.on_scale(SAMPLING) == found.on_scale(None) == found
     assert found.net == pytest.approx(0.1)
@@ -121,29 +121,29 @@ def test_usual_is_on_the_scale_of_what_is_compared_with_it():
     assert window.estimate == pytest.approx(expected, abs=0.05)
 
 
-def test_too_little_history_is_no_usual():
+def test_too_little_history_has_no_typical_range():
     enough = 15 + 15 + (WINDOWS_MIN - 1) * 5
 
-    assert usual(*bins_of(history(enough), NOON), NOON, 15) is not None
-    assert usual(*bins_of(history(enough - 5), NOON), NOON, 15) is None
-    assert usual(*bins_of({}, NOON), NOON, 15) is None
+    assert typical_range(*bins_of(history(enough), NOON), NOON, 15) is not None
+    assert typical_range(*bins_of(history(enough - 5), NOON), NOON, 15) is None
+    assert typical_range(*bins_of({}, NOON), NOON, 15) is None
 
 
-def test_an_episode_does_not_become_usual():
+def test_an_episode_does_not_become_typical():
     # Given three hours, of which the last is a crisis
     def crisis(i):
         return sums(n=100, neg=90, sum=-80_000_000) if i <= 60 else sums(n=10, neg=1, pos=3, sum=2_000_000)
 
     bins = bins_of(history(180, per_minute=crisis), NOON)
 
-    # Then without it usual is what was before
+    # Then without it the range is that of the time before
     episode = (NOON - 60 * MINUTE_MS, NOON)
-    assert usual(*bins, NOON, 15).low < -0.5  # without that it would be usual by now
-    assert usual(*bins, NOON, 15, [episode]).low == pytest.approx(0.2)
-    assert usual(*bins, NOON, 15, [episode]).mentions == 150
+    assert typical_range(*bins, NOON, 15).low < -0.5  # with it the crisis is typical by now
+    assert typical_range(*bins, NOON, 15, [episode]).low == pytest.approx(0.2)
+    assert typical_range(*bins, NOON, 15, [episode]).mentions == 150
 
 
-def test_a_quiet_brand_has_usual_mentions_but_no_usual_net():
-    found = usual(*bins_of(history(300, per_minute=lambda _: sums()), NOON), NOON, 15)
+def test_a_quiet_brand_has_typical_mentions_but_no_typical_net():
+    found = typical_range(*bins_of(history(300, per_minute=lambda _: sums()), NOON), NOON, 15)
 
     assert (found.mentions, found.net, found.low) == (0, None, None)
