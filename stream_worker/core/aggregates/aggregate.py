@@ -1,6 +1,6 @@
-"""Fold: the columns of a micro-batch into one delta of integers.
+"""Fold: the columns of a micro-batch become one delta of integers.
 
-Theory: minute, network, brand and late are packed into one 64-bit key per row; one sort finds the cells, one
+Method: minute, network, brand and late are packed into one 64-bit key per row; one sort finds the cells, one
 `bincount` per measure sums them. The sums stay exact: a batch has far fewer rows than float64 has integers.
 """
 
@@ -25,7 +25,10 @@ from stream_worker.core.records.watermark import window_starts_ms
 from stream_worker.core.time import MINUTE_MS
 
 INCREMENTS_MAX = 5_000
-"""Increments of one apply call (docs/design.md#redis); a larger micro-batch is cut at an offset."""
+"""Increments of one apply call (docs/design.md#redis); a micro-batch with more is cut at an offset."""
+
+TOTALS_PER_MINUTE = 2
+"""Mentions of the minute, and mentions by model."""
 
 
 def fold(columns: MentionBatch, flags: Flags, scores: ScoreColumns, model: str, rows: slice) -> Delta:
@@ -67,12 +70,12 @@ def fold(columns: MentionBatch, flags: Flags, scores: ScoreColumns, model: str, 
 
 
 def increments(delta: Delta) -> int:
-    """Number of increments the apply script will do: every measure that is not zero, and the totals."""
-    return int(np.count_nonzero(delta.measures)) + 2 * len(set(delta.minutes_ms.tolist()))
+    """Return how many increments the apply script does: every measure that is not zero, and the totals."""
+    return int(np.count_nonzero(delta.measures)) + TOTALS_PER_MINUTE * len(set(delta.minutes_ms.tolist()))
 
 
 def _codes(values: Sequence[str], rows: Int64) -> tuple[Int64, list[str]]:
-    """Return a number per row, and the value of each number."""
+    """Return a code for each of these rows, and the value of each code."""
     codes: defaultdict[str, int] = defaultdict()
     codes.default_factory = codes.__len__
     picked = [values[row] for row in rows.tolist()]

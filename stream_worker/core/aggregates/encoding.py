@@ -1,4 +1,4 @@
-"""The rolling picture as text and numbers: what goes to Redis, what comes back, and the sums of windows.
+"""Text forms of the aggregates in Redis, written and read; and the sums of windows.
 
 Rules:
 1. A *sums* value is ten integers in the order of `MEASURES`; as text they are comma-separated.
@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -24,9 +24,9 @@ Sums = tuple[int, ...]
 SHARDS: Final = 16
 NETWORKS_MAX: Final = 64
 NAMED_BRANDS_MAX: Final = 100
-"""A change notice with more brands says `*`."""
+"""A change notice of more brands names `*` instead."""
 INCREMENTS_LIMIT: Final = 6_000
-"""A call above this is a bug of the caller, which cuts at 5,000 (docs/design.md#redis)."""
+"""A call above this is a bug of the caller, which stays below `INCREMENTS_MAX` (docs/design.md#redis)."""
 WINDOWS: Final = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "24h": 1_440}
 """The windows of `now:<brand>` and their length in minutes."""
 
@@ -36,7 +36,7 @@ _INDEX: Final = {measure: i for i, measure in enumerate(MEASURES)}
 
 @lru_cache(maxsize=65_536)
 def shard_of(brand: str) -> int:
-    """Shard of a brand: CRC-32 of its UTF-8, mod 16 (docs/design.md#redis)."""
+    """Return the shard of a brand: CRC-32 of its UTF-8, mod 16 (docs/design.md#redis)."""
     return zlib.crc32(raw(brand)) % SHARDS
 
 
@@ -46,12 +46,12 @@ def raw(text: str) -> bytes:
 
 
 def minute_at_or_after(time_ms: int) -> int:
-    """Start of the first minute that begins neither before `time_ms` nor before 1970."""
+    """Return the start of the first minute that begins neither before `time_ms` nor before 1970."""
     return max(0, -(-time_ms // MINUTE_MS) * MINUTE_MS)
 
 
-def to_json(value: Any) -> bytes:
-    """Encode as compact JSON, any string included: scripts keep the bytes of a brand as they are."""
+def to_json(value: object) -> bytes:
+    """Encode as compact JSON, lone surrogates included: scripts keep the bytes of a brand as they are."""
     return raw(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
@@ -101,16 +101,16 @@ def frozen_tallies(fields: Mapping[str, str | int]) -> dict[str, Sums]:
 
 
 class HistoryRange(NamedTuple):
-    """What a draw reads of history: starts of minutes and of whole hours, rising."""
+    """The history that a refresh of the view reads: starts of minutes and of whole hours, rising."""
 
     minutes: list[int]
     hours: list[int]
 
 
 def history_range(newest_ms: int) -> HistoryRange:
-    """Say which history the windows that end with `newest_ms` need: whole hours stand for their minutes.
+    """Return the history that the windows ending with `newest_ms` need: whole hours stand for their minutes.
 
-    The last hour always comes by minutes, for the shorter windows.
+    The last hour is always read by minutes, for the shorter windows.
     """
     end = newest_ms + MINUTE_MS
     start = end - DAY_MS

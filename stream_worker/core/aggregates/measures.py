@@ -1,4 +1,4 @@
-"""Deltas: what one micro-batch adds to tallies, as integers.
+"""Deltas: the integers that one micro-batch adds to tallies.
 
 Rules:
 1. A cell is (minute, network, brand, late or not); it carries one integer per measure.
@@ -35,7 +35,7 @@ class Delta:
     networks: list[str]
     brands: list[str]
     measures: Int64
-    model: str  # scored all of it; counted per minute over on-time mentions
+    model: str  # that scored all of it; counted per minute over on-time mentions
 
     def __len__(self) -> int:
         return len(self.networks)
