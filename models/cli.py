@@ -18,7 +18,7 @@ from models.behaviour.run import Behaviour, behave
 from models.errors import ModelError
 from models.evaluate import Quality, evaluate
 from models.progress import progress_on_stderr
-from models.scorers.scores import CLASSES
+from models.scorers.scores import CLASSES, Scorer
 from models.training import dataset
 
 SEED = 20_260_101
@@ -179,7 +179,7 @@ def bench_command(
     from models.reporting.baselines import vader  # noqa: PLC0415
 
     path = registry.named(model)
-    scorers = {"the model": registry.load(path, pin)}
+    scorers: dict[str, Scorer] = {"the model": registry.load(path, pin)}
     if scorers["the model"].reason is None:
         scorers["the same by scikit-learn"] = registry.load(path, pin, compiled=False)
     else:

@@ -1,4 +1,4 @@
-"""Why a text got its score: what each of its words did to the log odds of its label.
+"""Why a text got its score: how each of its words moved the log odds of its label.
 
 Rules:
 1. The weight of a word is the log odds of the explained class with the whole text, less those without the
@@ -13,13 +13,14 @@ Rules:
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from models.scorers.scores import CLASSES, UNCERTAIN, UNSCORED, TextScores
+from models.scorers.scores import CLASSES, MICRO, UNCERTAIN, UNSCORED, TextScores
 
 TEXT_CHARS_MAX: Final = 1_000
 LABELS: Final = (*CLASSES, "uncertain", "unscored")
@@ -38,20 +39,20 @@ _WORD: Final = re.compile(
 
 
 class Explainable(Protocol):
-    """A scorer that can say more than labels."""
+    """A scorer that gives probabilities as well as labels."""
 
     version: str
 
-    def score(self, texts: list[str]) -> TextScores:
+    def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch."""
 
-    def probability(self, texts: list[str]) -> npt.NDArray[Any]:
+    def probability(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
         """Return (n, 3) or, with a language gate, (n, 4) probabilities; NaN where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, where it stands in the text, and its weight; None when nothing can be said."""
+    """A word, where it stands in the text, and its weight; None for an unscored text."""
 
     word: str
     start: int
@@ -88,13 +89,21 @@ def explain(scorer: Explainable, text: str) -> Explanation:
     without = [text[:start] + text[end:] for start, end in spans]
     probability = np.asarray(scorer.probability([text, *without]), np.float64)
     whole = probability[0]
-    common: Any = {"sentiment": int(scores.sentiment_micro[0]) / 1e6, "model": scorer.version}
+    sentiment = int(scores.sentiment_micro[0]) / MICRO
     gated = label == UNSCORED and len(whole) > len(CLASSES)
     if np.isnan(whole).any() or (label == UNSCORED and not gated):
         words = [Word(text[start:end], start, end, None) for start, end in spans]
         why = "the model knows nothing in this text, or failed on it"
         return Explanation(
-            LABELS[UNSCORED], why, None, explained=None, log_odds=None, rest=None, words=words, **common
+            label=LABELS[UNSCORED],
+            why=why,
+            probability=None,
+            sentiment=sentiment,
+            explained=None,
+            log_odds=None,
+            rest=None,
+            words=words,
+            model=scorer.version,
         )
     log_odds, explained = (_gate(probability), OTHER) if gated else _most_probable(probability)
     weights = log_odds[0] - log_odds[1:]
@@ -102,6 +111,7 @@ def explain(scorer: Explainable, text: str) -> Explanation:
         label=LABELS[label],
         why=_why(label, whole),
         probability=None if gated else dict(zip(CLASSES, map(float, _of_three(whole)), strict=True)),
+        sentiment=sentiment,
         explained=explained,
         log_odds=float(log_odds[0]),
         rest=float(log_odds[0] - weights.sum()),
@@ -109,7 +119,7 @@ def explain(scorer: Explainable, text: str) -> Explanation:
             Word(text[start:end], start, end, float(weight))
             for (start, end), weight in zip(spans, weights, strict=True)
         ],
-        **common,
+        model=scorer.version,
     )
 
 

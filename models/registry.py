@@ -17,18 +17,20 @@ import warnings
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import joblib
 import msgspec
 import sklearn
 from msgspec import Meta
+from sklearn.base import BaseEstimator
 from sklearn.exceptions import InconsistentVersionWarning
 
 from models.errors import ModelRefused
 from models.evaluate import Quality
+from models.scorers.compiled import CompiledScorer
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import CLASSES, OTHER, Scorer, to_scores
+from models.scorers.scores import CLASSES, OTHER, to_scores
 from models.scorers.select import fastest
 
 ARTEFACTS: Final = Path(__file__).parent / "artefacts"
@@ -37,10 +39,8 @@ SHIPPED: Final = "sentiment-en"
 
 ARTEFACT_BYTES_MAX: Final = 64 * 1024 * 1024
 MANIFEST_BYTES_MAX: Final = 1024 * 1024
-COMPILED, INTERPRETED = (
-    "k1",
-    "sk",
-)  # by our kernel, by scikit-learn: the second half of a version (docs/design.md#model-names)
+COMPILED, INTERPRETED = "k1", "sk"
+"""Scored by our kernel, by scikit-learn: the second half of a version (docs/design.md#model-names)."""
 
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 
@@ -91,7 +91,9 @@ class ModelDescription:
     refusal: str | None
 
 
-def load(path: Path | None = None, pin: str | None = None, *, compiled: bool = True) -> Scorer:
+def load(
+    path: Path | None = None, pin: str | None = None, *, compiled: bool = True
+) -> CompiledScorer | PipelineScorer:
     """Load an artefact as a scorer; without a path the shipped one. Raises ModelRefused.
 
     `pin` is the SHA-256, 64 hex digits, that the artefact must have. Without one it is looked up in
@@ -135,7 +137,7 @@ def named(model: str) -> Path:
 
 
 def named_and_pinned(model: str) -> tuple[Path, str | None]:
-    """Do the same for `NAME`, `PATH.joblib` or `PATH.joblib@PIN`; returns path and pin, if there is one."""
+    """Return path and pin, if there is one, of `NAME`, `PATH.joblib` or `PATH.joblib@PIN`."""
     path, at, pin = model.rpartition("@")
     return (named(path), pin) if at and path.endswith(".joblib") else (named(model), None)
 
@@ -213,7 +215,7 @@ def _read(path: Path, bytes_max: int) -> bytes:
     return content
 
 
-def _unpickle(path: Path, content: bytes) -> Any:
+def _unpickle(path: Path, content: bytes) -> BaseEstimator:
     try:
         with warnings.catch_warnings():
             # The manifest may say one version and the pickle hold another: scikit-learn would only warn.

@@ -1,7 +1,7 @@
 """Strings as the kernel reads them: one Arrow array."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -12,7 +12,7 @@ class Column(NamedTuple):
     data: int
     starts: int
     rows: int
-    owner: Any  # keeps both buffers alive
+    owner: pa.LargeStringArray  # keeps both buffers alive
 
 
 def column(strings: Sequence[str | None]) -> Column:

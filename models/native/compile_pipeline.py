@@ -9,11 +9,12 @@ Rules:
 import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from sklearn.base import BaseEstimator
 from sklearn.feature_extraction.text import (
     CountVectorizer,
     HashingVectorizer,
@@ -26,7 +27,8 @@ from models.errors import Uncompilable
 from models.native.layers import layers, share
 from models.native.library import Kernel
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 TWO_CHARS, INNER_APOSTROPHE, SYMBOLS, LINKS, NAMES, NOT_SPACE, TAGS, NO_QUOTES = (
     1 << bit for bit in range(8)
@@ -51,7 +53,7 @@ PATTERNS: Final = {
     r"https?://\S+|@\w+|#\w+|\w+|[^\w\s]": LINKS | NAMES | TAGS | SYMBOLS,
     f"https?://\\S+|@\\w+|{_INNER}|[^\\w\\s]": LINKS | NAMES | INNER_APOSTROPHE | SYMBOLS,
 }
-"""Token patterns that the kernel's scanner knows, and what it has to be told for each."""
+"""Token patterns that the kernel's scanner knows, and its flags for each."""
 
 ANALYZERS: Final = ("word", "char", "char_wb")
 NORMS: Final = (None, "l1", "l2")
@@ -82,22 +84,22 @@ class Program:
     `tables` keeps alive what the vectorizers point at.
     """
 
-    vectorizers: Any
+    vectorizers: ctypes.Array[Vectorizer]
     count: int
     width: int
     lower: bool
     sums_words: list[bool]
     sizes_counted: int
     finish: Callable[[Array], Array]
-    tables: list[Any]
+    tables: list[object]
 
 
 @dataclass(slots=True, eq=False)
 class _Part:
     """One vectorizer of a pipeline with what scikit-learn does behind it."""
 
-    vectorizer: Any
-    tfidf: Any
+    vectorizer: BaseEstimator
+    tfidf: TfidfTransformer | None
     weight: float = 1.0
     features: int = field(default=0)
 
@@ -108,7 +110,7 @@ class _Part:
         self.features = self.vectorizer.n_features if hashed else len(self.vectorizer.vocabulary_)
 
 
-def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
+def compile_pipeline(pipeline: BaseEstimator, kernel: Kernel) -> Program:
     """Compile a fitted pipeline. Raises Uncompilable with the reason."""
     if type(pipeline) is not Pipeline:
         raise Uncompilable(f"a {type(pipeline).__name__} is not a Pipeline")
@@ -125,7 +127,7 @@ def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
     if weighed:
         rows = rows * np.repeat([part.weight for part in parts], [part.features for part in parts])[:, None]
     table = _laid_out(rows)
-    tables: list[Any] = [table]
+    tables: list[object] = [table]
     at = 0
     for part, into in zip(parts, vectorizers, strict=True):
         _describe(part, into)
@@ -148,7 +150,7 @@ def compile_pipeline(pipeline: Any, kernel: Kernel) -> Program:
     )
 
 
-def _parts(steps: list[Any]) -> list[_Part]:
+def _parts(steps: list[BaseEstimator]) -> list[_Part]:
     """Return the vectorizers of the steps before a classifier, in the order of their columns."""
     steps = [step for step in steps if not _passes(step)]
     if not steps:
@@ -170,11 +172,11 @@ def _parts(steps: list[Any]) -> list[_Part]:
     return [_part(steps)]
 
 
-def _passes(step: Any) -> bool:
+def _passes(step: object) -> bool:
     return step is None or (isinstance(step, str) and step == "passthrough")
 
 
-def _part(steps: list[Any]) -> _Part:
+def _part(steps: list[BaseEstimator]) -> _Part:
     first, *behind = steps
     if type(first) is TfidfVectorizer and not behind:
         return _Part(first, first._tfidf)  # noqa: SLF001  where scikit-learn keeps the transformer
@@ -228,7 +230,7 @@ def _additive(it: Vectorizer) -> bool:
     return not it.binary and not it.sublinear and (it.norm == 0 or (it.norm == 1 and not it.alternate_sign))
 
 
-def _vocabulary(part: _Part, into: Vectorizer, kernel: Kernel) -> list[Any]:
+def _vocabulary(part: _Part, into: Vectorizer, kernel: Kernel) -> list[object]:
     """Lay out the vocabulary as a table of hashes; return what must live on."""
     vocabulary = part.vectorizer.vocabulary_
     if any(not isinstance(term, str) or not term for term in vocabulary):
@@ -258,7 +260,7 @@ def _vocabulary(part: _Part, into: Vectorizer, kernel: Kernel) -> list[Any]:
     return [entries, terms]
 
 
-def _idf(part: _Part, into: Vectorizer) -> list[Any]:
+def _idf(part: _Part, into: Vectorizer) -> list[object]:
     """Take over the idf of a vectorizer that has one; return what must live on."""
     idf = getattr(part.tfidf, "idf_", None) if part.tfidf is not None else None
     if idf is None:
@@ -270,7 +272,7 @@ def _idf(part: _Part, into: Vectorizer) -> list[Any]:
     return [kept]
 
 
-def _laid_out(rows: Array) -> Array:
+def _laid_out(rows: Array) -> Rows:
     """Lay out (features, numbers) coefficients as padded rows that begin where a line of cache does.
 
     They are float32 where that loses nothing.
@@ -279,7 +281,7 @@ def _laid_out(rows: Array) -> Array:
     return narrow if np.array_equal(narrow[:, : rows.shape[1]], rows) else _aligned(rows, np.float64)
 
 
-def _aligned(rows: Array, kind: type[np.floating[Any]]) -> Array:
+def _aligned(rows: Array, kind: type[np.float32 | np.float64]) -> Rows:
     width = -(-rows.shape[1] // NUMBERS) * NUMBERS
     padded = np.zeros((len(rows) + 4, width), kind)
     begin = -padded.ctypes.data % 64 // padded.itemsize

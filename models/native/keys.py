@@ -1,8 +1,7 @@
-"""The keys of the horizon, a batch at a time: bit for bit what Python computes one by one."""
+"""The keys of the dedup window, a batch at a time: bit for bit what Python computes one by one."""
 
 import ctypes
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +49,7 @@ def text_keys(brands: Strings, texts: Strings) -> UInt64:
     return _text_keys(kernel(), brands, column(brands), texts, column(texts))
 
 
-def _keys(function: Any, *columns: Column) -> UInt64:
+def _keys(function: Callable[..., int], *columns: Column) -> UInt64:
     rows = columns[0].rows
     keys = np.empty(rows, np.uint64)
     scratch = _scratch(*columns)
@@ -99,5 +98,5 @@ def _places(*columns: Column) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(place) for it in columns for place in (it.data, it.starts)]
 
 
-def _at(array: npt.NDArray[Any]) -> ctypes.c_void_p:
+def _at(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

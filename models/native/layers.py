@@ -2,17 +2,20 @@
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.neural_network import MLPClassifier
 
 from models.errors import Uncompilable
 from models.native.library import Kernel
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
+Activation = Callable[..., object]
+"""A function of the kernel that makes probabilities of decisions."""
 
 ACTIVATIONS: Final = ("identity", "relu", "tanh", "logistic")
 """In the order of types.h."""
@@ -21,7 +24,7 @@ WIDTH_MAX: Final = 64
 """Numbers per feature that the kernel sums, as in types.h."""
 
 
-def layers(classifier: Any, kernel: Kernel) -> tuple[Array, Callable[[Array], Array]]:
+def layers(classifier: BaseEstimator, kernel: Kernel) -> tuple[Array, Callable[[Array], Array]]:
     """Return (features, numbers) coefficients, and what makes probabilities of their sums."""
     kind = type(classifier)
     if kind is LogisticRegression:
@@ -35,7 +38,7 @@ def layers(classifier: Any, kernel: Kernel) -> tuple[Array, Callable[[Array], Ar
     raise Uncompilable(f"the classifier {kind.__name__}")
 
 
-def share(classifier: Any, rows: Array) -> None:
+def share(classifier: BaseEstimator, rows: npt.NDArray[np.float32] | Array) -> None:
     """Have the classifier keep its coefficients where the kernel has them: the same ones, in memory once."""
     if type(classifier) is MLPClassifier:
         classifier.coefs_[0] = rows
@@ -43,7 +46,7 @@ def share(classifier: Any, rows: Array) -> None:
         classifier.coef_ = rows.T
 
 
-def _linear(classifier: Any, activate: Any) -> Callable[[Array], Array]:
+def _linear(classifier: BaseEstimator, activate: Activation) -> Callable[[Array], Array]:
     classes = len(classifier.coef_)
     if classes < 3 or classes > WIDTH_MAX:
         raise Uncompilable(f"a classifier of {classes} sets of coefficients")
@@ -51,7 +54,7 @@ def _linear(classifier: Any, activate: Any) -> Callable[[Array], Array]:
     return lambda sums: _last(activate, sums, shift)
 
 
-def _last(activate: Any, sums: Array, intercepts: Array) -> Array:
+def _last(activate: Activation, sums: Array, intercepts: Array) -> Array:
     """Return (n, classes) probabilities of (n, width) sums."""
     made = np.empty((len(sums), len(intercepts)))
     activate(
@@ -65,7 +68,7 @@ def _last(activate: Any, sums: Array, intercepts: Array) -> Array:
     return made
 
 
-def _hidden(classifier: Any, kernel: Kernel) -> Callable[[Array], Array]:
+def _hidden(classifier: BaseEstimator, kernel: Kernel) -> Callable[[Array], Array]:
     first, second = (np.ascontiguousarray(shift, np.float64) for shift in classifier.intercepts_)
     weights = np.ascontiguousarray(classifier.coefs_[1], np.float64)
     activation = ACTIVATIONS.index(classifier.activation)
@@ -88,5 +91,5 @@ def _hidden(classifier: Any, kernel: Kernel) -> Callable[[Array], Array]:
     return probabilities
 
 
-def _at(array: Array) -> ctypes.c_void_p:
+def _at(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

@@ -9,7 +9,6 @@ Rules:
 import ctypes
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +19,7 @@ from models.native.library import Kernel
 from models.scorers.pipeline import TEXT_CHARS_SCORED_MAX, PipelineScorer
 from models.scorers.scores import TextScores
 
-Array = npt.NDArray[Any]
+Array = npt.NDArray[np.float64]
 LINE_BYTES = 64
 """A line of the processor's cache; what is remembered of a word fills one."""
 
@@ -38,7 +37,7 @@ class CompiledScorer:
     ) -> None:
         self.version = version
         self.reason: str | None = None
-        self._evaluate = judge
+        self._judge = judge
         self._program = program
         self._kernel = kernel
         self._otherwise = otherwise
@@ -61,7 +60,7 @@ class CompiledScorer:
 
     def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch. Raises nothing but what stops a process: failures are rows of the answer."""
-        return self._evaluate(self.probability(texts))
+        return self._judge(self.probability(texts))
 
     def probability(self, texts: Sequence[str]) -> Array:
         """Return (n, classes) probabilities as scikit-learn gives them; a row of NaN where there are none."""
@@ -91,7 +90,9 @@ class CompiledScorer:
             probability[~odd] = self.probability(rest)
         return probability
 
-    def _sums(self, texts: Column, *, lowered: bool) -> tuple[Array, Array, Array]:
+    def _sums(
+        self, texts: Column, *, lowered: bool
+    ) -> tuple[Array, npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
         """Return (n, width) sums, (n,) whether a feature is known, and the rows that Python has to lower."""
         program, rows = self._program, texts.rows
         sums = np.zeros((rows, program.width))
@@ -126,5 +127,5 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _at(array: Array) -> ctypes.c_void_p:
+def _at(array: npt.NDArray[np.generic]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

@@ -13,10 +13,11 @@ Rules:
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from models.scorers.scores import CLASSES, TextScores, to_scores
@@ -28,7 +29,11 @@ class PipelineScorer:
     """Scores with a fitted pipeline of the classes negative, neutral, positive and, at times, other."""
 
     def __init__(
-        self, pipeline: Any, version: str, uncertain_below: float, unscored_from: float | None = None
+        self,
+        pipeline: BaseEstimator,
+        version: str,
+        uncertain_below: float,
+        unscored_from: float | None = None,
     ) -> None:
         self.version = version
         self.reason: str | None = None  # why the kernel does not score this pipeline
@@ -36,8 +41,8 @@ class PipelineScorer:
         self._unscored_from = unscored_from
         self._classes = len(getattr(pipeline, "classes_", CLASSES))
         stepwise = isinstance(pipeline, Pipeline) and len(pipeline) > 1
-        self._transformer: Any = pipeline[:-1] if stepwise else None
-        self._classifier: Any = pipeline[-1] if stepwise else pipeline
+        self._transformer: Pipeline | None = pipeline[:-1] if stepwise else None
+        self._classifier: BaseEstimator = pipeline[-1] if stepwise else pipeline
 
     def score(self, texts: Sequence[str]) -> TextScores:
         """Score a batch. Raises nothing but what stops a process: failures are rows of the answer."""
@@ -65,7 +70,7 @@ class PipelineScorer:
             return np.concatenate(halves)
 
     def _probability(self, texts: list[str]) -> npt.NDArray[np.float64]:
-        features: Any = texts if self._transformer is None else self._transformer.transform(texts)
+        features = texts if self._transformer is None else self._transformer.transform(texts)
         probability = np.array(self._classifier.predict_proba(features), dtype=np.float64)
         if probability.shape != (len(texts), self._classes):
             raise ValueError(f"predict_proba gave {probability.shape} for {len(texts)} texts")

@@ -1,38 +1,41 @@
 """Which path scores: the kernel where it is exact, else scikit-learn, and why.
 
 Rules:
-1. The kernel scores only what it was compiled from without a guess (models/native/compile.py), and only
-   after its answers to a fixed batch of texts were compared with scikit-learn's: the same texts unscored,
-   the same labels, probabilities to 1e-6.
+1. The kernel scores only a pipeline that was compiled without a guess (models/native/compile_pipeline.py),
+   and only after its answers to a fixed batch of texts were compared with scikit-learn's: the same texts
+   unscored, the same labels, probabilities to 1e-6.
 2. Whatever else happens, scikit-learn scores, and `reason` says why in one line.
 """
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
+from sklearn.base import BaseEstimator
 
+from models import native
 from models.errors import KernelMissing, Uncompilable
-from models.native import compile_pipeline as compiling
+from models.native.compile_pipeline import compile_pipeline
 from models.native.library import kernel
 from models.scorers.compiled import CompiledScorer, Judge
 from models.scorers.pipeline import PipelineScorer
-from models.scorers.scores import Scorer
 
-PROBE: Final = Path(compiling.__file__).with_name("probe.json")
+PROBE: Final = Path(native.__file__).with_name("probe.json")
 PROBABILITY_DIFFERENCE_MAX: Final = 1e-6
 
 
-def fastest(pipeline: Any, otherwise: PipelineScorer, judge: Judge, version: str) -> Scorer:
+def fastest(
+    pipeline: BaseEstimator, otherwise: PipelineScorer, judge: Judge, version: str
+) -> CompiledScorer | PipelineScorer:
     """Return the compiled scorer of this version, or `otherwise` with the reason why."""
     try:
-        native = kernel()
-        program = compiling.compile_pipeline(pipeline, native)
+        library = kernel()
+        program = compile_pipeline(pipeline, library)
     except (KernelMissing, Uncompilable) as why:
         otherwise.reason = str(why)
         return otherwise
-    scorer = CompiledScorer(program, native, otherwise, judge, version)
+    scorer = CompiledScorer(program, library, otherwise, judge, version)
     otherwise.reason = difference(scorer, otherwise, judge)
     return scorer if otherwise.reason is None else otherwise
 

@@ -1,1 +1,1 @@
-"""The pinned model: how it is loaded, explained, and how often it is wrong."""
+"""The pinned model: loading it, explaining its scores, and its known errors."""

@@ -1,9 +1,9 @@
-"""What is known of the configured model: its artefact and its errors, from the manifest beside it.
+"""The artefact and the known errors of the configured model, from the manifest beside it.
 
 Rules:
 1. Only the manifest is read. Nothing is unpickled and scikit-learn is not imported: page, API and daily
    report need neither.
-2. Without it numbers are told all the same, with intervals of sampling only.
+2. Without a manifest net sentiment is reported all the same, with intervals for sampling only.
 """
 
 from pathlib import Path
@@ -18,18 +18,18 @@ from stream_worker.settings.schema import ModelSettings
 
 SHIPPED: Final = Path(models.__file__).parent / "artefacts" / "sentiment-en.joblib"
 ARTEFACT_DIGITS: Final = 12
-BYTES_MAX: Final = 1024 * 1024
+BYTES_MAX: Final = 1024 * 1024  # of a manifest, as in models/registry.py
 
 
 class _Manifest(msgspec.Struct):
-    """The part that matters here; models/registry.py has the whole."""
+    """The fields that are read here; models/registry.py has them all."""
 
     sha256: str
     labels_by_truth: list[list[int]] = []
 
 
 def known_model(model: ModelSettings) -> tuple[MeasuredModel | None, str]:
-    """Return what is known of the model that these settings name; or None, and why nothing is."""
+    """Return the known errors of the model that these settings name; or None, and why they are unknown."""
     if model.scorer == "none":
         return None, "no model scores (setting model.scorer)"
     path = (model.path or SHIPPED).with_suffix(".json")
@@ -41,5 +41,5 @@ def known_model(model: ModelSettings) -> tuple[MeasuredModel | None, str]:
         return MeasuredModel(manifest.sha256[:ARTEFACT_DIGITS], ConfusionMatrix(manifest.labels_by_truth)), ""
     except OSError as error:
         return None, f"{path} cannot be read: {error.strerror or error}"
-    except ValueError as error:  # what msgspec raises is one, too
+    except ValueError as error:  # errors of msgspec are, too
         return None, f"{path} is no manifest: {' '.join(str(error).split())[:200]}"

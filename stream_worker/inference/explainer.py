@@ -1,4 +1,4 @@
-"""Explaining scores: the model is loaded with the first question, once, and answers one at a time."""
+"""Explains scores. The model is loaded once, with the first question, and answers one question at a time."""
 
 import threading
 import time
@@ -9,12 +9,14 @@ from models.explain import Explainable, Explanation, explain
 from stream_worker.errors import Misconfigured
 from stream_worker.settings.schema import Settings
 
-AGAIN_S: Final = 60
-"""A model that was refused is not looked at again for so long: each look reads the whole artefact."""
+RETRY_AFTER_S: Final = 60
+"""A refused model is not tried again for so long: every try reads the whole artefact."""
+
+WEIGHT_DIGITS: Final = 4
 
 
 class Explainer:
-    """The configured model as far as it explains; from any thread, one at a time."""
+    """The configured model, to explain texts; from any thread, one at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -38,18 +40,17 @@ class Explainer:
                 raise ModelRefused("model.scorer is none: nothing is scored, so nothing is explained")
             from models.registry import load  # noqa: PLC0415  scikit-learn is large: only where it scores
 
-            scorer: Any = load(model.path, model.pin)
+            return load(model.path, model.pin)
         except ModelRefused as refused:
-            self._refusal = str(refused), time.monotonic() + AGAIN_S
+            self._refusal = str(refused), time.monotonic() + RETRY_AFTER_S
             raise Misconfigured(str(refused)) from None
-        return scorer  # type: ignore[no-any-return]
 
 
 def as_json(found: Explanation) -> dict[str, Any]:
-    """Return an explanation as JSON can hold it, numbers to four digits."""
+    """Return an explanation as values of JSON, numbers to four digits."""
 
     def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, 4)
+        return None if value is None else round(value, WEIGHT_DIGITS)
 
     return {
         "label": found.label,

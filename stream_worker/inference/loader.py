@@ -1,6 +1,7 @@
 """Load the pinned model as a function of texts."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from models.errors import ModelRefused
 from models.scorers.unscored import unscored_scorer
@@ -9,11 +10,17 @@ from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.errors import Misconfigured
 from stream_worker.settings.schema import Settings
 
+if TYPE_CHECKING:
+    from models.scorers.scores import Scorer
+
 
 def load_model(settings: Settings) -> tuple[Score, str, str | None]:
-    """Load the pinned model: how to score, its name in rows and tallies, why the kernel does not score."""
+    """Load the pinned model; return (score function, name in rows, why the kernel does not score).
+
+    The reason is None if the kernel scores. Raises Misconfigured when the model is refused.
+    """
     if settings.model.scorer == "none":
-        scorer = unscored_scorer()
+        scorer: Scorer = unscored_scorer()
     else:
         from models.registry import load  # noqa: PLC0415  scikit-learn is large: only where it scores
 
@@ -23,8 +30,8 @@ def load_model(settings: Settings) -> tuple[Score, str, str | None]:
             raise Misconfigured(str(refused)) from None
 
     def score(texts: Sequence[str]) -> ScoreColumns:
-        made = scorer.score(texts)
-        return ScoreColumns(made.label, made.probability, made.sentiment_micro)
+        scores = scorer.score(texts)
+        return ScoreColumns(scores.label, scores.probability, scores.sentiment_micro)
 
     score(["A first text, so that nothing is cold when the group is joined."])
     return score, scorer.version, scorer.reason
