@@ -49,7 +49,7 @@ def share(classifier: BaseEstimator, rows: npt.NDArray[np.float32] | Array) -> N
 def _linear(classifier: BaseEstimator, activate: Activation) -> Callable[[Array], Array]:
     classes = len(classifier.coef_)
     if classes < 3 or classes > WIDTH_MAX:
-        raise Uncompilable(f"a classifier of {classes} sets of coefficients")
+        raise Uncompilable(f"a classifier with coefficients of the shape {classifier.coef_.shape}")
     shift = np.broadcast_to(np.asarray(classifier.intercept_, np.float64), classes).copy()
     return lambda sums: _last(activate, sums, shift)
 

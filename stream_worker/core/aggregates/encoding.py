@@ -78,7 +78,7 @@ def decode_sums(value: str) -> Sums:
     """Read a history value. Raises ValueError when it is not ten integers."""
     sums = tuple(map(int, value.split(",")))
     if len(sums) != len(MEASURES):
-        raise ValueError(f"{len(sums)} numbers where {len(MEASURES)} must be")
+        raise ValueError(f"a history value must have {len(MEASURES)} integers; this one has {len(sums)}")
     return sums
 
 

@@ -255,15 +255,20 @@ def _reason(kind: Kind, episode: Episode, evaluated: EvaluatedMinute) -> str:
         )
     if kind == "expired":
         return f"It lasts for {age}, so it is taken as the new usual from now on; no end was seen."
-    share = verdict.neg_voices / verdict.voices if verdict.voices else 0.0
-    seen = (
-        f"{verdict.neg_voices} of {verdict.voices} voices in {_length(verdict.window_minutes)} "
-        f"are negative ({share:.0%}); usual for this brand is {verdict.baseline:.0%}."
-    )
+    seen = _seen(verdict)
     if kind == "opened":
         return seen
     return (
         f"{'It became much stronger' if kind == 'escalated' else 'It goes on'}, {age} after it opened: {seen}"
+    )
+
+
+def _seen(verdict: Verdict) -> str:
+    share = verdict.neg_voices / verdict.voices if verdict.voices else 0.0
+    return (
+        f"{verdict.neg_voices} of {verdict.voices} {'voice' if verdict.voices == 1 else 'voices'} "
+        f"in {_length(verdict.window_minutes)} {'is' if verdict.neg_voices == 1 else 'are'} negative "
+        f"({share:.0%}); usual for this brand is {verdict.baseline:.0%}."
     )
 
 

@@ -27,7 +27,8 @@ def total(sensitivities: Iterable[float]) -> float:
 def advice(brands: int, sensitivities: Iterable[float]) -> str:
     """Say how many false alerts `brands` brands with these sensitivities bring, and how to have fewer."""
     expected = total(sensitivities)
-    cost = f"about {expected:.3g} false alerts a week over {brands} {'brand' if brands == 1 else 'brands'}"
+    alerts = f"{expected:.3g} false alert{'' if f'{expected:.3g}' == '1' else 's'}"
+    cost = f"about {alerts} a week over {brands} {'brand' if brands == 1 else 'brands'}"
     lowest = min(OPEN_SCORES)
     if expected <= TOTAL_MAX:
         return cost

@@ -194,6 +194,26 @@ def test_the_body_says_what_was_seen_in_one_sentence():
     assert body["reason"] == ("24 of 33 voices in 5 minutes are negative (73%); usual for this brand is 15%.")
 
 
+@pytest.mark.parametrize(
+    ("minutes", "voices", "negative", "reason"),
+    [
+        (1, 1, 1, "1 of 1 voice in 1 minute is negative (100%)"),
+        (2, 8, 1, "1 of 8 voices in 2 minutes is negative (12%)"),
+        (1, 1, 0, "0 of 1 voice in 1 minute are negative (0%)"),
+        (120, 3, 2, "2 of 3 voices in 2 hours are negative (67%)"),
+    ],
+)
+def test_the_sentence_counts_one_in_the_singular(minutes, voices, negative, reason):
+    # Given a minute whose verdict rests on so many minutes and voices
+    verdict = Verdict(12.0, minutes, voices, negative, 0.15)
+
+    # When its episode opens
+    _, event = episodes.advance(None, EvaluatedMinute("acme", BASE_MS, verdict, "share/1", None, True))
+
+    # Then
+    assert event.reason == f"{reason}; usual for this brand is 15%."
+
+
 @pytest.mark.parametrize("character", ["a", "\U0001d54f", "\x00", '"'])
 def test_the_body_stays_below_twenty_kilobytes_for_the_longest_brand(character):
     episode, opened = episodes.advance(None, evaluated(0, 12, brand=character * 1_024))

@@ -17,6 +17,7 @@ def test_fewer_false_alerts_need_a_higher_score_and_a_storm_passes_all():
 
 def test_a_few_brands_need_no_advice():
     assert advice(1, [0.25]) == "about 0.25 false alerts a week over 1 brand"
+    assert advice(2, [0.5, 0.5]) == "about 1 false alert a week over 2 brands"
 
 
 def test_many_brands_are_advised_to_be_told_less():
