@@ -148,14 +148,19 @@ class ShareDetector:
         score   max(0.87 E(S), weighted_score of E(max(S, Z)))       recent_evidence.py, from E > 0.5 on
 
     w = 1 / dispersion^0.7 · K / (K + v), where p rests on K voices; v and n are the voices and negative ones
-    since S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds e^1.1 times o' and of m
-    times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a good day is no bad one. A
-    *storm*, at least 100 negative voices in one minute at three times the baseline share, scores 30 at once,
-    unless it comes amid good news: more is said than in the half day, and less of it negative than usual. An
-    incomplete minute is evaluated by share alone: counts and volume only fade. It teaches nothing. With the
-    first minute of another model the baseline share starts again (baseline.py); for an hour it is learned
-    whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of that waits
-    for its end, six hours at most.
+    of the run, which began when S and Z were 0 last. The sums in brackets are log likelihood ratios, of odds
+    e^1.1 times o' and of m times the mean μ = usual volume · p': Page's CUSUM, given the volume, so that a
+    good day is no bad one.
+
+    A *storm*, at least 100 negative voices in one minute at three times the baseline share, scores 30 at
+    once, unless it comes amid good news: more is said than in the half day, and less of it negative than
+    usual.
+
+    An incomplete minute is evaluated by share alone: counts and volume only fade. It teaches nothing.
+
+    With the first minute of another model the baseline share starts again (baseline.py). For an hour it is
+    learned whenever half as many voices came as it rests on, and counts wait. In a spike (S > 5.4) all of
+    that waits for its end, six hours at most.
     """
 
     name = "share"
