@@ -49,6 +49,10 @@ class World:
         for source in self.sources:
             source.close()
 
+    def leave(self, source):
+        self.sources.remove(source)
+        source.close()
+
     def fill(self, count, partition=0):
         for k in range(count):
             self.append(b"%d" % k, partition)
@@ -281,6 +285,29 @@ def test_nothing_from_before_a_seek_comes_after_it(world):
     source.seek(0, 250)
 
     assert read(source, 50).offsets() == list(range(250, 300))
+
+
+def test_five_hundred_seeks_at_once_are_read_from_where_they_were_sought(make_world):
+    # Given 128 partitions of forty records, and members that get all of them, one after the other
+    partitions = range(128)
+    world = make_world(len(partitions))
+    for partition in partitions:
+        for k in range(40):
+            world.append(b"%d" % k, partition)
+    world.flush()
+
+    for round_number in range(4):
+        source = world.assigned(*partitions)
+
+        # When each is sought as soon as it was assigned, while the client may still be at its beginning
+        starts = {partition: (partition + 10 * round_number) % 40 for partition in partitions}
+        for partition, start in starts.items():
+            source.seek(partition, start)
+
+        # Then nothing comes but the records from there on
+        seen = poll_until(source, lambda seen: len(seen.ends) == len(partitions))
+        assert {p: seen.offsets(p) for p in partitions} == {p: [*range(starts[p], 40)] for p in partitions}
+        world.leave(source)
 
 
 def test_a_seek_resumes_what_was_paused(world):

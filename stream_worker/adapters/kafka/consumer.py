@@ -1,11 +1,15 @@
 """Records from Kafka: one consumer, polled in batches, positioned by us and never by the broker.
 
 Rules:
-1. Kafka's committed offset is a hint. A partition is paused from its assignment until the first `seek`.
+1. Kafka's committed offset is a hint. A partition is paused from its assignment until the first `seek`. It
+   is assigned at a number: for a logical offset the client asks the broker, and when that reply comes after
+   a seek, the client reads on from there (librdkafka issue 2256).
 2. Assignments and losses come back in the result of `poll`; nothing happens inside a callback.
 3. The broker's `auto.offset.reset` never decides: a position out of the log is reported. The client then
    stops fetching for good and refuses to seek, so the partition is assigned to it anew at the next seek.
-4. `position`, `starts` and `topic` wait for the broker and may be called from another thread; all else
+4. `poll` hands over rising offsets from the next expected one on. Should the client bring others, they are
+   dropped, and it is sought to the expected offset again.
+5. `position`, `starts` and `topic` wait for the broker and may be called from another thread; all else
    belongs to the loop's thread and does not wait.
 """
 
@@ -14,7 +18,6 @@ from concurrent.futures import Future
 from typing import Any, Literal
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
@@ -26,7 +29,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from stream_worker.adapters.kafka.topic import ANSWER_TIMEOUT_S, describe
 from stream_worker.core.partition.inputs import LogPosition
 from stream_worker.core.records.batch import Records
-from stream_worker.core.records.poll import Poll, TopicFacts
+from stream_worker.core.records.poll import Poll, TopicFacts, rising_from
 from stream_worker.errors import Unavailable
 
 CONSUMER_PROPERTIES: dict[str, Any] = {
@@ -81,6 +84,7 @@ class KafkaSource:
         )
         self._revoked: list[int] = []
         self._assigned: list[int] = []
+        self._expected: dict[int, int] = {}  # the next offset of each partition that was sought
         self._to_seek: dict[int, int] = {}
         self._stranded: set[int] = set()  # out of the log: the client fetches and seeks no more
         self._ends: dict[TopicPartition, Future[Any]] | None = None
@@ -111,13 +115,38 @@ class KafkaSource:
             if ends:
                 ends.pop(partition, None)  # the end was seen before this record
         revoked, self._revoked, assigned, self._assigned = self._revoked, [], self._assigned, []
-        for partition in self._to_seek:  # what comes from before a seek that is still to be made
-            taken.pop(partition, None)
-            ends.pop(partition, None)
         self._stranded.update(out_of_range)
-        out_of_range = [partition for partition in out_of_range if partition not in self._to_seek]
-        records = {partition: Records(*columns) for partition, columns in taken.items()}
-        return Poll(revoked, assigned, records, ends, out_of_range)
+        records = {partition: self._expected_of(partition, columns) for partition, columns in taken.items()}
+        return Poll(
+            revoked,
+            assigned,
+            {partition: found for partition, found in records.items() if found.offsets},
+            {partition: end for partition, end in ends.items() if self._reads(partition, end)},
+            [partition for partition in out_of_range if self._reads(partition)],
+        )
+
+    def _reads(self, partition: int, offset: int | None = None) -> bool:
+        """Whether the partition is read from where it was sought, and `offset` does not lie before that."""
+        expected = None if partition in self._to_seek else self._expected.get(partition)
+        return expected is not None and (offset is None or offset >= expected)
+
+    def _expected_of(
+        self, partition: int, columns: tuple[list[int], list[int], list[bytes | None]]
+    ) -> Records:
+        """Return the records that rise from the expected offset; seek there again if there are others."""
+        if not self._reads(partition):
+            return Records([], [], [])  # fetched before a seek, which is still to be made
+        offsets = columns[0]
+        good = rising_from(offsets, self._expected[partition])
+        if good:
+            self._expected[partition] = offsets[good - 1] + 1
+        if good < len(offsets):
+            at, expected = f"partition {partition}", self._expected[partition]
+            self._on_trouble(
+                f"{at}: the client brought offset {offsets[good]} instead of {expected}: sought again"
+            )
+            self._to_seek[partition] = expected
+        return Records(offsets[:good], columns[1][:good], columns[2][:good])
 
     def position(self, partition: int) -> LogPosition:
         """Ask the broker where the log begins and ends, and what is committed. Raises Unavailable."""
@@ -148,7 +177,7 @@ class KafkaSource:
 
     def seek(self, partition: int, offset: int) -> None:
         """Read on from `offset`, and resume."""
-        self._to_seek[partition] = offset
+        self._to_seek[partition] = self._expected[partition] = offset
         self._seek_pending()
 
     def pause(self, partition: int) -> None:
@@ -193,7 +222,7 @@ class KafkaSource:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for at in partitions:
-            at.offset = OFFSET_BEGINNING  # never read: paused until we seek; 0 may be out of the log
+            at.offset = 0  # never read: paused until we seek. It may be out of the log: see `_reads`
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
         self._assigned += [at.partition for at in partitions]
@@ -202,6 +231,7 @@ class KafkaSource:
         consumer.incremental_unassign(partitions)
         for at in partitions:
             self._to_seek.pop(at.partition, None)
+            self._expected.pop(at.partition, None)
             self._stranded.discard(at.partition)
             if at.partition in self._assigned:
                 self._assigned.remove(at.partition)

@@ -93,6 +93,7 @@ from stream_worker.core.records.batch import (
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.dedup import DedupWindow, Keys
 from stream_worker.core.records.limits import Limits
+from stream_worker.core.records.poll import rising_from
 from stream_worker.core.records.watermark import complete_from_ms, late, watermarks_ms
 from stream_worker.errors import BrokenInvariant, Unreadable
 
@@ -397,7 +398,7 @@ class PartitionMachine:
         offsets = np.asarray(records.offsets, np.int64)
         if not len(offsets):
             return []
-        if offsets[0] < self.position or not (offsets[1:] > offsets[:-1]).all():
+        if rising_from(offsets, self.position) < len(offsets):
             raise BrokenInvariant(
                 f"partition {self.number}: records do not rise from {self.position}: "
                 f"they begin at {offsets[0]} and end at {offsets[-1]}"
