@@ -32,6 +32,7 @@ MUST_BITE = (
     *("kill between steps", "kill_before", "kill_after", "late_and_kill", "freeze_before", "freeze_after"),
     *("lost_request", "lost_answer", "late_request", "late request arrived", "repeated_request"),
     *("torn pipeline", "zombie", "rebalance", "everybody slept", "the group returned", "fetch stalled"),
+    "client read elsewhere",
     *("redis was away", "store was away", "broker was away", "letters was away"),
     *("redis rolled back", "redis found behind", "redis emptied", "no cursor found", "sealed again"),
     *("cursor created after a loss", "CAS miss", "adopted plan", "adopted head", "object was there"),

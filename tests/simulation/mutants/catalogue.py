@@ -68,6 +68,7 @@ MUTANTS = [
     Mutant(flags.four_voices),
     Mutant(flags.late_only_after_the_seal),
     Mutant(machine.polled_before_a_seek),
+    Mutant(machine.polled_elsewhere),
     Mutant(machine.records_that_nobody_took_are_dropped),
     Mutant(machine.end_that_ends_nothing, told.a_log_that_ends_with_markers),
     # Archive

@@ -15,6 +15,7 @@ from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.worker.effect_runner import EffectRunner
 from stream_worker.worker.owned_partition import OwnedPartition
 from tests.simulation.mutants.patches import swap
+from tests.simulation.world import broker
 
 # Assignment
 
@@ -184,6 +185,15 @@ def polled_before_a_seek():
         return self.machine.takes_records and not (self.stopped or self.interrupted)
 
     return [patch.object(OwnedPartition, "takes_records", property(mutated))]
+
+
+def polled_elsewhere():
+    """Records that do not rise from where the client was sought are handed over, and taken."""
+
+    def mutated(offsets, expected):
+        return len(offsets)
+
+    return [patch.object(machine, "rising_from", mutated), patch.object(broker, "rising_from", mutated)]
 
 
 def records_that_nobody_took_are_dropped():

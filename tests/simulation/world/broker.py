@@ -3,12 +3,17 @@
 from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass
+from random import Random
+from typing import Final
 
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.inputs import LogPosition
 from stream_worker.core.records.batch import Records
-from stream_worker.core.records.poll import Poll, TopicFacts
+from stream_worker.core.records.poll import Poll, TopicFacts, rising_from
 from stream_worker.errors import Unavailable
+
+ELSEWHERE: Final = 0.1
+"""Share of the first fetches after a seek that go on at the log's beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Broker:
 class _Fetch:
     position: int | None = None
     paused: bool = True
+    sought: bool = False  # nothing was brought since
     end_said: bool = False
     stalled_until_ms: int = 0
 
@@ -92,6 +98,7 @@ class SimulatedSource:
     def __init__(self, world, process, wire, topic):
         self._world, self.process, self._wire, self._topic = world, process, wire, topic
         self.fetches = {}
+        self._elsewhere = Random(process.number)  # of its own: other faults fall as they did
         self._revoked, self._assigned = [], []
         self._asked = None
         self.deaf_polls = 0  # a zombie: it does not know yet that the group went on without it
@@ -150,6 +157,9 @@ class SimulatedSource:
             poll.out_of_range.append(partition)
             return
         records = log.read(fetch.position, rng.choice(profile.fetch))
+        if fetch.sought and records:
+            records = self._read_elsewhere(log, fetch.position, records)
+            fetch.sought = False
         if records:
             poll.records[partition] = Records(
                 [record.offset for record in records],
@@ -163,6 +173,17 @@ class SimulatedSource:
             fetch.end_said = True
         elif at_end and fetch.position < log.end and not records:  # a marker after the end that was told
             poll.ends[partition] = fetch.position = log.end
+
+    def _read_elsewhere(self, log, position, records):
+        """A client that was not done with its assignment reads on from the log's beginning, in the same poll.
+
+        The source hands over what rises from the position, as `KafkaSource` does, and seeks there again.
+        """
+        if not self._world.hostile or self._elsewhere.random() >= ELSEWHERE:
+            return records
+        brought = [*records, *log.read(log.start, len(records) + 3)]
+        self._world.bites["client read elsewhere"] += 1
+        return brought[: rising_from([record.offset for record in brought], position)]
 
     def position(self, partition):
         def answer():
@@ -188,7 +209,7 @@ class SimulatedSource:
 
     def seek(self, partition, offset):
         if partition in self.fetches:
-            self.fetches[partition] = _Fetch(offset, paused=False)
+            self.fetches[partition] = _Fetch(offset, paused=False, sought=True)
 
     def pause(self, partition):
         if partition in self.fetches:
