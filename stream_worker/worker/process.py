@@ -38,7 +38,7 @@ from stream_worker.worker.window_lifecycle import WindowLifecycle
 
 T = TypeVar("T")
 DEPENDENCY_OF = {"position": "kafka", "topic": "kafka", "letters": "dead_letters"}
-"""Which server a background job asks; all others ask the archive."""
+"""The server that a background job needs, by the name of the job; all others need the archive."""
 START_PAUSE_FIRST_S, START_PAUSE_MAX_S = 0.5, 10.0
 
 log = structlog.get_logger()
@@ -62,18 +62,18 @@ def run_worker(settings: Settings) -> int:
     with HealthServer(settings.http.host, settings.http.port, health, metrics.registry) as server:
         log.info("probes opened", host=settings.http.host, port=server.port)
         while not stop.is_set():
-            worker = _join(settings, score, model, recorder, stop)
+            worker = _join_group(settings, score, model, recorder, stop)
             if worker is not None:
                 worker.run(stop)
     return 0
 
 
-def _join(
+def _join_group(
     settings: Settings, score: Score, model: str, recorder: WorkerRecorder, stop: threading.Event
 ) -> Worker | None:
-    """Make all parts and join the group, once every server answers; None when told to stop before."""
+    """Open every server, join the group and build the worker; None when a signal came before that."""
     kafka, client = settings.kafka, client_properties(settings.kafka)
-    topic = _when_there("kafka", lambda: find_topic(settings), recorder, stop)
+    topic = _once_available("kafka", lambda: find_topic(settings), recorder, stop)
     if topic is None:
         return None
     log_of = Log(topic.name, topic.incarnation)
@@ -83,7 +83,7 @@ def _join(
         "archive": archive.probe,
         "dead_letters": lambda: _dead_letter_topic(settings),
     }
-    if any(_when_there(name, ask, recorder, stop) is None for name, ask in ready.items()):
+    if any(_once_available(name, ask, recorder, stop) is None for name, ask in ready.items()):
         return None
     dead_letters = KafkaDeadLetters(client, log_of, kafka.dead_letter_topic, VERSION, archive.keep_dead_value)
     source = KafkaSource(
@@ -93,9 +93,9 @@ def _join(
         session_timeout_ms=in_ms(kafka.session_timeout),
         records_max=kafka.batch_records_max,
         partitions=topic.partitions,
-        on_trouble=_say_kafka_trouble(),
+        on_trouble=_log_kafka_trouble(),
     )
-    archived = _when_there("archive", lambda: open_profiles(settings, ShareDetector()), recorder, stop)
+    archived = _once_available("archive", lambda: open_profiles(settings, ShareDetector()), recorder, stop)
     if archived is None:
         return None
     background = _start_background(recorder)
@@ -106,7 +106,7 @@ def _join(
         archive=archive,
         dead_letters=dead_letters,
         background=background,
-        make=_maker(settings, score, model),
+        make=_machine_factory(settings, score, model),
         start=kafka.start,
         recorder=recorder,
     )
@@ -132,8 +132,8 @@ def _join(
     )
 
 
-def _maker(settings: Settings, score: Score, model: str) -> Callable[[int], PartitionMachine]:
-    """Return how the step machine of a partition is made."""
+def _machine_factory(settings: Settings, score: Score, model: str) -> Callable[[int], PartitionMachine]:
+    """Return a function that builds the machine of a partition."""
     archive, limits = settings.archive, limits_of(settings)
     roll_limits = RollLimits(
         rows_max=archive.rows_max,
@@ -163,8 +163,8 @@ def _dead_letter_topic(settings: Settings) -> str:
     return f"{kafka.dead_letter_topic} {'was created' if created else 'is there'}"
 
 
-def _say_kafka_trouble() -> Callable[[str], None]:
-    """Return what says the client's troubles, the same one not more than once in a while."""
+def _log_kafka_trouble() -> Callable[[str], None]:
+    """Return a function that logs the client's troubles, each of them once in a while."""
     repeats = Repeats()
 
     def say(message: str) -> None:
@@ -187,8 +187,10 @@ def _start_background(recorder: WorkerRecorder) -> BackgroundThread[Reply | Topi
     return BackgroundThread(trouble, recovery)
 
 
-def _when_there(name: str, ask: Callable[[], T], recorder: WorkerRecorder, stop: threading.Event) -> T | None:
-    """Ask a server until it answers, with one clear line per cause; None when told to stop."""
+def _once_available(
+    name: str, ask: Callable[[], T], recorder: WorkerRecorder, stop: threading.Event
+) -> T | None:
+    """Ask a server until it answers, with one clear line for each cause; None when a signal came first."""
     pause_s, said = START_PAUSE_FIRST_S, ""
     while not stop.is_set():
         try:

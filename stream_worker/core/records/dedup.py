@@ -1,13 +1,11 @@
-"""Duplicates, repeats and voices: what a mention says again, within the horizon.
-
-See docs/design.md#dedup-window.
+"""The dedup window: duplicates, copies and voices among the mentions before each (docs/design.md#dedup-window).
 
 Rules:
 1. *Earlier* means a smaller offset of the same partition, at most `dedup_window_offsets` away, whose record
    time is at most `dedup_window_ms` before. Earlier mentions count whatever their flags; rejected records
    do not.
-2. A duplicate is the same (network, id, brand) again; a repeat the same text about the same brand again; a
-   voice is no repeat, and fewer than three earlier mentions share its author and brand.
+2. A duplicate is the same (network, id, brand) again; a copy the same text about the same brand again; an
+   independent voice is no copy, and fewer than three earlier mentions share its author and brand.
 3. The memory is a cache of the log. Every seek empties it, and `dedup_window_offsets` of log fill it again.
 
 Theory: a mention is a row of the memory, and its three keys are 64-bit hashes. The keys of a kind lie sorted,
@@ -25,10 +23,10 @@ import numpy.typing as npt
 from stream_worker.core.records.batch import Bool, Int64, MentionBatch
 
 VOICE_MENTIONS_MAX = 3
-"""Mentions of one author on one brand within the horizon that are voices."""
+"""Mentions of one author on one brand within the window that are independent voices."""
 
 OLD_TO_YOUNG = 8
-"""The young tier is merged when it has grown to this part of the horizon."""
+"""The young tier is merged when it has grown to this part of the window."""
 
 Hash64 = Callable[[bytes], int]
 UInt64 = npt.NDArray[np.uint64]
@@ -39,7 +37,7 @@ each; the author's key of a mention without one means nothing."""
 
 
 def text_key_bytes(brand: str, text: str) -> bytes:
-    """What the text key, version 1, is the XXH64 of (docs/design.md#text-key)."""
+    """Return the bytes whose XXH64 is the text key, version 1 (docs/design.md#text-key)."""
     low = text.lower()
     inside = f" {low} "
     # Most texts stay as they are: in a printable one, blanks are all the white space there is
@@ -50,7 +48,7 @@ def text_key_bytes(brand: str, text: str) -> bytes:
 
 
 def plain_keys(hash64: Hash64) -> Keys:
-    """Return how the three keys are worked out in Python; whatever else does it gives the same bits."""
+    """Return the reference of the three keys, in Python; a compiled one must equal it bit for bit."""
 
     def keys(
         networks: Strings, brands: Strings, ids: Strings, texts: Strings, authors: Sequence[str | None]
