@@ -3,7 +3,7 @@
 Rules:
 1. All columns of a batch have one length and one order: rising offsets, one partition.
 2. Only mentions are here. A rejected record is a `Rejected`, kept with its bytes for its dead letter.
-3. The flags (duplicate, repeat, voice, late) and `watermark_before_ms` are pure functions of the log
+3. The flags (duplicate, copy, voice, late) and `watermark_before_ms` are pure functions of the log
    (docs/design.md#verdicts); the score columns are a pure function of text and model.
 """
 

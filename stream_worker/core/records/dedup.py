@@ -1,4 +1,4 @@
-"""The dedup window: duplicates, copies and voices among the mentions before each (docs/design.md#dedup-window).
+"""The dedup window: duplicates, copies and voices among earlier mentions (docs/design.md#dedup-window).
 
 Rules:
 1. *Earlier* means a smaller offset of the same partition, at most `dedup_window_offsets` away, whose record
@@ -84,11 +84,11 @@ class _Kind:
 
 
 class DedupWindow:
-    """The memory of one partition: keys of the mentions within the horizon."""
+    """The memory of one partition: keys of the mentions within the window."""
 
     def __init__(self, dedup_window_offsets: int, dedup_window_ms: int, keys: Keys) -> None:
         self._span = dedup_window_offsets
-        self._horizon_ms = dedup_window_ms
+        self._window_ms = dedup_window_ms
         self._keys = keys
         self.clear()
 
@@ -101,7 +101,7 @@ class DedupWindow:
         self._posts, self._texts, self._authors = _Kind(), _Kind(), _Kind()
 
     def add(self, columns: MentionBatch) -> tuple[Bool, Bool, Bool]:
-        """Take mentions in log order; return their flags duplicate, repeat, voice."""
+        """Take mentions in log order; return their flags duplicate, copy, voice."""
         rows = self._remember(columns.offsets, columns.record_times_ms)
         posts, texts, authors = self._keys(
             columns.networks, columns.brands, columns.ids, columns.texts, columns.authors
@@ -125,7 +125,7 @@ class DedupWindow:
         return np.arange(before, before + count)
 
     def _seen(self, kind: _Kind, rows: Int64, keys: UInt64, times: int) -> Bool:
-        """Whether `times` earlier mentions have the key within the horizon; remembers these."""
+        """Whether `times` earlier mentions have the key within the window; remembers these."""
         known = len(kind.young.keys)
         kind.young, order = _sorted(
             np.concatenate([kind.young.keys, keys]), np.concatenate([kind.young.rows, rows])
@@ -138,8 +138,8 @@ class DedupWindow:
         return found >= times
 
     def _count(self, tier: _Tier, places: Int64, rows: Int64, keys: UInt64, times: int, found: Int64) -> None:
-        """Go down from each row's place over equal keys; count those within the horizon, up to `times`."""
-        lowest, oldest_ms = self._offsets[rows] - self._span, self._times_ms[rows] - self._horizon_ms
+        """Go down from each row's place over equal keys; count those within the window, up to `times`."""
+        lowest, oldest_ms = self._offsets[rows] - self._span, self._times_ms[rows] - self._window_ms
         asking = np.flatnonzero((places > 0) & (found < times))
         below = places[asking] - 1
         while len(asking):
