@@ -1,7 +1,7 @@
 """The world: a clock, servers, processes, and what happens to them, one step after the other.
 
 Rules:
-1. No wall clock, no thread, and random generators with seeds: the same profile and seed give the same history.
+1. No wall clock, no thread, random generators with seeds: the same profile and seed give the same history.
 2. Freezing is nesting: while a process stands in the middle of a call, the world goes on inside that call.
 3. `calm` ends all faults. From there on everything must be finished without further input.
 """
