@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stream_worker.predict.formats import csv
 from stream_worker.predict.formats.job import InputChunk, Job, Reject
@@ -124,7 +123,7 @@ def to_csv(table: pa.Table, delimiter: str, newline: str) -> bytes:
     encode = msgspec.json.Encoder(enc_hook=str).encode
     for i, one in enumerate(table.schema):
         if pa.types.is_nested(one.type) or pa.types.is_binary(one.type) or pa.types.is_large_binary(one.type):
-            cells = [None if cell is None else encode(cell).decode() for cell in table[i].to_pylist()]
+            cells = [None if cell is None else encode(cell).decode() for cell in _plain(table[i]).to_pylist()]
             table = table.set_column(i, one.name, pa.array(cells, pa.string()))
         elif not pa.types.is_primitive(one.type):
             table = table.set_column(i, one.name, table[i].cast(pa.string()))
@@ -154,8 +153,35 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def _for_python(table: pa.Table) -> pa.Table:
-    """Nanoseconds have no type in Python: as text."""
+    """Write nanoseconds as text, in lists and structs as well: Python has no type for them.
+
+    Left to Arrow, the answer would depend on whether pandas is installed.
+    """
     for i, one in enumerate(table.schema):
-        if "[ns" in str(one.type) and pa.types.is_temporal(one.type):
-            table = table.set_column(i, one.name, pc.cast(table[i], pa.string()))
+        table = table.set_column(i, one.name, _plain(table[i]))
     return table
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = _without_nanoseconds(column.type)
+    return column if kind == column.type else column.cast(kind)
+
+
+def _without_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    """Return the type with text in place of nanoseconds."""
+    if pa.types.is_nested(kind):
+        return _nested_without_nanoseconds(kind)
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.string() if pa.types.is_temporal(plain) and getattr(plain, "unit", "") == "ns" else kind
+
+
+def _nested_without_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([one.with_type(_without_nanoseconds(one.type)) for one in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_without_nanoseconds(kind.key_type), _without_nanoseconds(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_without_nanoseconds(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_without_nanoseconds(kind.value_type))
+    return pa.list_(_without_nanoseconds(kind.value_type)) if pa.types.is_list(kind) else kind

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_worker.core.records.batch import ScoreColumns
-from stream_worker.predict.formats import chunking, header, score
+from stream_worker.predict.formats import arrow, chunking, header, score
 from stream_worker.predict.formats import csv as csv_rows
 from stream_worker.predict.formats.job import (
     ADDED,
@@ -255,6 +255,38 @@ def test_every_form_becomes_every_other_with_all_columns(form, out):
     assert [round(float(row["sentiment"]), 6) for row in read] == [0.3, 0.3]
     if form == out != "csv":
         assert [row["tags"] for row in read] == [row["tags"] for row in rows]
+
+
+def test_nanoseconds_are_text_wherever_they_are():
+    # Given what Arrow would give to Python as a type of pandas, or refuse where pandas is not installed
+    moment = pa.timestamp("ns", "UTC")
+    counts = pa.array([1_000_000_001])
+    table = pa.table(
+        {
+            "plain": counts.cast(moment),
+            "encoded": counts.cast(moment).dictionary_encode(),
+            "listed": pa.array([[1_000_000_001]]).cast(pa.list_(moment)),
+            "inside": pa.array([{"at": 1_000_000_001}]).cast(pa.struct([("at", moment)])),
+            "keyed": pa.array([[("a", 7)]], pa.map_(pa.string(), pa.int64())).cast(
+                pa.map_(pa.string(), pa.duration("ns"))
+            ),
+        }
+    )
+
+    # When
+    row = json.loads(arrow.to_json(table))
+    line = arrow.to_csv(table.select(["listed", "plain"]), ";", "\n").decode()
+
+    # Then
+    text = "1970-01-01 00:00:01.000000001Z"
+    assert row == {
+        "plain": text,
+        "encoded": text,
+        "listed": [text],
+        "inside": {"at": text},
+        "keyed": [["a", "7"]],
+    }
+    assert line == f'"[""{text}""]";{text}\n'
 
 
 def test_parquet_texts_that_are_no_utf8_are_rejected_alone():
