@@ -6,11 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.backtest.counts import ARCHIVE_COLUMNS, BrandMinuteCounts, read_counts
@@ -18,7 +15,6 @@ from stream_worker.bootstrap import open_archive_store
 from stream_worker.core.detection.replay import MINUTES_PER_WEEK, CountSeries, ReplayedEpisode, replay
 from stream_worker.core.detection.sensitivity import OPEN_SCORES, advice
 from stream_worker.core.detection.share_detector import ShareDetector
-from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured
 from stream_worker.settings.schema import Settings
 
@@ -128,33 +124,6 @@ def read_incidents(path: Path) -> list[Incident]:
     return incidents
 
 
-def plot(brand: str, series: CountSeries, result: BacktestResult, path: Path) -> None:
-    """Draw a brand's hours with its episodes; the name's ending decides the format (.svg or .png)."""
-    hours = series.minutes // 60
-    first, size = int(hours[0]), int(hours[-1] - hours[0]) + 1
-    voices, negative = (
-        np.bincount(hours - first, column, size) for column in (series.voices, series.neg_voices)
-    )
-    times = np.arange(first, first + size).astype("datetime64[h]")
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, sharex=True)
-    top.fill_between(times, voices, color="#b8c4d6", label="voices per hour", step="mid")
-    top.fill_between(times, negative, color="#c0392b", label="negative", step="mid")
-    top.set_title(brand.replace("$", r"\$"))
-    top.legend(loc="upper left", frameon=False)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bottom.plot(times, negative / voices, color="#c0392b", linewidth=0.8)
-    bottom.set_ylabel("share negative")
-    bottom.set_ylim(0, 1)
-    end_ms = int(series.minutes[-1]) * MINUTE_MS
-    for one in (one for one in result.episodes if one.brand == brand):
-        ended_ms = end_ms if one.ended_ms is None else one.ended_ms
-        for axes in (top, bottom):
-            axes.axvspan(_time(one.opened_ms), _time(ended_ms), color="#f39c12", alpha=0.3, linewidth=1)
-    figure.savefig(path)
-
-
 def _tables(objects: Objects) -> Iterator[pa.Table]:
     days = [folder for folder in objects.folders("") if folder.startswith("dt=")]
     for name in (name for day in days for name in objects.names(day)):
@@ -187,10 +156,6 @@ def _is_in(one: ReplayedEpisode, incident: Incident) -> bool:
 
 def _instant(time_ms: int) -> str:
     return f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _time(time_ms: int) -> Any:
-    return np.datetime64(time_ms, "ms")
 
 
 def _ms(text: str) -> int:

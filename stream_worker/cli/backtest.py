@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from stream_worker import extras
 from stream_worker.cli.output import Config, Json, load_settings, print_json, print_table, say
 
 COLUMNS = ("brand", "opened_at", "resolved_at", "peak_score", "escalated", "notifications")
@@ -57,6 +58,8 @@ def backtest(
     if plot is not None and (brand is None or plot.suffix not in (".svg", ".png")):
         raise typer.BadParameter("needs --brand, and a name that ends in .svg or .png", param_hint="--plot")
     settings = load_settings(config).settings
+    if plot is not None:
+        extras.require("daily", "--plot")
     from stream_worker.backtest import service  # noqa: PLC0415
 
     found = [] if incidents is None else service.read_incidents(incidents)
@@ -76,5 +79,7 @@ def backtest(
     for line in service.in_words(result, found):
         typer.echo(line, err=as_json)  # of the text it is the better half; beside JSON it is a message
     if plot is not None and isinstance(source, list):
-        service.plot(source[0][0], source[0][1], result, plot)
+        from stream_worker.backtest import plots  # noqa: PLC0415
+
+        plots.plot(source[0][0], source[0][1], result, plot)
         say(f"drawn: {plot}")

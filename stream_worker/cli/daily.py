@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_worker import extras
 from stream_worker.cli.output import Config, load_settings, print_json, printable, progress_bar, say
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def daily(
     complete is marked in the archive; one that is not is reported all the same, and says why.
     """
     settings = load_settings(config).settings
+    extras.require("daily", "the daily report")
     from stream_worker.daily.service import daily as run  # noqa: PLC0415
 
     with progress_bar() as progress:

@@ -21,7 +21,7 @@ from stream_worker.predict.formats.job import ChunkMark, InputChunk, Job
 from stream_worker.predict.inputs import again
 from stream_worker.predict.malloc import return_what_is_freed
 from stream_worker.predict.outputs import InputResult, StoreAt
-from stream_worker.process import leave_out, return_freed_arrow_memory
+from stream_worker.process import return_freed_arrow_memory
 
 
 class Task(NamedTuple):
@@ -109,7 +109,6 @@ def _answer(one: Connection) -> Any:
 def work(pipe: Connection, model: ModelAt, desk: StoreAt) -> None:
     """Live as a process: load the model, then do what comes through the pipe until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends us
-    leave_out("pandas")
     return_what_is_freed()
     try:
         try:

@@ -25,7 +25,6 @@ from stream_worker.predict.inputs import Input, WrongUsage, again
 from stream_worker.predict.malloc import return_what_is_freed
 from stream_worker.predict.outputs import DONE, InputResult, Output, StoreAt
 from stream_worker.predict.pool import ModelAt, Pool, Task
-from stream_worker.process import leave_out
 from stream_worker.settings.schema import Settings
 
 Marks = list[dict[int, ChunkMark]]  # by input and chunk
@@ -76,7 +75,6 @@ def predict(settings: Settings, given: str, out: str, options: Options, progress
         for item, result in zip(found, output.results, strict=True)
     ]
     _refuse_finished(output, options)
-    leave_out("pandas")  # Arrow would load it with the first table
     return_what_is_freed()
     model = ModelAt(settings.model.path, settings.model.pin, settings.model.scorer)
     total_bytes = sum(item.size for item in found)
