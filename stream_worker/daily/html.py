@@ -29,8 +29,9 @@ from stream_worker.daily.formatting import (
     printable,
     signed,
 )
-from stream_worker.daily.repeated_texts import Repeated
-from stream_worker.daily.tables import SHARES, ScoredBy, shares
+from stream_worker.daily.repeated_texts import RepeatedText
+from stream_worker.daily.tables import ScoredBy, shares
+from stream_worker.quantity import quantity
 
 BRANDS_MAX: Final = 30
 """So many brands are shown; the tables beside the report have all."""
@@ -60,7 +61,7 @@ class ReportPage:
     same: pd.DataFrame | None  # brands of this day in those hours
     hours_in_common: int
     movers: pd.DataFrame | None
-    texts: list[Repeated]
+    texts: list[RepeatedText]
     parity: dict[str, Any] | None
     differences: list[str]
     account: dict[str, int]
@@ -181,17 +182,18 @@ def _lead(report: ReportPage) -> LeadingBrand | None:
 def _figures(report: ReportPage) -> Iterator[KeyFigure]:
     sums = dict(zip(_ALL, (int(value) for value in report.hours[_ALL].sum()), strict=True))
     by = report.scored_by
-    (values,) = shares([list(sums.values())], [by.day], by.known)
-    found = dict(zip(SHARES, values, strict=True))
-    share, low, high = (found[name] for name in ("negative_share", "negative_low", "negative_high"))
-    net, net_low, net_high = (found[name] for name in _NET)
+    (day,) = shares([list(sums.values())], [by.day], by.known)
+    negative = "negative"
+    if day.negative_share is not None:
+        negative += f", {between(day.negative_low, day.negative_high)}"
+    net_margin_of_day = net_margin(day.net_estimate, day.net_low, day.net_high)
     uncertain = sums["uncertain"] / sums["n"] if sums["n"] else None
     yield KeyFigure(count(sums["n"]), "mentions")
     yield KeyFigure(count(sums["voices"]), "voices")
     yield KeyFigure(count(len(report.brands)), "brands")
-    yield KeyFigure(percent(share), "negative" if share is None else f"negative, {between(low, high)}")
-    yield KeyFigure(signed(net), f"net sentiment, {net_margin(net, net_low, net_high)}")
-    yield KeyFigure(percent(found["coverage"], 1), f"coverage; {percent(uncertain)} uncertain")
+    yield KeyFigure(percent(day.negative_share), negative)
+    yield KeyFigure(signed(day.net_estimate), f"net sentiment, {net_margin_of_day}")
+    yield KeyFigure(percent(day.coverage, 1), f"coverage; {percent(uncertain)} uncertain")
     if report.parity is not None:
         yield KeyFigure(count(report.parity["agree"]), "of 1,440 minutes as shown live")
 
@@ -201,8 +203,12 @@ def _charts(report: ReportPage) -> Charts:
     unsure = (hours["uncertain"] + hours["unscored"]).tolist()
     mentions = day_chart(hours["neg"].tolist(), hours["neu"].tolist(), hours["pos"].tolist(), unsure)
     by_known = [int(hour.timestamp() * 1000) in by.hours_ms for hour in hours.index]
-    found = shares(hours[_ALL].to_numpy().tolist(), by_known, by.known)
-    net = net_chart(*([one[SHARES.index(name)] for one in found] for name in _NET))
+    hourly = shares(hours[_ALL].to_numpy().tolist(), by_known, by.known)
+    net = net_chart(
+        [hour.net_estimate for hour in hourly],
+        [hour.net_low for hour in hourly],
+        [hour.net_high for hour in hourly],
+    )
     return Charts(_svg(mentions), _svg(net), _interval_holds(by))
 
 
@@ -282,6 +288,6 @@ def _mover(row: pd.Series) -> MoverEntry:
 def _parity_reasons(report: ReportPage) -> list[str]:
     reasons = report.parity["reasons"] if report.parity is not None else {}
     return [
-        f"{reason}: {count(one['minutes'])} minutes, {count(one['mentions'])} mentions"
+        f"{reason}: {quantity(one['minutes'], 'minute')}, {quantity(one['mentions'], 'mention')}"
         for reason, one in reasons.items()
     ]

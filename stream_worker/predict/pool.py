@@ -2,7 +2,7 @@
 
 Rules:
 1. A part is written before its marker. A kill between the two costs that chunk again, and changes nothing.
-2. A process that loses its parent ends: its pipe does (docs/decisions/0056).
+2. A process that loses its parent ends: its pipe does (docs/decisions/0057).
 3. A store that does not answer is asked a few more times; then the run ends, and another one goes on.
 """
 

@@ -11,7 +11,7 @@ from stream_worker.core.archive.days import Day
 from stream_worker.core.time import HOUR_MS
 from stream_worker.daily import tables
 from stream_worker.daily.html import _TEMPLATES, ReportPage, page
-from stream_worker.daily.repeated_texts import Repeated
+from stream_worker.daily.repeated_texts import RepeatedText
 
 DAY = Day(20_000 * 24 * HOUR_MS)
 HOSTILE = [
@@ -54,7 +54,7 @@ def hostile_report():
         same=same,
         hours_in_common=1,
         movers=tables.movers(same, then, 8),
-        texts=[Repeated(text, text, 1_234, 5, 0, 0) for text in HOSTILE],
+        texts=[RepeatedText(text, text, 1_234, 5, 0, 0) for text in HOSTILE],
         parity={
             "minutes": 1_440,
             "agree": 1_400,
