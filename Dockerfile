@@ -1,12 +1,12 @@
-# One image for every program: stream-worker and produce-mentions. No compiler in it, and no root.
+# One image for every program and command but the demo. No compiler in it, and no root.
 #   docker build -t stream-worker .
 
 FROM python:3.13-slim AS build
 RUN python -m venv /opt/stream-worker
 ENV PATH=/opt/stream-worker/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
-COPY requirements/run.txt requirements/
-RUN pip install --only-binary :all: --require-hashes -r requirements/run.txt
+COPY requirements/daily.txt requirements/
+RUN pip install --only-binary :all: --require-hashes -r requirements/daily.txt
 COPY pyproject.toml hatch_build.py README.md LICENSE CHANGELOG.md ./
 COPY config config
 COPY models models

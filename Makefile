@@ -62,8 +62,9 @@ screenshots: $(PROJECT) ## take docs/images/*.png of the page anew (needs Chromi
 	@$(BIN)/python -m tests.integration.api.screenshots
 
 lock: ## work out requirements/*.txt again from pyproject.toml (needs uv)
-	$(COMPILE) --extra embedded --group dev -o requirements/dev.txt
+	$(COMPILE) --extra all --group dev -o requirements/dev.txt
 	$(COMPILE) --group build --constraints requirements/dev.txt -o requirements/run.txt
+	$(COMPILE) --extra daily --group build --constraints requirements/dev.txt -o requirements/daily.txt
 
 clean: ## remove .venv, .servers, caches and builds
 	rm -f models/native/kernel.so models/native/kernel.dylib models/native/kernel.dll

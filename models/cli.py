@@ -15,7 +15,7 @@ import typer
 from models import registry
 from models.behaviour import suite
 from models.behaviour.run import Behaviour, behave
-from models.errors import ModelError
+from models.errors import ModelError, ModelRefused
 from models.evaluate import Quality, evaluate
 from models.progress import progress_on_stderr
 from models.scorers.scores import CLASSES, Scorer
@@ -153,8 +153,12 @@ def report_command(
     pin: Annotated[str | None, typer.Option(help="sha256 of a model given by its path.")] = None,
 ) -> None:
     """Measure a model beside others on the held-out sets; write a report with plots."""
-    from models.reporting.document import report  # noqa: PLC0415  matplotlib takes its time
-
+    try:
+        from models.reporting.document import report  # noqa: PLC0415  matplotlib takes its time
+    except ModuleNotFoundError as missing:
+        raise ModelRefused(
+            f"{missing.name} is not installed, and the report needs it: pip install '.[training]'"
+        ) from None
     report(registry.named(model), pin, data, out, images, _say)
     _say(f"written: {out}")
 

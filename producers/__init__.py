@@ -1,7 +1,7 @@
 """Programs that publish mentions.
 
-    cli ─► run ─► feeds/ (replay, synthetic)     what to publish, and when
-              └─► publisher ─► Kafka             who sends it, and what became of it
+    cli ─► run ─► feeds/ (replay, synthetic)     which records, and when
+              └─► publisher ─► Kafka             sends each, and counts the outcomes
 
-A new feed is a module in `feeds/` that yields `Due` records, and a command in `cli.py`.
+A new feed is a module in `feeds/` that yields `ScheduledRecord`s, and a command in `cli.py`.
 """

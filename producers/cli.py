@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from producers import flags as flag
+from producers import options as option
 from producers.connection import producer_settings
 from producers.errors import ProduceError
 from producers.feeds.columns import USUAL_NAMES
@@ -25,7 +25,6 @@ from producers.feeds.phrases import brands as invented_brands
 from producers.feeds.replay import Pace, Rebase, play
 from producers.feeds.scheduled import ScheduledRecord
 from producers.feeds.synthetic import World, synthesise
-from producers.options import RATE_MAX
 from producers.recording import PlayedRange, RecordedFile, brief, open_recording, span
 from producers.run import Feed, Target, now_ms, print_feed, publish_feed, sayer
 from producers.topics import Creation
@@ -50,8 +49,8 @@ def main() -> None:
     app(prog_name=app.info.name)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         try:
             typer.echo(importlib.metadata.version("stream-worker"))
         except importlib.metadata.PackageNotFoundError:
@@ -74,47 +73,47 @@ def _root(
     "  produce-mentions replay posts.csv --brand-value Acme --network source --print | jq .text"
 )
 def replay(
-    file: flag.File,
+    file: option.File,
     *,
-    file_format: flag.Format = None,
-    id_: flag.Id = None,
-    id_rows: flag.IdRows = False,
-    id_prefix: flag.IdPrefix = "",
-    brand: flag.Brand = None,
-    brand_value: flag.BrandValue = None,
-    network: flag.Network = None,
-    network_value: flag.NetworkValue = None,
-    author: flag.Author = None,
-    text: flag.Text = None,
-    time: flag.Time = None,
-    time_format: flag.TimeFormat = None,
-    column: flag.Column = None,
-    speed: flag.Speed = 1.0,
-    gap_max: flag.GapMax = None,
-    rebase: flag.RebaseTo = None,
-    anchor: flag.Anchor = None,
-    since: flag.Since = None,
-    until: flag.Until = None,
-    limit: flag.Limit = None,
-    bootstrap_servers: flag.Bootstrap = None,
-    topic: flag.Topic = "mentions",
-    settings: flag.Set = None,
-    properties: flag.Properties = None,
-    create_topic: flag.CreateTopic = False,
-    partitions: flag.Partitions = PARTITIONS,
-    replication: flag.Replication = -1,
-    as_json: flag.Json = False,
-    to_stdout: flag.Print = False,
+    file_format: option.Format = None,
+    id_: option.Id = None,
+    id_rows: option.IdRows = False,
+    id_prefix: option.IdPrefix = "",
+    brand: option.Brand = None,
+    brand_value: option.BrandValue = None,
+    network: option.Network = None,
+    network_value: option.NetworkValue = None,
+    author: option.Author = None,
+    text: option.Text = None,
+    time: option.Time = None,
+    time_format: option.TimeFormat = None,
+    column: option.Column = None,
+    speed: option.Speed = 1.0,
+    gap_max: option.GapMax = None,
+    rebase: option.RebaseTo = None,
+    anchor: option.Anchor = None,
+    since: option.Since = None,
+    until: option.Until = None,
+    limit: option.Limit = None,
+    bootstrap_servers: option.Bootstrap = None,
+    topic: option.Topic = "mentions",
+    settings: option.Set = None,
+    properties: option.Properties = None,
+    create_topic: option.CreateTopic = False,
+    partitions: option.Partitions = PARTITIONS,
+    replication: option.Replication = -1,
+    as_json: option.Json = False,
+    to_stdout: option.Print = False,
 ) -> None:
     """Play the mentions of a file, in order of time and with the gaps between them."""
-    named = _given(id=id_, brand=brand, network=network, author=author, text=text, time=time)
-    fixed = _given(brand=brand_value, network=network_value)
+    named = _present(id=id_, brand=brand, network=network, author=author, text=text, time=time)
+    fixed = _present(brand=brand_value, network=network_value)
     named |= _roles(column or ())
     _refuse_both(named, fixed, id_rows=id_rows)
     pace = Pace(speed, gap_max or math.inf, _rebase(rebase, anchor, speed))
     source = RecordedFile(file, file_format, named, fixed, id_prefix, id_rows, time_format)
     creation = Creation(partitions, replication) if create_topic else None
-    with _answering() as say:
+    with _reporting_errors() as say:
         connection = producer_settings(bootstrap_servers, settings or (), properties)
         target = Target(connection, topic, creation, as_json, to_stdout)
         _replay(source, PlayedRange(since, until, limit), pace, target, say)
@@ -125,42 +124,44 @@ def replay(
 )
 def synthetic(
     *,
-    seed: flag.Seed = 1,
-    rate: flag.Rate = 20.0,
-    duration: flag.Duration = None,
-    count: flag.Count = None,
-    backfill: flag.Backfill = None,
-    brands: flag.Brands = BRANDS,
-    crisis: flag.Crises = None,
-    broken: flag.Broken = 0.0,
-    start: flag.Start = None,
-    bootstrap_servers: flag.Bootstrap = None,
-    topic: flag.Topic = "mentions",
-    settings: flag.Set = None,
-    properties: flag.Properties = None,
-    create_topic: flag.CreateTopic = False,
-    partitions: flag.Partitions = PARTITIONS,
-    replication: flag.Replication = -1,
-    as_json: flag.Json = False,
-    to_stdout: flag.Print = False,
+    seed: option.Seed = 1,
+    rate: option.Rate = 20.0,
+    duration: option.Duration = None,
+    count: option.Count = None,
+    backfill: option.Backfill = None,
+    brands: option.Brands = BRANDS,
+    crisis: option.Crises = None,
+    broken: option.Broken = 0.0,
+    start: option.Start = None,
+    bootstrap_servers: option.Bootstrap = None,
+    topic: option.Topic = "mentions",
+    settings: option.Set = None,
+    properties: option.Properties = None,
+    create_topic: option.CreateTopic = False,
+    partitions: option.Partitions = PARTITIONS,
+    replication: option.Replication = -1,
+    as_json: option.Json = False,
+    to_stdout: option.Print = False,
 ) -> None:
     """Invent mentions of invented brands: some copies, some duplicates, some late."""
     world = World(rate, tuple(invented_brands(brands)), tuple(crisis or ()), broken, backfill or 0.0)
     _refuse_unknown(world)
     creation = Creation(partitions, replication) if create_topic else None
 
-    with _answering() as say:
+    with _reporting_errors() as say:
         connection = producer_settings(bootstrap_servers, settings or (), properties)
         target = Target(connection, topic, creation, as_json, to_stdout)
         lasts = "until stopped" if duration is None else f"for {span(duration)}"
-        speed = "as many mentions as can be sent" if rate == RATE_MAX else f"{rate:g} mentions a second"
+        speed = (
+            "as many mentions as can be sent" if rate == option.RATE_MAX else f"{rate:g} mentions a second"
+        )
         past = f"{span(backfill)} of the past first, then " if backfill else ""
         say(f"inventing {past}{speed} about {brands:,} brands {lasts}, seed {seed}")
 
         def feed(start_ms: int) -> Iterator[ScheduledRecord]:
             endless = synthesise(world, seed, start_ms if start is None else start)
-            timely = itertools.takewhile(lambda due: duration is None or due.at_ms < duration, endless)
-            return _tell_when_live(itertools.islice(timely, count), say)
+            timely = itertools.takewhile(lambda record: duration is None or record.at_ms < duration, endless)
+            return _announce_live(itertools.islice(timely, count), say)
 
         _deliver(feed, target, count, lambda: 0, say)
 
@@ -172,12 +173,12 @@ def schema() -> None:
 
 
 def _replay(
-    source: RecordedFile, cut: PlayedRange, pace: Pace, target: Target, say: Callable[[str], None]
+    source: RecordedFile, played: PlayedRange, pace: Pace, target: Target, say: Callable[[str], None]
 ) -> None:
     say(f"reading {source.file}")
-    opened = open_recording(source, cut)
-    held = opened.recording.last_ms is not None
-    if pace.rebase is not None and pace.rebase.anchor_last and not held:
+    opened = open_recording(source, played)
+    in_memory = opened.recording.last_ms is not None
+    if pace.rebase is not None and pace.rebase.anchor_last and not in_memory:
         raise typer.BadParameter(f"--anchor last: {source.file} is too long to know its last time")
     for line in brief(opened, pace, now_ms()):
         say(line)
@@ -191,7 +192,7 @@ def _replay(
             say,
         )
     finally:
-        for line in [] if held else skipped.lines():  # of a held file they were told before
+        for line in [] if in_memory else skipped.lines():  # those of a file in memory were printed before
             say(line)
 
 
@@ -204,8 +205,8 @@ def _deliver(
 
 
 @contextlib.contextmanager
-def _answering() -> Iterator[Callable[[str], None]]:
-    """Yield what says a line to the person; what stops a command becomes one line and an exit code."""
+def _reporting_errors() -> Iterator[Callable[[str], None]]:
+    """Yield a function that prints a line on stderr; an error becomes one line and an exit code."""
     say = sayer(Console(stderr=True))
     try:
         yield say
@@ -217,20 +218,22 @@ def _answering() -> Iterator[Callable[[str], None]]:
         raise typer.Exit(128 + signal.SIGINT) from error
 
 
-def _tell_when_live(dues: Iterator[ScheduledRecord], say: Callable[[str], None]) -> Iterator[ScheduledRecord]:
+def _announce_live(
+    records: Iterator[ScheduledRecord], say: Callable[[str], None]
+) -> Iterator[ScheduledRecord]:
     filled = 0
-    for due in dues:
-        if due.record_ms is not None:
+    for record in records:
+        if record.record_ms is not None:
             filled += 1
         elif filled:
             say(f"filled in the past with {filled:,} records; live from here on")
             filled = 0
-        yield due
+        yield record
     if filled:
         say(f"filled in the past with {filled:,} records; nothing live was asked for")
 
 
-def _given(**values: str | None) -> dict[str, str]:
+def _present(**values: str | None) -> dict[str, str]:
     return {name: value for name, value in values.items() if value is not None}
 
 

@@ -1,18 +1,17 @@
-"""Sends records to Kafka, and knows of each what became of it.
+"""Sends records to Kafka, and counts the outcome of each.
 
 Rules:
 1. Idempotent, acknowledged by all replicas, in order per brand: `key = brand`.
 2. Each record ends as delivered, failed (a clear no, or never sent) or unknown (sent, and no answer came:
    it may be there).
-3. One record that fails does not stop the others. What would meet them all does: no answer in time, no
-   such topic, no right to write, a fatal error of the client.
+3. One record that fails does not stop the others. A failure that would meet them all does: no answer in
+   time, no such topic, no right to write, a fatal error of the client.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -38,7 +37,7 @@ _PURGE_S = 1.0
 
 @dataclass
 class Counts:
-    """How many records were handed over, and what became of them."""
+    """Records that were handed over, by outcome."""
 
     sent: int = 0
     delivered: int = 0
@@ -63,7 +62,7 @@ class Publisher:
     def __init__(self, settings: Mapping[str, str], topic: str) -> None:
         self.counts = Counts()
         self.trouble = ""
-        """Why nothing more can be sent; empty while all is well."""
+        """Why nothing more can be sent; empty while sending works."""
         self.last_error = ""
         """The client's last word about its connections, for a message that ends in 'because'."""
         self._topic = topic
@@ -71,8 +70,8 @@ class Publisher:
             self._producer = Producer(
                 {
                     **settings,
-                    "error_cb": self._heard,
-                    "on_delivery": self._answered,
+                    "error_cb": self._on_error,
+                    "on_delivery": self._on_delivery,
                     "logger": silent_logger(),
                 }
             )
@@ -99,7 +98,7 @@ class Publisher:
         return True
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, and hear what became of earlier records."""
+        """Let time pass, and count the answers for earlier records."""
         self._producer.poll(seconds)
 
     def flush(self, seconds: float) -> bool:
@@ -112,7 +111,7 @@ class Publisher:
             self._producer.purge(in_queue=True, in_flight=True, blocking=False)
             self._producer.flush(_PURGE_S)
 
-    def _answered(self, error: KafkaError | None, _: Message) -> None:
+    def _on_delivery(self, error: KafkaError | None, _: Message) -> None:
         if error is None:
             self.counts.delivered += 1
         else:
@@ -126,13 +125,13 @@ class Publisher:
         if error.fatal() or error.code() in _FOR_ALL:
             self.trouble = self.trouble or reason
 
-    def _heard(self, error: KafkaError) -> None:
+    def _on_error(self, error: KafkaError) -> None:
         self.last_error = error.str()
         if error.fatal():
             self.trouble = self.trouble or error.str()
 
 
-def silent_logger() -> Any:
+def silent_logger() -> logging.Logger:
     """Return a logger that keeps the client library's own lines off the terminal."""
     logger = logging.Logger("librdkafka")  # noqa: LOG001 - private to us, in no hierarchy
     logger.addHandler(logging.NullHandler())

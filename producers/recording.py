@@ -1,4 +1,4 @@
-"""Opens a file for replay, and tells what is in it before the first mention is sent."""
+"""Opens a recording, and describes it before the first mention is sent."""
 
 import math
 import re
@@ -10,16 +10,16 @@ from typing import NamedTuple
 from producers.errors import Unusable
 from producers.feeds.columns import find_columns
 from producers.feeds.files import open_rows
-from producers.feeds.replay import AHEAD_MS_MAX, BACK_MS_MAX, Pace, Recording, chosen, outlook, record
+from producers.feeds.replay import AHEAD_MS_MAX, BACK_MS_MAX, Pace, Recording, between, outlook, record
 from producers.feeds.row_mapping import SHOWN_MAX, RowMapper
 from producers.feeds.scheduled import instant
 
 LONG_MS = 24 * 3_600_000
-"""A replay that takes longer is told how to be shorter."""
+"""A longer replay gets a hint how to make it shorter."""
 
 
 class RecordedFile(NamedTuple):
-    """A file, and what its columns mean."""
+    """A file, and the roles of its columns."""
 
     file: Path
     file_format: str | None
@@ -33,7 +33,7 @@ class RecordedFile(NamedTuple):
 
 
 class PlayedRange(NamedTuple):
-    """Which part of a file is played."""
+    """The part of a file that is played."""
 
     since_ms: int | None
     until_ms: int | None
@@ -48,7 +48,7 @@ class OpenedRecording(NamedTuple):
     columns: Mapping[str, str]
 
 
-def open_recording(source: RecordedFile, cut: PlayedRange) -> OpenedRecording:
+def open_recording(source: RecordedFile, played: PlayedRange) -> OpenedRecording:
     """Read a file, whole if it fits; raise `Unusable` when it holds nothing to play."""
     rows = open_rows(source.file, source.file_format)
     without = frozenset(source.fixed) | ({"id"} if source.id_rows else set())
@@ -62,10 +62,12 @@ def open_recording(source: RecordedFile, cut: PlayedRange) -> OpenedRecording:
         time_format=source.time_format,
     )
     mentions = reader.mentions(rows.read(list(columns.values())))
-    recording = record(chosen(mentions, cut.since_ms, cut.until_ms), cut.limit)
+    recording = record(between(mentions, played.since_ms, played.until_ms), played.limit)
     if recording is None:
         within = (
-            " between --since and --until" if cut.since_ms is not None or cut.until_ms is not None else ""
+            " between --since and --until"
+            if played.since_ms is not None or played.until_ms is not None
+            else ""
         )
         why = "".join(f"\n{line}" for line in reader.skipped.lines())
         raise Unusable(f"{source.file}: holds no usable mention{within}{why}")
@@ -73,7 +75,7 @@ def open_recording(source: RecordedFile, cut: PlayedRange) -> OpenedRecording:
 
 
 def brief(opened: OpenedRecording, pace: Pace, start_ms: int) -> list[str]:
-    """Return what a person should know before the replay begins: what it is, how long, what will be odd."""
+    """Describe a replay before it begins: columns, length, and warnings."""
     reader, recording, columns = opened
     fixed = [f"{role}={value!r}" for role, value in reader.fixed.items()]
     found = [f"{role}={column}" for role, column in columns.items()]

@@ -1,4 +1,4 @@
-"""Plays a feed: each record when it is due, to Kafka or as lines to stdout, and counts what became of it.
+"""Plays a feed: each record when it is due, to Kafka or as lines to stdout, and counts the outcomes.
 
 Rules:
 1. A record is never sent before it is due; one that is overdue is sent at once.
@@ -34,7 +34,7 @@ FLUSH_MARGIN_S = 5.0
 
 
 Feed = Callable[[int], Iterable[ScheduledRecord]]
-"""A feed, told the clock's time (ms since 1970) of the moment at which it begins."""
+"""A feed; its argument is the time at which it begins, ms since 1970."""
 
 
 class Target(NamedTuple):
@@ -70,14 +70,14 @@ def play(
 ) -> None:
     """Publish each record when it is due, until the feed ends or `stopped` says so.
 
-    `publish` returns False when it could not take the record now; it is then asked again.
+    `publish` returns False when it could not take the record now; it is then called again.
     """
     began_s = clock()
-    for due in feed:
-        due_s = began_s + due.at_ms / 1_000
+    for record in feed:
+        due_s = began_s + record.at_ms / 1_000
         while not stopped() and (ahead_s := due_s - clock()) > 0:
             wait(max(WAIT_S_MIN, min(ahead_s, WAIT_S_MAX)))
-        while not stopped() and not publish(due):
+        while not stopped() and not publish(record):
             pass
         if stopped():
             return
@@ -86,16 +86,16 @@ def play(
 def publish_feed(
     feed: Feed, target: Target, total: int | None, skipped: Callable[[], int], say: Callable[[str], None]
 ) -> int:
-    """Publish a feed to Kafka, tell how it went, and return the exit code."""
+    """Publish a feed to Kafka, print the outcome, and return the exit code."""
     publisher = Publisher(target.settings, target.topic)
     prepare_topic(target.settings, target.topic, target.creation, say)
     counts = publisher.counts
     began_s = time.monotonic()
     with _signals() as stop, ProgressDisplay(counts, total, Console(stderr=True)) as shown:
 
-        def publish(due: ScheduledRecord) -> bool:
+        def publish(record: ScheduledRecord) -> bool:
             shown.update()
-            return publisher.publish(due.key, due.encoded(), due.record_ms)
+            return publisher.publish(record.key, record.encoded(), record.record_ms)
 
         def wait(seconds: float) -> None:
             shown.update()
@@ -128,8 +128,8 @@ def print_feed(feed: Feed) -> int:
     out = sys.stdout.buffer
     try:
         with _signals() as stop:
-            for due in feed(now_ms()):
-                out.write(due.encoded() + b"\n")
+            for record in feed(now_ms()):
+                out.write(record.encoded() + b"\n")
                 if stop():
                     break
             out.flush()
@@ -144,11 +144,11 @@ def print_feed(feed: Feed) -> int:
 def _signals() -> Iterator[Stop]:
     stop = Stop()
 
-    def heard(number: int, _: FrameType | None) -> None:
+    def on_signal(number: int, _: FrameType | None) -> None:
         stop.signals += 1
         stop.last = number
 
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
@@ -174,7 +174,7 @@ def _verdict(publisher: Publisher, target: Target, elapsed_s: float, skipped: in
             f"NOT DELIVERED: {counts.not_delivered:,} ({counts.failed:,} failed,"
             f" {counts.unknown:,} unknown: they may be on the topic){why}"
         )
-    rows = f"; {skipped:,} rows skipped" if skipped else ""
+    rows = f"; {skipped:,} {'row' if skipped == 1 else 'rows'} skipped" if skipped else ""
     lines.append(
         f"delivered {counts.delivered:,} of {counts.sent:,} to {target.topic!r} at"
         f" {target.settings['bootstrap.servers']} in {elapsed_s:,.1f} s"
@@ -203,5 +203,5 @@ def now_ms() -> int:
 
 
 def sayer(console: Console) -> Callable[[str], None]:
-    """Return what says a line to the person at the console, as it is."""
+    """Return a function that prints a line at the console, as it is."""
     return lambda line: console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -1,7 +1,7 @@
 """Makes sure, before the first record, that a broker answers and the topic is there.
 
 Rules:
-1. A topic is created only when asked to. A broker that creates topics by itself would choose their
+1. A topic is created only on request. A broker that creates topics by itself would choose their
    partitions and limits for us, and a misspelt name would be a new topic.
 2. The topic is made so that a producer's wrong clock cannot push the worker's time ahead: the broker
    refuses records more than five minutes in its future. It is never compacted: each record counts.
@@ -39,15 +39,15 @@ def prepare_topic(
     settings: Mapping[str, str], topic: str, creation: Creation | None, say: Callable[[str], None]
 ) -> None:
     """Return when `topic` can be published to; raise `Unreachable` or `Unusable` when it cannot."""
-    heard: deque[str] = deque(maxlen=1)
-    hear = {"error_cb": lambda error: heard.append(error.str()), "logger": silent_logger()}
-    client_settings: Any = {**settings, **hear}  # the stubs know no call-backs here
+    errors: deque[str] = deque(maxlen=1)
+    callbacks = {"error_cb": lambda error: errors.append(error.str()), "logger": silent_logger()}
+    client_settings: Any = {**settings, **callbacks}  # the stubs know no call-backs here
     try:
         admin = AdminClient(client_settings)
     except KafkaException as error:
         raise Unusable(f"the producer refuses its settings: {error.args[0].str()}") from error
     where = settings["bootstrap.servers"]
-    partitions = _partitions(admin, topic, where, heard)
+    partitions = _partitions(admin, topic, where, errors)
     if partitions:
         if creation is not None and creation.partitions != partitions:
             say(f"topic {topic!r} exists with {partitions} partitions; --partitions was not applied")
@@ -57,16 +57,16 @@ def prepare_topic(
         )
     else:
         _create(admin, topic, creation, say)
-        _await_topic(admin, topic, where, heard)
+        _await_topic(admin, topic, where, errors)
 
 
-def _partitions(admin: AdminClient, topic: str, where: str, heard: deque[str]) -> int:
+def _partitions(admin: AdminClient, topic: str, where: str, errors: deque[str]) -> int:
     """Return how many partitions `topic` has; 0 means it is not there."""
     try:
         found = admin.list_topics(timeout=ANSWER_S).topics.get(topic)
     except KafkaException as error:
         admin.poll(0)
-        why = heard[-1] if heard else error.args[0].str()
+        why = errors[-1] if errors else error.args[0].str()
         raise Unreachable(
             f"no broker answers at {where}: {why}; is it running? Name it with --bootstrap-servers"
         ) from error
@@ -87,19 +87,19 @@ def _try_create(
     admin: AdminClient, topic: str, creation: Creation, config: dict[str, str]
 ) -> KafkaError | None:
     new = NewTopic(topic, creation.partitions, creation.replication, config=config)
-    made = admin.create_topics([new], operation_timeout=ANSWER_S)[topic]
+    creating = admin.create_topics([new], operation_timeout=ANSWER_S)[topic]
     try:
-        made.result(timeout=2 * ANSWER_S)
+        creating.result(timeout=2 * ANSWER_S)
     except KafkaException as error:
         refusal: KafkaError = error.args[0]
         return refusal
     return None
 
 
-def _await_topic(admin: AdminClient, topic: str, where: str, heard: deque[str]) -> None:
+def _await_topic(admin: AdminClient, topic: str, where: str, errors: deque[str]) -> None:
     """Wait until the new topic is known: a record sent before that would be refused."""
     give_up = time.monotonic() + ANSWER_S
-    while not _partitions(admin, topic, where, heard):
+    while not _partitions(admin, topic, where, errors):
         if time.monotonic() > give_up:
             raise Unreachable(
                 f"topic {topic!r} was created, but {where} does not show it after {ANSWER_S:.0f} s"

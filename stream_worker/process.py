@@ -1,12 +1,11 @@
-"""What a process does before it starts to work: signals, memory, its name, and what it leaves out."""
+"""What a process does before it starts to work: signals, memory, its name."""
 
 import gc
 import os
 import signal
 import socket
-import sys
 import threading
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import Final
 
 import pyarrow as pa
@@ -45,17 +44,3 @@ def return_freed_arrow_memory() -> None:
 def freeze_loaded_objects() -> None:
     """Exempt what is loaded by now from garbage collection: it lives as long as the process."""
     gc.freeze()
-
-
-def leave_out(module: str) -> None:
-    """Let a module look as if it were not installed.
-
-    The daily batch needs pandas. A worker does not, but pyarrow and scikit-learn import it wherever they find
-    it: half a second, and 50 MB for as long as the worker lives.
-    """
-
-    def find_spec(name: str, path: object = None, target: object = None) -> None:  # noqa: ARG001  the import system's
-        if name == module:
-            raise ModuleNotFoundError(f"{module} is left out of this process", name=name)
-
-    sys.meta_path.insert(0, SimpleNamespace(find_spec=find_spec))

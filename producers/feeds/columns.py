@@ -1,8 +1,8 @@
-"""Which column of a file is what.
+"""Which column of a file has which role.
 
 Rules:
 1. A column named on the command line must be there; otherwise it is found by its usual names.
-2. What a mention must have is an error when it is missing, and the error lists the file's columns.
+2. A missing column that a mention needs is an error, which lists the file's columns.
 """
 
 import difflib
@@ -63,12 +63,12 @@ def find_columns(
     return found
 
 
-def _named(file: str, columns: list[str], role: str, wanted: str) -> str:
-    if wanted in columns:
-        return wanted
-    near = difflib.get_close_matches(wanted, columns, n=1)
+def _named(file: str, columns: list[str], role: str, requested: str) -> str:
+    if requested in columns:
+        return requested
+    near = difflib.get_close_matches(requested, columns, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise Unusable(f"{file}: no column {wanted!r} for the {role}{hint} (columns: {', '.join(columns)})")
+    raise Unusable(f"{file}: no column {requested!r} for the {role}{hint} (columns: {', '.join(columns)})")
 
 
 def _plain(column: str) -> str:

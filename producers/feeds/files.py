@@ -12,7 +12,7 @@ import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -33,17 +33,17 @@ _COMPRESSIONS = frozenset({".gz", ".bz2", ".zst", ".lz4"})
 CELL_CHARS_MAX = 4_000_000
 """Longer cells make their row unreadable: an unclosed quote must not eat a whole file."""
 LINE_BYTES_MAX = 16_000_000
-"""So long may a line of JSON be; no record that a broker takes by default needs a tenth of it."""
+"""The longest line of JSON; no record that a broker takes by default needs a tenth of it."""
 JSONL_SAMPLE_ROWS = 100
 """JSON lines have no header: their columns are the names seen in so many rows."""
 PARQUET_BATCH_ROWS = 8_192
 
 
 class FileRow(NamedTuple):
-    """One row: its values in the order asked for, or what is wrong with it."""
+    """One row: its values in the requested order, or why it cannot be used."""
 
     number: int
-    values: tuple[Any, ...]
+    values: tuple[object, ...]
     problem: str = ""
 
 
@@ -62,12 +62,16 @@ def open_rows(file: Path, file_format: str | None = None) -> OpenedFile:
     try:
         if kind == "parquet":
             return _open_parquet(file)
-        stream = sys.stdin.buffer if str(file) == "-" else pa.input_stream(str(file), compression="detect")
+        stream = sys.stdin.buffer if str(file) == "-" else _decompressed(file)
         if kind == "jsonl":
-            return _open_jsonl(file, stream if str(file) == "-" else io.BufferedReader(stream))
+            return _open_jsonl(file, stream)
         return _open_csv(file, stream, "\t" if kind == "tsv" else ",")
     except (OSError, pa.ArrowException) as error:
         raise Unusable(f"{file}: cannot be read as {kind}: {_first_line(error)}") from error
+
+
+def _decompressed(file: Path) -> BinaryIO:
+    return io.BufferedReader(pa.input_stream(str(file), compression="detect"))
 
 
 def _format_of(file: Path) -> str:
@@ -92,7 +96,7 @@ def _open_csv(file: Path, stream: Any, delimiter: str) -> OpenedFile:
         raise Unusable(f"{file}: two columns have the same name: {', '.join(header)}")
 
     def read(names: list[str]) -> Iterator[FileRow]:
-        places = [header.index(name) for name in names]
+        positions = [header.index(name) for name in names]
         for number in itertools.count(1):
             try:
                 cells = next(reader)
@@ -108,12 +112,12 @@ def _open_csv(file: Path, stream: Any, delimiter: str) -> OpenedFile:
             elif len(cells) != len(header):
                 yield FileRow(number, (), f"has {len(cells)} cells, the header {len(header)}")
             else:
-                yield FileRow(number, tuple(cells[place] for place in places))
+                yield FileRow(number, tuple(cells[position] for position in positions))
 
     return OpenedFile(header, read)
 
 
-def _open_jsonl(file: Path, stream: Any) -> OpenedFile:
+def _open_jsonl(file: Path, stream: BinaryIO) -> OpenedFile:
     decoder = msgspec.json.Decoder(dict[str, Any])
 
     def parsed(number: int, line: bytes | None) -> tuple[int, dict[str, Any] | str]:
@@ -145,7 +149,7 @@ def _open_jsonl(file: Path, stream: Any) -> OpenedFile:
     return OpenedFile(columns, read)
 
 
-def _lines(stream: Any) -> Iterator[bytes | None]:
+def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
     """Yield each line, or None for one that is too long to be held."""
     while line := stream.readline(LINE_BYTES_MAX):
         if len(line) < LINE_BYTES_MAX or line.endswith(b"\n"):
@@ -163,9 +167,9 @@ def _open_parquet(file: Path) -> OpenedFile:
 
     def read(names: list[str]) -> Iterator[FileRow]:
         number = 0
-        wanted = list(dict.fromkeys(names))
+        distinct = list(dict.fromkeys(names))
         try:
-            for batch in parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=wanted):
+            for batch in parquet.iter_batches(batch_size=PARQUET_BATCH_ROWS, columns=distinct):
                 columns = [_values(batch.column(name)) for name in names]
                 for values in zip(*columns, strict=True):
                     number += 1
@@ -176,11 +180,11 @@ def _open_parquet(file: Path) -> OpenedFile:
     return OpenedFile(list(parquet.schema_arrow.names), read)
 
 
-def _values(column: Any) -> list[Any]:
+def _values(column: pa.Array) -> list[object]:
     """Return a column's values; times are cut to milliseconds, since datetimes hold no nanoseconds."""
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.timestamp("ms", tz=column.type.tz), safe=False)
-    values: list[Any] = column.to_pylist()
+    values: list[object] = column.to_pylist()
     return values
 
 

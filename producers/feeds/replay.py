@@ -2,7 +2,7 @@
 
 Rules:
 1. Up to `MENTIONS_MAX` mentions are held and put in order of time. A longer file is played in its own
-   order, a mention before its predecessor at once, and that is said.
+   order, a mention before its predecessor at once, and a line says so.
 2. A gap of the file is waited for, divided by the speed and cut at `gap_max_ms`.
 3. Not rebased, a mention keeps its time. Rebased to an instant, all times move by one amount. Rebased to
    now by its first mention, each carries the moment it is due: with a speed above 1 a mere shift would
@@ -24,11 +24,11 @@ MENTIONS_MAX = 1_000_000
 AHEAD_MS_MAX = 5 * 60_000
 """The worker rejects an event time further ahead of its record's (docs/design.md#verdicts)."""
 BACK_MS_MAX = 5 * 60_000
-"""Times that end earlier than so long ago are told about: nobody sees them live."""
+"""A recording that ends longer ago than this gets a warning: nobody sees it live."""
 
 
 class Recording(NamedTuple):
-    """What a file holds, in the order in which it will be played."""
+    """The mentions of a file, in the order in which they are played."""
 
     mentions: Iterable[Mention]
     """`event_time` in milliseconds."""
@@ -58,7 +58,7 @@ class Pace(NamedTuple):
 
 
 class PlaybackPlan(NamedTuple):
-    """What playing a recording will be like."""
+    """How long playing a recording takes, and which times its mentions get."""
 
     takes_ms: float
     ahead: int
@@ -71,21 +71,21 @@ def record(
     mentions: Iterator[Mention], limit: int | None = None, mentions_max: int = MENTIONS_MAX
 ) -> Recording | None:
     """Return the mentions in order of time, `limit` of them at most; None when there are none (rule 1)."""
-    held = list(itertools.islice(mentions, mentions_max))
-    if not held:
+    in_memory = list(itertools.islice(mentions, mentions_max))
+    if not in_memory:
         return None
     beyond = next(mentions, None)
     if beyond is not None:
-        rest = itertools.chain(held, [beyond], mentions)
-        return Recording(itertools.islice(rest, limit), limit, _ms(held[0]), None, reordered=False)
-    ordered = all(_ms(one) <= _ms(two) for one, two in itertools.pairwise(held))
+        rest = itertools.chain(in_memory, [beyond], mentions)
+        return Recording(itertools.islice(rest, limit), limit, _ms(in_memory[0]), None, reordered=False)
+    ordered = all(_ms(one) <= _ms(two) for one, two in itertools.pairwise(in_memory))
     if not ordered:
-        held.sort(key=_ms)  # stable: mentions of one instant keep the file's order
-    kept = held[:limit]
+        in_memory.sort(key=_ms)  # stable: mentions of one instant keep the file's order
+    kept = in_memory[:limit]
     return Recording(kept, len(kept), _ms(kept[0]), _ms(kept[-1]), reordered=not ordered)
 
 
-def chosen(mentions: Iterable[Mention], since_ms: int | None, until_ms: int | None) -> Iterator[Mention]:
+def between(mentions: Iterable[Mention], since_ms: int | None, until_ms: int | None) -> Iterator[Mention]:
     """Yield the mentions of `[since, until)`."""
     low = 0 if since_ms is None else since_ms
     high = INSTANT_MS_MAX + 1 if until_ms is None else until_ms
@@ -99,7 +99,7 @@ def play(recording: Recording, start_ms: int, pace: Pace) -> Iterator[ScheduledR
 
 
 def outlook(recording: Recording, start_ms: int, pace: Pace) -> PlaybackPlan:
-    """Return what playing a recording that is held will be like, without playing it."""
+    """Return how playing a recording that is in memory will go, without playing it."""
     takes_ms, ahead, first_ms, last_ms = 0.0, 0, recording.first_ms, 0
     for number, (at_ms, event_ms, _) in enumerate(_schedule(recording, start_ms, pace)):
         takes_ms = at_ms
@@ -129,7 +129,7 @@ def _shift_ms(recording: Recording, start_ms: int, rebase: Rebase) -> int:
     to_ms = start_ms if rebase.to_ms is None else rebase.to_ms
     if not rebase.anchor_last:
         return to_ms - recording.first_ms
-    assert recording.last_ms is not None, "the command line refuses to anchor what is not held"
+    assert recording.last_ms is not None, "the command line refuses an anchor that is not in memory"
     return to_ms - recording.last_ms
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 1. Nothing is dropped in silence: each row is a mention or stands in `Skipped`.
-2. What is wrong is told by row number and reason, never with the text.
+2. A skipped row is reported by number and reason, never with its text.
 3. Networks are made to fit the contract: lower case, any other character becomes `_`.
 """
 
@@ -12,7 +12,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from producers.feeds.files import FileRow
 from producers.feeds.times import has_no_offset, read_time
@@ -27,7 +26,7 @@ from stream_worker.core.records.mention import (
 )
 
 SHOWN_MAX = 5
-"""So many skipped rows, and so many renamed networks, are told one by one."""
+"""So many skipped rows, and so many renamed networks, are listed one by one."""
 RENAMED_MAX = 1_000
 """So many renamed networks are remembered. The worker admits 64."""
 _NOT_IN_NETWORK = re.compile(r"[^a-z0-9_.-]+")
@@ -41,7 +40,7 @@ class _SkippedError(ValueError):
 
 @dataclass
 class Skipped:
-    """What was wrong with a file: how many rows of which kind, and the first few by number."""
+    """The rows that are no mentions: how many for each reason, and the first few by number."""
 
     reasons: Counter[str] = field(default_factory=Counter)
     first: list[tuple[int, str]] = field(default_factory=list)
@@ -58,18 +57,22 @@ class Skipped:
             self.first.append((number, reason))
 
     def lines(self) -> list[str]:
-        """Return what a person should read about it; empty when nothing was skipped."""
+        """Return a report for people; empty when nothing was skipped."""
         if not self.reasons:
             return []
         by_reason = ", ".join(f"{reason}: {rows:,}" for reason, rows in self.reasons.most_common(SHOWN_MAX))
         shown = [f"  row {number:,}: {reason}" for number, reason in self.first]
         more = [f"  … and {self.rows - len(shown):,} more"] if self.rows > len(shown) else []
-        return [f"skipped {self.rows:,} unusable rows ({by_reason})", *shown, *more]
+        return [
+            f"skipped {self.rows:,} unusable {'row' if self.rows == 1 else 'rows'} ({by_reason})",
+            *shown,
+            *more,
+        ]
 
 
 @dataclass
 class RowMapper:
-    """Turns rows into mentions, and remembers what it had to change."""
+    """Turns rows into mentions, and remembers which networks it renamed."""
 
     roles: list[str]
     """The role of each value in a row."""
@@ -94,7 +97,7 @@ class RowMapper:
                 self.skipped.add(row.number, str(reason))
 
     def _mention(self, row: FileRow) -> Mention:
-        values: dict[str, Any] = dict(zip(self.roles, row.values, strict=True))
+        values: dict[str, object] = dict(zip(self.roles, row.values, strict=True))
         values.update(self.fixed)
         post = self.id_of_row(row.number) if self.id_of_row else _needed(values, "id", None)
         return Mention(
@@ -111,12 +114,12 @@ class RowMapper:
             reply_to=_optional(values, "reply_to", None),
         )
 
-    def _time(self, value: Any) -> int:
+    def _time(self, value: object) -> int:
         try:
             ms = read_time(value, self.time_format)
         except (ValueError, OverflowError) as error:
             raise _SkippedError("no readable time") from error
-        # One look at the first row is enough: a column is written in one way.
+        # The first row is enough: a column is written in one way.
         if not self.no_offset and has_no_offset(value):
             self.no_offset = True
         return ms
@@ -134,14 +137,14 @@ class RowMapper:
         return self.renamed[name]
 
 
-def _needed(values: Mapping[str, Any], role: str, chars_max: int | None, *, strip: bool = True) -> str:
+def _needed(values: Mapping[str, object], role: str, chars_max: int | None, *, strip: bool = True) -> str:
     text = _text(role, values.get(role))
     if not text.strip():
         raise _SkippedError(f"no {role}")
     return _short(role, text.strip() if strip else text, chars_max)
 
 
-def _optional(values: Mapping[str, Any], role: str, chars_max: int | None) -> str | None:
+def _optional(values: Mapping[str, object], role: str, chars_max: int | None) -> str | None:
     value = values.get(role)
     return None if value is None else _short(role, _text(role, value).strip(), chars_max) or None
 
@@ -152,7 +155,7 @@ def _short(role: str, text: str, chars_max: int | None) -> str:
     return text
 
 
-def _text(role: str, value: Any) -> str:
+def _text(role: str, value: object) -> str:
     """Return a cell as text; absent (None, NaN) is the empty text."""
     if isinstance(value, str) and value.isascii():
         return value  # nearly every cell; what follows is for the others
@@ -172,7 +175,7 @@ def _text(role: str, value: Any) -> str:
     return text
 
 
-def _reach(value: Any) -> int | None:
+def _reach(value: object) -> int | None:
     text = "" if value is None else _text("reach", value).strip().removesuffix(".0")
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""What every feed yields: one record, and when it is due."""
+"""What a feed yields: records, each with the time at which it is due."""
 
 import datetime as dt
 from typing import NamedTuple

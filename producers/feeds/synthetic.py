@@ -5,7 +5,7 @@ Rules:
 2. Mentions arrive at random (Poisson), brands by their weights and seasons. The rate is that of the start;
    from there it follows the seasons. In a crisis a brand is louder; the others stay as they were.
 3. As in life: some texts are copies (a repeat: same text, other author and id), some mentions come twice
-   (a duplicate: same id), some come late. Records that are broken come only when asked for.
+   (a duplicate: same id), some come late. Records that are broken come only on request.
 4. Ids hold the seed and the start, so that a second run is not one long list of duplicates.
 5. A past that is filled in begins before the start and is due at once. Its records carry their own times,
    which rise up to the start; later ones get theirs when they are sent.
@@ -55,7 +55,7 @@ class World:
 
 def synthesise(world: World, seed: int, start_ms: int) -> Iterator[ScheduledRecord]:
     """Yield mentions without end (see the rules); `start_ms` is the time of the first live moment."""
-    return _Public(world, seed, start_ms).dues()
+    return _Public(world, seed, start_ms).records()
 
 
 class _Public:
@@ -68,11 +68,11 @@ class _Public:
         self._prefix = f"s{seed}-{start_ms:x}-"
         self._recent = {brand.name: deque[Mention](maxlen=MEMORY) for brand in world.brands}
         self._authors = max(AUTHORS_MIN, round(world.rate * AUTHORS_PER_RATE))
-        self._usual = sum(brand.weight * season(brand, start_ms) for brand in world.brands)
+        self._start_weight = sum(brand.weight * season(brand, start_ms) for brand in world.brands)
         self._networks = tuple(WORDS.networks)
         self._network_steps: list[float] = list(itertools.accumulate(WORDS.networks.values()))
 
-    def dues(self) -> Iterator[ScheduledRecord]:
+    def records(self) -> Iterator[ScheduledRecord]:
         world, start_ms = self._world, self._start_ms
         changes = sorted({time for crisis in world.crises for time in (crisis.from_ms, crisis.until_ms)})
         at_ms = -world.backfill_ms
@@ -80,9 +80,9 @@ class _Public:
         for number in itertools.count():
             if phase != (now := (bisect(changes, at_ms), at_ms // STEP_MS)):
                 phase, steps = now, self._steps(at_ms)
-            at_ms += self._dice.expovariate(world.rate * steps[-1] / self._usual) * 1_000
-            due = self._due(number, at_ms, world.brands[self._draw(steps)])
-            yield due if at_ms >= 0 else due._replace(record_ms=start_ms + round(at_ms))
+            at_ms += self._dice.expovariate(world.rate * steps[-1] / self._start_weight) * 1_000
+            record = self._record(number, at_ms, world.brands[self._draw(steps)])
+            yield record if at_ms >= 0 else record._replace(record_ms=start_ms + round(at_ms))
 
     def _steps(self, at_ms: float) -> list[float]:
         """Return the running sum of the brands' weights at a moment."""
@@ -101,7 +101,7 @@ class _Public:
                 return one
         return None
 
-    def _due(self, number: int, at_ms: float, brand: InventedBrand) -> ScheduledRecord:
+    def _record(self, number: int, at_ms: float, brand: InventedBrand) -> ScheduledRecord:
         dice, earlier = self._dice, self._recent[brand.name]
         crisis = self._crisis(brand, at_ms)
         if crisis and crisis.kind == RUMOUR and dice.random() > 1 / crisis.louder:

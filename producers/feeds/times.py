@@ -9,7 +9,6 @@ Rules:
 
 import datetime as dt
 import math
-from typing import Any
 
 from producers.feeds.scheduled import INSTANT_MS_MAX, epoch_ms
 
@@ -17,7 +16,7 @@ TWITTER_FORMAT = "%a %b %d %H:%M:%S %z %Y"
 _UNITS = ((1e11, 1_000.0), (1e14, 1.0), (1e17, 1e-3), (math.inf, 1e-6))
 
 
-def read_time(value: Any, time_format: str | None = None) -> int:
+def read_time(value: object, time_format: str | None = None) -> int:
     """Return milliseconds since 1970; raise ValueError when it is no time, or none a calendar has."""
     ms = _epoch_ms(value, time_format)
     if not 0 <= ms <= INSTANT_MS_MAX:
@@ -25,7 +24,7 @@ def read_time(value: Any, time_format: str | None = None) -> int:
     return ms
 
 
-def has_no_offset(value: Any) -> bool:
+def has_no_offset(value: object) -> bool:
     """Tell whether a readable time says nothing of its offset (numbers are UTC by definition)."""
     if isinstance(value, dt.datetime):
         return value.tzinfo is None
@@ -37,7 +36,7 @@ def has_no_offset(value: Any) -> bool:
         return False
 
 
-def _epoch_ms(value: Any, time_format: str | None) -> int:
+def _epoch_ms(value: object, time_format: str | None) -> int:
     if isinstance(value, dt.datetime):
         return epoch_ms(value)
     if isinstance(value, dt.date):

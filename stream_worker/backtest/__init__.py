@@ -1,1 +1,1 @@
-"""Replay of detector and model over the archive: what would have been told."""
+"""Replay of detector and model over the archive: the alerts that there would have been."""

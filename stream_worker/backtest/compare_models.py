@@ -1,10 +1,10 @@
-"""What another model would make of the archive: labels that change, brands that shift, other alerts.
+"""Two models over the archive: labels that change, brands that shift, alerts that only one would give.
 
 Rules:
 1. One pass, batch by batch: both models score the same texts. Duplicates are left out, as in every count.
 2. In memory are one object, a row of numbers per brand, the counts per brand and minute, a few examples.
-3. Alerts are what the worker's own detector and episodes make of the counts of each model, each as if it had
-   scored from the beginning; voices and what was late are as the archive has them.
+3. Alerts come from the worker's own detector and episodes over the counts of each model, as if it had scored
+   from the beginning; voices and late mentions are as the archive has them.
 4. A sample is chosen by offset, so that it is the same for every pair of models. It has no alerts: a part of
    the voices is another stream.
 """
@@ -37,20 +37,21 @@ LABELS: Final = ("negative", "neutral", "positive", "uncertain", "unscored")
 BATCH_ROWS: Final = 16_384
 BRANDS_MAX: Final = 20_000
 TEXT_CHARS_MAX: Final = 280
-FOR_EVER_MS: Final = 1 << 62
+NO_END_MS: Final = 1 << 62
 _COLUMNS: Final = (*ARCHIVE_COLUMNS, "offset", "text")
 _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-_N = len(LABELS)
+_LABEL_COUNT = len(LABELS)
+_CHANGES = _LABEL_COUNT * _LABEL_COUNT
 Progress = Callable[[str, int, int], None]
 
 
 class ComparisonOptions(NamedTuple):
-    """What is compared. `from_ms` and `to_ms` are whole hours, half-open."""
+    """The models and the span to compare. `from_ms` and `to_ms` are whole hours, half-open."""
 
     a: str
     b: str
     from_ms: int = 0
-    to_ms: int = FOR_EVER_MS
+    to_ms: int = NO_END_MS
     sample: float = 1.0
     examples: int = 3
 
@@ -66,38 +67,38 @@ class Disagreement(NamedTuple):
 
 @dataclass(slots=True)
 class ModelComparison:
-    """What was found. A row of `brands`: 25 counts by (label of A, label of B), both sums of sentiment."""
+    """The outcome. A row of `brands`: 25 counts by (label of A, label of B), both sums of sentiment."""
 
     versions: tuple[str, str]
     rows: int = 0
     brands: dict[str, Int64] = field(default_factory=dict)
     examples: dict[tuple[int, int], list[Disagreement]] = field(default_factory=dict)
-    told: tuple[list[ReplayedEpisode], list[ReplayedEpisode]] | None = None  # None: of a sample
+    episodes: tuple[list[ReplayedEpisode], list[ReplayedEpisode]] | None = None  # None: of a sample
 
     @property
     def changes(self) -> Int64:
         """How many rows of each label of A (first) have which label of B, (5, 5)."""
-        total = sum(self.brands.values(), np.zeros(_N * _N + 2, np.int64))
-        return np.asarray(total[:-2].reshape(_N, _N))
+        total = sum(self.brands.values(), np.zeros(_CHANGES + 2, np.int64))
+        return np.asarray(total[:-2].reshape(_LABEL_COUNT, _LABEL_COUNT))
 
 
-def compare(settings: Settings, asked: ComparisonOptions, progress: Progress) -> ModelComparison:
+def compare(settings: Settings, options: ComparisonOptions, progress: Progress) -> ModelComparison:
     """Score the archive by both models. Raises Misconfigured, Unavailable, Unreadable."""
-    scorers = _scorer(settings, asked.a), _scorer(settings, asked.b)
-    found = ModelComparison((scorers[0].version, scorers[1].version))
+    scorers = _scorer(settings, options.a), _scorer(settings, options.b)
+    comparison = ModelComparison((scorers[0].version, scorers[1].version))
     counting = BrandMinuteCounts(), BrandMinuteCounts()
-    for rows in _rows(Objects(open_archive_store(settings)), asked, progress):
+    for rows in _rows(Objects(open_archive_store(settings)), options, progress):
         texts = rows["text"].to_pylist()
         a, b = (scorer.score(texts) for scorer in scorers)
-        _take(found, rows, texts, a, b, asked.examples)
-        if asked.sample >= 1:
+        _add_rows(comparison, rows, texts, a, b, options.examples)
+        if options.sample >= 1:
             for one, scores in zip(counting, (a, b), strict=True):
                 one.add(rows, pa.array(scores.label))
-    if asked.sample >= 1:
+    if options.sample >= 1:
         of = settings.alerts.of
         first, second = (service.backtest(one.series(), of).episodes for one in counting)
-        found.told = first, second
-    return found
+        comparison.episodes = first, second
+    return comparison
 
 
 def on_archive(settings: Settings, archive: str | None) -> Settings:
@@ -123,10 +124,10 @@ def _scorer(settings: Settings, model: str) -> Scorer:
         raise Misconfigured(str(refused)) from None
 
 
-def _rows(objects: Objects, asked: ComparisonOptions, progress: Progress) -> Iterator[pa.Table]:
+def _rows(objects: Objects, options: ComparisonOptions, progress: Progress) -> Iterator[pa.Table]:
     """Yield rows that are no duplicates, a batch at a time."""
-    days = [day for day in objects.folders("") if day.startswith("dt=") and _within(day, asked)]
-    names = [name for day in days for name in objects.names(day) if _within(name, asked)]
+    days = [day for day in objects.folders("") if day.startswith("dt=") and _within(day, options)]
+    names = [name for day in days for name in objects.names(day) if _within(name, options)]
     for number, name in enumerate(names):
         progress("objects", number, len(names))
         body = objects.read(name)
@@ -136,14 +137,14 @@ def _rows(objects: Objects, asked: ComparisonOptions, progress: Progress) -> Ite
             with pq.ParquetFile(pa.BufferReader(body)) as file:
                 for batch in file.iter_batches(BATCH_ROWS, columns=list(_COLUMNS)):
                     rows = pa.Table.from_batches([batch])
-                    rows = rows.filter(_wanted(rows, asked.sample))
+                    rows = rows.filter(_selected(rows, options.sample))
                     if rows.num_rows:
                         yield rows
         except (pa.ArrowException, KeyError) as error:
             raise Unreadable(f"{name} of the archive is not readable as Parquet of ours ({error})") from None
 
 
-def _within(name: str, asked: ComparisonOptions) -> bool:
+def _within(name: str, options: ComparisonOptions) -> bool:
     """Whether an object, or the folder of a day, may hold rows of the span."""
     day, _, rest = name.removeprefix("dt=").partition("/")
     hour, is_hour = rest.partition("/")[0].removeprefix("hour="), rest.startswith("hour=")
@@ -153,36 +154,38 @@ def _within(name: str, asked: ComparisonOptions) -> bool:
         start = dt.datetime.fromisoformat(f"{day}T{hour or '00'}:00:00+00:00").timestamp() * 1000
     except ValueError:
         return False
-    return start < asked.to_ms and start + (HOUR_MS if is_hour else 24 * HOUR_MS) > asked.from_ms
+    return start < options.to_ms and start + (HOUR_MS if is_hour else 24 * HOUR_MS) > options.from_ms
 
 
-def _wanted(rows: pa.Table, sample: float) -> pa.Array:
-    wanted = ~rows["duplicate"].to_numpy()
+def _selected(rows: pa.Table, sample: float) -> pa.Array:
+    selected = ~rows["duplicate"].to_numpy()
     if sample < 1:
         spread = rows["offset"].to_numpy().astype(np.uint64) * _SPREAD
-        wanted &= (spread >> np.uint64(11)).astype(np.float64) < sample * 2.0**53
-    return pa.array(wanted)
+        selected &= (spread >> np.uint64(11)).astype(np.float64) < sample * 2.0**53
+    return pa.array(selected)
 
 
-def _take(
-    found: ModelComparison, rows: pa.Table, texts: list[str], a: TextScores, b: TextScores, examples: int
+def _add_rows(
+    comparison: ModelComparison, rows: pa.Table, texts: list[str], a: TextScores, b: TextScores, examples: int
 ) -> None:
     encoded = rows["brand"].combine_chunks().dictionary_encode()
     brands = encoded.dictionary.to_pylist()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     label_a, label_b = a.label.astype(np.int64), b.label.astype(np.int64)
-    changes = label_a * _N + label_b
-    size = len(brands) * _N * _N
-    counts = np.bincount(codes * _N * _N + changes, minlength=size).reshape(-1, _N * _N)
+    changes = label_a * _LABEL_COUNT + label_b
+    size = len(brands) * _LABEL_COUNT * _LABEL_COUNT
+    counts = np.bincount(codes * _LABEL_COUNT * _LABEL_COUNT + changes, minlength=size).reshape(
+        -1, _LABEL_COUNT * _LABEL_COUNT
+    )
     sums = [
         np.rint(np.bincount(codes, of.sentiment_micro.astype(np.float64), len(brands))).astype(np.int64)
         for of in (a, b)
     ]
     for number, brand in enumerate(brands):
-        name = brand if brand in found.brands or len(found.brands) < BRANDS_MAX else ""
+        name = brand if brand in comparison.brands or len(comparison.brands) < BRANDS_MAX else ""
         row = np.array([*counts[number], sums[0][number], sums[1][number]], np.int64)
-        found.brands[name] = found.brands.get(name, 0) + row
-    found.rows += len(texts)
+        comparison.brands[name] = comparison.brands.get(name, 0) + row
+    comparison.rows += len(texts)
     apart = np.abs(a.sentiment_micro.astype(np.int64) - b.sentiment_micro)
     for change in np.unique(changes[label_a != label_b]).tolist():
         at = np.flatnonzero(changes == change)
@@ -190,25 +193,25 @@ def _take(
             both = int(a.sentiment_micro[row_at]), int(b.sentiment_micro[row_at])
             text = texts[row_at][:TEXT_CHARS_MAX]
             _keep(
-                found,
-                divmod(change, _N),
+                comparison,
+                divmod(change, _LABEL_COUNT),
                 Disagreement(int(apart[row_at]), brands[codes[row_at]], text, both),
                 examples,
             )
 
 
-def _keep(found: ModelComparison, change: tuple[int, int], example: Disagreement, most: int) -> None:
+def _keep(comparison: ModelComparison, change: tuple[int, int], example: Disagreement, most: int) -> None:
     """Keep the texts that are furthest apart, each once."""
-    kept = found.examples.setdefault(change, [])
+    kept = comparison.examples.setdefault(change, [])
     if not any(one.text == example.text for one in kept):
         kept.append(example)
         kept.sort(key=lambda one: (-one.difference_micro, one.brand, one.text))
         del kept[most:]
 
 
-def as_json(found: ModelComparison, asked: ComparisonOptions) -> dict[str, Any]:
+def as_json(comparison: ModelComparison, options: ComparisonOptions) -> dict[str, Any]:
     """Return a comparison as JSON can hold it; brands whose net sentiment moved most come first."""
-    changes = found.changes
+    changes = comparison.changes
     examples = [
         {
             "brand": one.brand,
@@ -218,28 +221,28 @@ def as_json(found: ModelComparison, asked: ComparisonOptions) -> dict[str, Any]:
             "sentiment_a": one.sentiments_micro[0] / MICRO,
             "sentiment_b": one.sentiments_micro[1] / MICRO,
         }
-        for (a, b), kept in sorted(found.examples.items(), key=lambda item: -changes[item[0]])
+        for (a, b), kept in sorted(comparison.examples.items(), key=lambda item: -changes[item[0]])
         for one in kept
     ]
-    brands = [{"brand": brand, **_shift(row)} for brand, row in found.brands.items()]
+    brands = [{"brand": brand, **_shift(row)} for brand, row in comparison.brands.items()]
     brands.sort(key=lambda one: (-abs(one["net_difference"] or 0.0), one["brand"]))
     return {
-        "a": {"model": asked.a, "version": found.versions[0]},
-        "b": {"model": asked.b, "version": found.versions[1]},
-        "rows": found.rows,
-        "sample": asked.sample,
-        "agree": round(float(np.trace(changes)) / found.rows, 4) if found.rows else None,
+        "a": {"model": options.a, "version": comparison.versions[0]},
+        "b": {"model": options.b, "version": comparison.versions[1]},
+        "rows": comparison.rows,
+        "sample": options.sample,
+        "agree": round(float(np.trace(changes)) / comparison.rows, 4) if comparison.rows else None,
         "changes": {
             a: dict(zip(LABELS, row, strict=True)) for a, row in zip(LABELS, changes.tolist(), strict=True)
         },
         "brands": brands,
         "examples": examples,
-        "alerts": None if found.told is None else _alerts(*found.told),
+        "alerts": None if comparison.episodes is None else _alerts(*comparison.episodes),
     }
 
 
 def _shift(row: Int64) -> dict[str, Any]:
-    counts, n = row[:-2].reshape(_N, _N), int(row[:-2].sum())
+    counts, n = row[:-2].reshape(_LABEL_COUNT, _LABEL_COUNT), int(row[:-2].sum())
     shift: dict[str, Any] = {"mentions": n}
     nets = []
     for name, of, total in zip(
@@ -256,7 +259,7 @@ def _shift(row: Int64) -> dict[str, Any]:
 
 
 def _alerts(a: list[ReplayedEpisode], b: list[ReplayedEpisode]) -> dict[str, Any]:
-    only_a, only_b = service.apart(a, b), service.apart(b, a)
+    only_a, only_b = service.without_overlap(a, b), service.without_overlap(b, a)
     return {
         "a": len(a),
         "b": len(b),

@@ -15,7 +15,7 @@ Rules of the archive:
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from stream_worker.core.detection.evaluate import artefact_of
 from stream_worker.core.detection.replay import CountSeries
-from stream_worker.core.records.batch import Int64
+from stream_worker.core.records.batch import Bool, Int64
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured
 
@@ -150,7 +150,7 @@ def _split(
         yield name, CountSeries(*(column[part] for column in columns))
 
 
-def _first(wrong: Any) -> int:
+def _first(wrong: Bool) -> int:
     return int(np.flatnonzero(wrong)[0])
 
 

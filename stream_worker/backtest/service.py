@@ -1,16 +1,13 @@
-"""The backtest: what alerts there would have been, from a file of counts or from the archive."""
+"""The backtest: which alerts there would have been, from a file of counts or from the archive."""
 
 import csv
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.backtest.counts import ARCHIVE_COLUMNS, BrandMinuteCounts, read_counts
@@ -18,8 +15,8 @@ from stream_worker.bootstrap import open_archive_store
 from stream_worker.core.detection.replay import MINUTES_PER_WEEK, CountSeries, ReplayedEpisode, replay
 from stream_worker.core.detection.sensitivity import OPEN_SCORES, advice
 from stream_worker.core.detection.share_detector import ShareDetector
-from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured
+from stream_worker.quantity import quantity
 from stream_worker.settings.schema import Settings
 
 Source = Iterable[tuple[str, CountSeries]]
@@ -28,7 +25,7 @@ Artefacts = Mapping[int, str]
 
 
 class Incident(NamedTuple):
-    """A time in which an alert was right, as people say."""
+    """A time in which, as people know, an alert would have been right."""
 
     brand: str
     from_ms: int
@@ -36,17 +33,22 @@ class Incident(NamedTuple):
 
 
 class BacktestResult(NamedTuple):
-    """What a backtest found."""
+    """The outcome of a backtest."""
 
     sensitivities: dict[str, float]  # brand -> its own
-    told: dict[float, list[ReplayedEpisode]]  # per sensitivity, all brands
+    by_sensitivity: dict[float, list[ReplayedEpisode]]  # episodes of all brands
     weeks: float  # brand-weeks that were fed
     minutes: int
 
     @property
     def episodes(self) -> list[ReplayedEpisode]:
         """The episodes of each brand at its own sensitivity, by brand and opening."""
-        return [one for by, told in self.told.items() for one in told if self.sensitivities[one.brand] == by]
+        return [
+            episode
+            for sensitivity, episodes in self.by_sensitivity.items()
+            for episode in episodes
+            if self.sensitivities[episode.brand] == sensitivity
+        ]
 
 
 def open_source(settings: Settings, counts: Path | None) -> tuple[Source, Artefacts]:
@@ -61,18 +63,18 @@ def open_source(settings: Settings, counts: Path | None) -> tuple[Source, Artefa
 
 def backtest(source: Source, of: Callable[[str], float], artefacts: Mapping[int, str] = {}) -> BacktestResult:
     """Replay every brand at every sensitivity; `of` gives each brand its own."""
-    told: dict[float, list[ReplayedEpisode]] = {one: [] for one in OPEN_SCORES}
+    by_sensitivity: dict[float, list[ReplayedEpisode]] = {sensitivity: [] for sensitivity in OPEN_SCORES}
     sensitivities, minutes, detector = {}, 0, ShareDetector()
     for brand, series in source:
         sensitivities[brand] = of(brand)
         past = replay(brand, series, detector, artefacts=artefacts)
         minutes += past.minutes
-        for one, episodes in past.episodes.items():
-            told[one] += episodes
-    return BacktestResult(sensitivities, told, minutes / MINUTES_PER_WEEK, minutes)
+        for sensitivity, episodes in past.episodes.items():
+            by_sensitivity[sensitivity] += episodes
+    return BacktestResult(sensitivities, by_sensitivity, minutes / MINUTES_PER_WEEK, minutes)
 
 
-def as_rows(episodes: Sequence[ReplayedEpisode]) -> list[dict[str, Any]]:
+def as_rows(episodes: Sequence[ReplayedEpisode]) -> list[dict[str, object]]:
     """Return one JSON object per episode."""
     return [
         {
@@ -88,26 +90,28 @@ def as_rows(episodes: Sequence[ReplayedEpisode]) -> list[dict[str, Any]]:
     ]
 
 
-def in_words(result: BacktestResult, incidents: Sequence[Incident]) -> list[str]:
-    """Say how much people would have been told, and what another sensitivity would have done."""
+def summary_lines(result: BacktestResult, incidents: Sequence[Incident]) -> list[str]:
+    """Return how many episodes there would have been, and how many at each other sensitivity."""
     if not result.minutes:
         return ["no minutes to replay"]
     brands, episodes = len(result.sensitivities), result.episodes
     rate = f"{len(episodes) / result.weeks:.2f} per brand and week"
+    of = f"of {quantity(brands, 'brand')} in {result.weeks:.1f} brand-weeks"
     lines = [
-        f"episodes: {len(episodes)}, of {brands} brands in {result.weeks:.1f} brand-weeks: {rate}",
+        f"episodes: {len(episodes)}, {of}: {rate}",
         f"expected where nothing happens: {advice(brands, result.sensitivities.values())}",
     ]
-    for by, told in result.told.items():
-        more, gone = len(apart(told, episodes)), len(apart(episodes, told))
-        rate = f"{len(told) / result.weeks:.2f} per brand and week"
-        lines.append(f"at {by:g} for all: {len(told)} episodes, {rate}; {more} more, {gone} fewer")
+    for sensitivity, others in result.by_sensitivity.items():
+        more, fewer = len(without_overlap(others, episodes)), len(without_overlap(episodes, others))
+        rate = f"{len(others) / result.weeks:.2f} per brand and week"
+        count = quantity(len(others), "episode")
+        lines.append(f"at {sensitivity:g} for all: {count}, {rate}; {more} more, {fewer} fewer")
     if incidents:
         found = sum(_is_found(incident, episodes) for incident in incidents)
         right = sum(any(_is_in(one, incident) for incident in incidents) for one in episodes)
         lines.append(
-            f"{found} of {len(incidents)} incidents were found ({found / len(incidents):.1%}); "
-            f"{right} of {len(episodes)} episodes opened in one"
+            f"{found} of {quantity(len(incidents), 'incident')} {'was' if found == 1 else 'were'} found "
+            f"({found / len(incidents):.1%}); {right} of {quantity(len(episodes), 'episode')} opened in one"
         )
     return lines
 
@@ -128,33 +132,6 @@ def read_incidents(path: Path) -> list[Incident]:
     return incidents
 
 
-def plot(brand: str, series: CountSeries, result: BacktestResult, path: Path) -> None:
-    """Draw a brand's hours with its episodes; the name's ending decides the format (.svg or .png)."""
-    hours = series.minutes // 60
-    first, size = int(hours[0]), int(hours[-1] - hours[0]) + 1
-    voices, negative = (
-        np.bincount(hours - first, column, size) for column in (series.voices, series.neg_voices)
-    )
-    times = np.arange(first, first + size).astype("datetime64[h]")
-    figure = Figure(figsize=(12, 5), layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, sharex=True)
-    top.fill_between(times, voices, color="#b8c4d6", label="voices per hour", step="mid")
-    top.fill_between(times, negative, color="#c0392b", label="negative", step="mid")
-    top.set_title(brand.replace("$", r"\$"))
-    top.legend(loc="upper left", frameon=False)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        bottom.plot(times, negative / voices, color="#c0392b", linewidth=0.8)
-    bottom.set_ylabel("share negative")
-    bottom.set_ylim(0, 1)
-    end_ms = int(series.minutes[-1]) * MINUTE_MS
-    for one in (one for one in result.episodes if one.brand == brand):
-        ended_ms = end_ms if one.ended_ms is None else one.ended_ms
-        for axes in (top, bottom):
-            axes.axvspan(_time(one.opened_ms), _time(ended_ms), color="#f39c12", alpha=0.3, linewidth=1)
-    figure.savefig(path)
-
-
 def _tables(objects: Objects) -> Iterator[pa.Table]:
     days = [folder for folder in objects.folders("") if folder.startswith("dt=")]
     for name in (name for day in days for name in objects.names(day)):
@@ -163,7 +140,9 @@ def _tables(objects: Objects) -> Iterator[pa.Table]:
             yield pq.read_table(pa.BufferReader(body), columns=list(ARCHIVE_COLUMNS))
 
 
-def apart(some: Sequence[ReplayedEpisode], others: Sequence[ReplayedEpisode]) -> list[ReplayedEpisode]:
+def without_overlap(
+    some: Sequence[ReplayedEpisode], others: Sequence[ReplayedEpisode]
+) -> list[ReplayedEpisode]:
     """Return those of `some` that overlap none of `others`."""
     of: dict[str, list[ReplayedEpisode]] = {}
     for other in others:
@@ -187,10 +166,6 @@ def _is_in(one: ReplayedEpisode, incident: Incident) -> bool:
 
 def _instant(time_ms: int) -> str:
     return f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _time(time_ms: int) -> Any:
-    return np.datetime64(time_ms, "ms")
 
 
 def _ms(text: str) -> int:

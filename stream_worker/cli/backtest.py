@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from stream_worker import extras
 from stream_worker.cli.output import Config, Json, load_settings, print_json, print_table, say
 
 COLUMNS = ("brand", "opened_at", "resolved_at", "peak_score", "escalated", "notifications")
 
 
-def _known(text: str) -> float:
+def _sensitivity(text: str) -> float:
     from stream_worker.core.detection.sensitivity import OPEN_SCORES  # noqa: PLC0415
 
     known = {f"{one:g}": one for one in OPEN_SCORES}
@@ -23,7 +24,9 @@ def _known(text: str) -> float:
 Sensitivity = Annotated[
     float | None,
     typer.Option(
-        parser=_known, metavar="1|0.5|0.25|0.1", help="For all brands; what is set for each, without it."
+        parser=_sensitivity,
+        metavar="1|0.5|0.25|0.1",
+        help="For all brands; what is set for each, without it.",
     ),
 ]
 
@@ -57,9 +60,11 @@ def backtest(
     if plot is not None and (brand is None or plot.suffix not in (".svg", ".png")):
         raise typer.BadParameter("needs --brand, and a name that ends in .svg or .png", param_hint="--plot")
     settings = load_settings(config).settings
+    if plot is not None:
+        extras.require("daily", "--plot")
     from stream_worker.backtest import service  # noqa: PLC0415
 
-    found = [] if incidents is None else service.read_incidents(incidents)
+    known = [] if incidents is None else service.read_incidents(incidents)
     source, artefacts = service.open_source(settings, counts)
     if brand is not None:
         source = [(name, series) for name, series in source if name == brand]
@@ -73,8 +78,10 @@ def backtest(
         print_json(rows)
     else:
         print_table(rows, COLUMNS)
-    for line in service.in_words(result, found):
+    for line in service.summary_lines(result, known):
         typer.echo(line, err=as_json)  # of the text it is the better half; beside JSON it is a message
     if plot is not None and isinstance(source, list):
-        service.plot(source[0][0], source[0][1], result, plot)
+        from stream_worker.backtest import plots  # noqa: PLC0415
+
+        plots.plot(source[0][0], source[0][1], result, plot)
         say(f"drawn: {plot}")

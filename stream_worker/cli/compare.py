@@ -14,6 +14,7 @@ from stream_worker.cli.output import (
     progress_bar,
     say,
 )
+from stream_worker.quantity import quantity
 
 BRANDS_SHOWN = 20
 ALERT = ("brand", "opened_at", "resolved_at", "peak_score", "escalated")
@@ -58,12 +59,12 @@ def compare(
     settings = load_settings(config).settings
     from stream_worker.backtest import compare_models  # noqa: PLC0415
 
-    asked = compare_models.ComparisonOptions(
-        a, b, start or 0, end or compare_models.FOR_EVER_MS, sample, examples
+    options = compare_models.ComparisonOptions(
+        a, b, start or 0, end or compare_models.NO_END_MS, sample, examples
     )
     with progress_bar() as progress:
-        found = compare_models.compare(compare_models.on_archive(settings, on), asked, progress)
-    answer = compare_models.as_json(found, asked)
+        comparison = compare_models.compare(compare_models.on_archive(settings, on), options, progress)
+    answer = compare_models.as_json(comparison, options)
     if as_json:
         print_json(answer)
     else:
@@ -77,7 +78,7 @@ def _print(answer: dict[str, Any]) -> None:
         return
     part = "" if answer["sample"] >= 1 else f", a sample of {answer['sample']:.2%}"
     typer.echo(
-        f"\n{answer['rows']:,} mentions of {len(answer['brands']):,} brands{part}; "
+        f"\n{quantity(answer['rows'], 'mention')} of {quantity(len(answer['brands']), 'brand')}{part}; "
         f"{answer['agree']:.1%} get the same label"
     )
     labels = tuple(answer["changes"])

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stream_worker import extras
 from stream_worker.cli.output import Config, load_settings, print_json, printable, progress_bar, say
+from stream_worker.quantity import quantity
 
 if TYPE_CHECKING:
     from stream_worker.daily.service import DailyReport
@@ -54,6 +56,7 @@ def daily(
     complete is marked in the archive; one that is not is reported all the same, and says why.
     """
     settings = load_settings(config).settings
+    extras.require("daily", "the daily report")
     from stream_worker.daily.service import daily as run  # noqa: PLC0415
 
     with progress_bar() as progress:
@@ -73,8 +76,9 @@ def _show(report: "DailyReport") -> None:
         typer.echo(printable(f"  {line}"))
     account = report.account
     typer.echo(
-        f"{account['counted']:,} mentions of {account['brands']:,} brands, {account['late']:,} of them late;"
-        f" {account['duplicates']:,} duplicates beside them; {account['objects']:,} objects"
+        f"{quantity(account['counted'], 'mention')} of {quantity(account['brands'], 'brand')},"
+        f" {account['late']:,} of them late; {quantity(account['duplicates'], 'duplicate')} beside them;"
+        f" {quantity(account['objects'], 'object')}"
     )
     for line in report.incomplete + report.faults[:SHOWN_MAX]:
         typer.echo(printable(f"note: {line}"))
@@ -91,6 +95,7 @@ def _show_parity(report: "DailyReport") -> None:
     assert found is not None
     typer.echo(f"live: {found['agree']:,} of {found['minutes']:,} minutes agree")
     for reason, one in found["reasons"].items():
-        typer.echo(f"  {reason}: {one['minutes']:,} minutes, {one['mentions']:,} mentions")
+        minutes, mentions = quantity(one["minutes"], "minute"), quantity(one["mentions"], "mention")
+        typer.echo(f"  {reason}: {minutes}, {mentions}")
     for line in report.differences[:SHOWN_MAX]:
         typer.echo(printable(f"DIFFERENCE  {line}"))

@@ -13,6 +13,7 @@ from stream_worker.cli.output import (
     progress_bar,
     say,
 )
+from stream_worker.quantity import quantity
 
 if TYPE_CHECKING:
     from stream_worker.predict.service import Summary
@@ -82,28 +83,31 @@ def predict(
         print_json(summary.as_object())
     else:
         _show(summary)
-    raise typer.Exit(1 if strict and summary.as_object()["rejected"] else 0)
+    raise typer.Exit(1 if strict and summary.counts.rejected else 0)
 
 
 def _show(summary: "Summary") -> None:
     """Print the classes as a table; what was written, and how fast, as messages."""
-    told = summary.as_object()
+    counts = summary.counts
+    by_class = {**counts.labels, "rejected": counts.rejected}
+    width = len(f"{counts.rows:,}")
     table = [
-        {"label": name, "rows": told[name], "share": _share(told[name], told["rows"])} for name in CLASSES
+        {"label": name, "rows": f"{by_class[name]:>{width},}", "share": _share(by_class[name], counts.rows)}
+        for name in CLASSES
     ]
-    table.append({"label": "all", "rows": told["rows"], "share": ""})
-    width = max(len(f"{row['rows']:,}") for row in table)
-    print_table([{**row, "rows": f"{row['rows']:>{width},}"} for row in table], COLUMNS)
-    fresh, before = told["rows"] - told["rows_done_before"], told["rows_done_before"]
-    rate = fresh / max(summary.seconds, 1e-9)
-    done = f"; {before:,} rows were done before" if before else ""
-    say(f"{fresh:,} rows in {summary.seconds:.1f} s, {rate:,.0f} a second, by model {told['model']}{done}")
-    for one in told["files"]:
-        say(printable(f"{one['in']} -> {one['out']}"))
-        if one["rejected"]:
-            why = ", ".join(f"{count:,} {reason}" for reason, count in one["reasons"].items())
-            rows = "1 row" if one["rejected"] == 1 else f"{one['rejected']:,} rows"
-            say(printable(f"  {rows} rejected: {why}; see {one['rejected_rows']}"))
+    table.append({"label": "all", "rows": f"{counts.rows:>{width},}", "share": ""})
+    print_table(table, COLUMNS)
+    before = summary.rows_done_before
+    new = counts.rows - before
+    speed = f"{summary.seconds:.1f} s, {new / max(summary.seconds, 1e-9):,.0f} a second"
+    done = f"; {quantity(before, 'row')} {'was' if before == 1 else 'were'} done before" if before else ""
+    say(f"{quantity(new, 'row')} in {speed}, by model {summary.model}{done}")
+    for file in summary.files:
+        say(printable(f"{file.source} -> {file.destination}"))
+        if file.counts.rejected:
+            why = ", ".join(f"{rows:,} {reason}" for reason, rows in file.counts.reasons.items())
+            rejected = quantity(file.counts.rejected, "row")
+            say(printable(f"  {rejected} rejected: {why}; see {file.rejected_rows}"))
 
 
 def _share(count: int, rows: int) -> str:

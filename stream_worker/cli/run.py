@@ -11,9 +11,6 @@ def run(config: Config = None) -> None:
     Start as many as there are partitions, anywhere: they share the work.
     """
     settings = load_settings(config).settings
-    from stream_worker.process import leave_out  # noqa: PLC0415
-
-    leave_out("pandas")
     from stream_worker.worker.process import run_worker  # noqa: PLC0415
 
     raise typer.Exit(run_worker(settings))

@@ -1,1 +1,1 @@
-"""The daily batch: a day of the archive counted again, compared with what was shown live, and told."""
+"""The daily batch: a day of the archive counted again, compared with the live numbers, and reported."""

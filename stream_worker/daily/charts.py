@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 NEG, POS, NEU, UNSURE = "#b8420f", "#1a66aa", "#c9c5bd", "#8b919b"
 TEXT, LINE, SCALE, SURFACE = "#4a505a", "#e3e0da", "#b9b4aa", "#ffffff"
-_STYLE: Final[Any] = {
+_STYLE: Final[Any] = {  # matplotlib's type is a literal of all its settings
     "svg.hashsalt": "stream-worker",
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -34,15 +35,15 @@ _WIDE_IN, _BAR_PT = 7.0, 16.0  # a bar is a thick line: a few artists are drawn 
 
 
 def day_chart(neg: Sequence[int], other: Sequence[int], pos: Sequence[int], unsure: Sequence[int]) -> str:
-    """Mentions by hour, stacked: negative at the bottom, then neutral, positive, and what is not known."""
+    """Mentions by hour, stacked: negative at the bottom, then neutral, positive, uncertain or unscored."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(2.4)
         bottom = [0] * 24
         for values, colour in ((neg, NEG), (other, NEU), (pos, POS)):
-            top = _added(bottom, values)
+            top = _sums(bottom, values)
             axes.vlines(HOURS, bottom, top, colors=colour, linewidth=_BAR_PT)
             bottom = top
-        top = _added(bottom, unsure)
+        top = _sums(bottom, unsure)
         axes.stairs(top, EDGES, baseline=bottom, fill=True, fc=SURFACE, hatch="////", ec=UNSURE, lw=0)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_ylim(0, max(*top, 1) * 1.06)
@@ -52,21 +53,22 @@ def day_chart(neg: Sequence[int], other: Sequence[int], pos: Sequence[int], unsu
 def net_chart(
     values: Sequence[float | None], lows: Sequence[float | None], highs: Sequence[float | None]
 ) -> str:
-    """Net sentiment by hour with its 95 % interval, on the fixed scale of ± 100; a hole where nothing is."""
-    marks: dict[tuple[str, bool], list[tuple[int, float]]] = {}
+    """Net sentiment by hour with its 95 % interval, on the fixed scale of ± 100; empty hours stay empty."""
+    points_by_style: dict[tuple[str, bool], list[tuple[int, float]]] = {}
     spans: list[tuple[int, float, float]] = []
     for hour in HOURS:
         if values[hour] is not None:
-            value, low, high = (100 * (one[hour] or 0.0) for one in (values, lows, highs))
+            value, low, high = (100 * (column[hour] or 0.0) for column in (values, lows, highs))
             colour = NEG if high < 0 else POS if low > 0 else TEXT
-            marks.setdefault((colour, high - low > 60), []).append((hour, value))
+            points_by_style.setdefault((colour, high - low > 60), []).append((hour, value))
             spans.append((hour, low, high))
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(1.7)
         axes.axhline(0, color=SCALE, linewidth=0.8)
         if spans:
-            axes.vlines(*zip(*spans, strict=True), colors=SCALE, linewidth=3)
-        for (colour, wide), points in marks.items():
+            at, bottoms, tops = zip(*spans, strict=True)
+            axes.vlines(at, bottoms, tops, colors=SCALE, linewidth=3)
+        for (colour, wide), points in points_by_style.items():
             axes.plot(*zip(*points, strict=True), "o", ms=5, mfc=SURFACE if wide else colour, mec=colour)
         axes.set_ylim(-100, 100)
         axes.set_yticks([-100, -50, 0, 50, 100], ["\u2212100", "\u221250", "0", "+50", "+100"])
@@ -88,11 +90,11 @@ def brand_chart(mentions: Sequence[int], negative: Sequence[int]) -> str:
         return _svg(figure)
 
 
-def _added(one: Sequence[int], two: Sequence[int]) -> list[int]:
+def _sums(one: Sequence[int], two: Sequence[int]) -> list[int]:
     return [first + second for first, second in zip(one, two, strict=True)]
 
 
-def _figure(height_in: float) -> tuple[Figure, Any]:
+def _figure(height_in: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDE_IN, height_in))
     axes = figure.add_axes((0.075, 0.32 / height_in, 0.92, 1 - 0.42 / height_in))
     axes.set_xlim(-0.7, 23.7)

@@ -1,28 +1,22 @@
-"""Numbers and names of the daily report as HTML shows them. What the public wrote is escaped here."""
+"""Numbers and names of the daily report as people read them: plain text, which the template escapes."""
 
-import html
-from typing import Any
+from typing import SupportsInt
 
 NONE, MINUS = "\u2013", "\u2212"
+
+
+def printable(text: str) -> str:
+    """Put a space where a character is not printable: control characters, overrides of direction."""
+    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def margin(below: float, above: float) -> str:
     """Write the larger half of an interval, in points."""
     widest = round(max(below, above))
-    return f"± {widest}" if widest else "± &lt;1"
+    return f"± {widest}" if widest else "± <1"
 
 
-def shown(text: str) -> str:
-    """Escape, and leave out what is not printable."""
-    return html.escape("".join(c if c.isprintable() else " " for c in text))
-
-
-def name_of(name: str) -> str:
-    """Write a name of the public, isolated in its direction of writing."""
-    return f"<bdi>{shown(name) or '(other brands)'}</bdi>"
-
-
-def count(number: Any) -> str:
+def count(number: SupportsInt) -> str:
     """Write a whole number."""
     return f"{int(number):,}"
 

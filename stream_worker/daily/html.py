@@ -1,51 +1,54 @@
 """The daily report as one HTML file: no script, nothing from elsewhere, every word of others escaped.
 
 Rules:
-1. Brands and texts come from the public and are hostile: escaped, isolated in their direction of writing,
-   without what is not printable. They never stand in an attribute or a plot.
+1. Brands and texts come from the public and are hostile. The template engine leaves out what is not printable
+   and escapes whatever the template prints; the template isolates names and texts in their direction of
+   writing. They never stand in an attribute or a plot. Plots alone are not escaped: they hold numbers only.
 2. A number that is not certain says so: intervals, "too few", what is incomplete, before it is used.
+3. The template lays out, this module computes: a value that a template names and nobody gave is an error.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.days import Day
 from stream_worker.daily.charts import brand_chart, day_chart, net_chart
 from stream_worker.daily.formatting import (
-    MINUS,
     NONE,
     between,
     count,
     margin,
-    name_of,
     net_margin,
     percent,
-    shown,
+    printable,
     signed,
 )
-from stream_worker.daily.repeated_texts import Repeated
-from stream_worker.daily.tables import SHARES, ScoredBy, shares
+from stream_worker.daily.repeated_texts import RepeatedText
+from stream_worker.daily.tables import ScoredBy, shares
+from stream_worker.quantity import quantity
 
 BRANDS_MAX: Final = 30
 """So many brands are shown; the tables beside the report have all."""
 COVERAGE_MIN: Final = 0.98
 """A brand of which less is scored says so."""
-FEW: Final = 30
-"""With fewer scored mentions a share is too uncertain to be told without a word."""
+SCORED_MIN: Final = 30
+"""With fewer scored mentions net sentiment is shown as "too few"."""
+WIDE_POINTS: Final = 60
+"""An interval of net sentiment wider than this says nothing about its sign."""
 _ALL: Final[list[str]] = list(MEASURES)
 _NET: Final = ("net_estimate", "net_low", "net_high")
 _TIMES = "\u00d7"
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 @dataclass(slots=True)
 class ReportPage:
-    """All that a report tells."""
+    """All that a report shows."""
 
     day: Day
     state: str  # "complete", "today, so far", …
@@ -58,94 +61,164 @@ class ReportPage:
     same: pd.DataFrame | None  # brands of this day in those hours
     hours_in_common: int
     movers: pd.DataFrame | None
-    texts: list[Repeated]
+    texts: list[RepeatedText]
     parity: dict[str, Any] | None
     differences: list[str]
     account: dict[str, int]
     incomplete: list[str]
 
 
-def page(story: ReportPage) -> str:
-    """Return the report."""
-    css = (files("stream_worker.daily") / "report.css").read_text(encoding="utf-8")
-    body = "".join(
-        part(story) for part in (_head, _charts, _brands, _movers, _texts, _parity, _incomplete, _account)
+class Badge(NamedTuple):
+    """The badge below the title: a class of the style sheet, and its words."""
+
+    kind: str
+    words: str
+
+
+class LeadingBrand(NamedTuple):
+    """The brand that was mentioned most; its share of all mentions if it is not the only brand."""
+
+    brand: str
+    share: str
+
+
+class KeyFigure(NamedTuple):
+    """One of the large numbers."""
+
+    value: str
+    caption: str
+
+
+class Charts(NamedTuple):
+    """The plots of the whole day, and which errors their intervals hold."""
+
+    mentions: Markup
+    net: Markup
+    interval_holds: str
+
+
+class NetScale(NamedTuple):
+    """A brand's net sentiment on the scale of ± 100 points; positions are percent of the scale's width."""
+
+    low_at: str
+    width: str
+    at: str
+    kind: str
+    points: str
+    note: str
+
+
+class BrandEntry(NamedTuple):
+    """A brand's row."""
+
+    brand: str
+    mentions: str
+    day_before: str
+    voices: str
+    share: str
+    share_note: str
+    net: NetScale | None
+    chart: Markup
+
+
+class MoverEntry(NamedTuple):
+    """A brand whose negative share moved."""
+
+    brand: str
+    rose: bool
+    share_before: str
+    share: str
+    mentions_before: str
+    mentions: str
+
+
+def _finalize(value: object) -> object:
+    """Leave out what is not printable in whatever a template prints, before it is escaped."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("stream_worker.daily"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    finalize=_finalize,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters["count"] = count
+
+
+def page(report: ReportPage) -> str:
+    """Return the report as HTML."""
+    return _TEMPLATES.get_template("report.html.j2").render(
+        report=report,
+        badge=_badge(report),
+        lead=_lead(report),
+        figures=list(_figures(report)),
+        charts=_charts(report),
+        brands=[_brand_row(report, brand) for _, brand in report.brands[:BRANDS_MAX].iterrows()],
+        brands_more=count(len(report.brands) - BRANDS_MAX) if len(report.brands) > BRANDS_MAX else "",
+        movers=None if report.movers is None else [_mover(row) for _, row in report.movers.iterrows()],
+        parity_reasons=_parity_reasons(report),
+        incomplete=report.why_open + report.incomplete,
     )
-    return (
-        "<!doctype html>\n"
-        '<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>Mentions of {story.day}</title><style>{css}</style></head>\n"
-        f"<body><main>{body}</main></body></html>\n"
-    )
 
 
-def _head(story: ReportPage) -> str:
-    total = [int(value) for value in story.hours[_ALL].sum()]
-    found = dict(zip(SHARES, shares([total], [story.scored_by.day], story.scored_by.known)[0], strict=True))
-    share, low, high = (found[name] for name in ("negative_share", "negative_low", "negative_high"))
-    net, net_low, net_high = (found[name] for name in _NET)
-    bad = story.parity is not None and story.parity["unexplained"]
-    state = "bad" if bad else "open" if story.why_open else "done"
-    words = f"{story.state}; differs from what was shown live" if bad else story.state
-    figures: list[tuple[str, str]] = [
-        (count(total[0]), "mentions"),
-        (count(total[8]), "voices"),
-        (count(len(story.brands)), "brands"),
-        (percent(share), f"negative, {between(low, high)}" if share is not None else "negative"),
-        (signed(net), f"net sentiment, {net_margin(net, net_low, net_high)}"),
-        (percent(found["coverage"], 1), f"coverage; {percent(_uncertain(total))} uncertain"),
-    ]
-    if story.parity is not None:
-        figures.append((count(story.parity["agree"]), "of 1,440 minutes as shown live"))
-    listed = "".join(f"<li><b>{value}</b><span>{name}</span></li>" for value, name in figures)
-    return (
-        f"<h1>Mentions of {story.day.date:%A, %-d %B %Y}</h1>"
-        f'<p class="quiet">UTC, by the time of posting</p><span class="state {state}">{shown(words)}</span>'
-        f'<p class="lead">{_sentence(story, total)}</p><ul class="figures">{listed}</ul>'
-    )
+def _badge(report: ReportPage) -> Badge:
+    if report.parity is not None and report.parity["unexplained"]:
+        return Badge("bad", f"{report.state}; differs from what was shown live")
+    return Badge("open" if report.why_open else "done", report.state)
 
 
-def _sentence(story: ReportPage, total: Sequence[int]) -> str:
-    if not total[0]:
-        return "No mention of this day is archived."
-    first = story.brands.iloc[0]
-    share = f", {percent(first['n'] / total[0])} of all" if len(story.brands) > 1 else ""
-    said = f"{name_of(first['brand'])} was mentioned most{share}. "
-    if story.movers is not None and len(story.movers):
-        top = story.movers.iloc[0]
-        word = "rose" if top["moved"] > 0 else "fell"
-        said += (
-            f"The negative share of {name_of(top['brand'])} {word} most: "
-            f"{percent(top['negative_share_before'])} the day before, {percent(top['negative_share'])} now."
-        )
-    elif story.before is not None:
-        said += "No brand's negative share moved beyond its margin against the day before."
-    return said
+def _lead(report: ReportPage) -> LeadingBrand | None:
+    mentions = int(report.hours["n"].sum())
+    if not mentions:
+        return None
+    first = report.brands.iloc[0]
+    return LeadingBrand(first["brand"], percent(first["n"] / mentions) if len(report.brands) > 1 else "")
 
 
-def _charts(story: ReportPage) -> str:
-    hours = story.hours
+def _figures(report: ReportPage) -> Iterator[KeyFigure]:
+    sums = dict(zip(_ALL, (int(value) for value in report.hours[_ALL].sum()), strict=True))
+    by = report.scored_by
+    (day,) = shares([list(sums.values())], [by.day], by.known)
+    negative = "negative"
+    if day.negative_share is not None:
+        negative += f", {between(day.negative_low, day.negative_high)}"
+    net_margin_of_day = net_margin(day.net_estimate, day.net_low, day.net_high)
+    uncertain = sums["uncertain"] / sums["n"] if sums["n"] else None
+    yield KeyFigure(count(sums["n"]), "mentions")
+    yield KeyFigure(count(sums["voices"]), "voices")
+    yield KeyFigure(count(len(report.brands)), "brands")
+    yield KeyFigure(percent(day.negative_share), negative)
+    yield KeyFigure(signed(day.net_estimate), f"net sentiment, {net_margin_of_day}")
+    yield KeyFigure(percent(day.coverage, 1), f"coverage; {percent(uncertain)} uncertain")
+    if report.parity is not None:
+        yield KeyFigure(count(report.parity["agree"]), "of 1,440 minutes as shown live")
+
+
+def _charts(report: ReportPage) -> Charts:
+    hours, by = report.hours, report.scored_by
     unsure = (hours["uncertain"] + hours["unscored"]).tolist()
-    stacked = day_chart(hours["neg"].tolist(), hours["neu"].tolist(), hours["pos"].tolist(), unsure)
-    by = story.scored_by
+    mentions = day_chart(hours["neg"].tolist(), hours["neu"].tolist(), hours["pos"].tolist(), unsure)
     by_known = [int(hour.timestamp() * 1000) in by.hours_ms for hour in hours.index]
-    found = shares(hours[_ALL].to_numpy().tolist(), by_known, by.known)
-    nets = net_chart(*([one[SHARES.index(name)] for one in found] for name in _NET))
-    keys = (("neg", "negative"), ("neu", "neutral"), ("pos", "positive"), ("unsure", "uncertain or unscored"))
-    key = "".join(f'<span><i class="{name}"></i>{words}</span>' for name, words in keys)
-    return (
-        f'<h2>Mentions by hour</h2><div class="key">{key}</div><div class="charts" role="img" '
-        f'aria-label="Mentions by hour">{stacked}</div><h2>Net sentiment by hour</h2>'
-        f'<p class="quiet">{MINUS}100 to +100, '
-        f"with its 95 % interval; orange and blue only where that lies wholly on one side. {_holds(by)}</p>"
-        f'<div class="charts" role="img" aria-label="Net sentiment by hour">{nets}</div>'
+    hourly = shares(hours[_ALL].to_numpy().tolist(), by_known, by.known)
+    net = net_chart(
+        [hour.net_estimate for hour in hourly],
+        [hour.net_low for hour in hourly],
+        [hour.net_high for hour in hourly],
     )
+    return Charts(_svg(mentions), _svg(net), _interval_holds(by))
 
 
-def _holds(by: ScoredBy) -> str:
-    """Say what the intervals hold."""
+def _svg(chart: str) -> Markup:
+    """Exempt a plot of our own from escaping: it holds numbers only."""
+    return Markup(chart)  # noqa: S704  nothing of the public is in it
+
+
+def _interval_holds(by: ScoredBy) -> str:
+    """Say which errors the intervals hold."""
     if by.day:
         return "It holds sampling and what the model is known to mistake."
     if by.hours_ms:
@@ -155,133 +228,66 @@ def _holds(by: ScoredBy) -> str:
     return "It holds sampling only: other models scored, or nothing is known of what this one mistakes."
 
 
-def _uncertain(total: Sequence[int]) -> float | None:
-    return total[MEASURES.index("uncertain")] / total[0] if total[0] else None
-
-
-def _brands(story: ReportPage) -> str:
-    if not len(story.brands):
-        return ""
-    rows = "".join(_brand_row(story, brand) for _, brand in story.brands[:BRANDS_MAX].iterrows())
-    more = len(story.brands) - BRANDS_MAX
-    rest = f'<p class="quiet">and {count(more)} more in hours.csv</p>' if more > 0 else ""
-    return (
-        '<h2>Brands</h2><div class="frame"><table class="brands">'
-        "<thead><tr><th>Brand</th><th>Mentions</th>"
-        '<th class="wide">Voices</th><th>Negative</th><th>Net sentiment</th>'
-        '<th class="wide">By hour</th></tr>'
-        f"</thead><tbody>{rows}</tbody></table></div>{rest}"
-    )
-
-
-def _brand_row(story: ReportPage, brand: "pd.Series[Any]") -> str:
-    ours = story.table[story.table["brand"] == brand["brand"]]
-    hourly = ours.groupby("hour")[["n", "neg"]].sum().reindex(story.hours.index, fill_value=0)
+def _brand_row(report: ReportPage, brand: pd.Series) -> BrandEntry:
+    rows = report.table[report.table["brand"] == brand["brand"]]
+    hourly = rows.groupby("hour")[["n", "neg"]].sum().reindex(report.hours.index, fill_value=0)
     scored = int(brand["n"] - brand["unscored"])
-    share = percent(brand["negative_share"]) if scored else NONE
-    spread = between(brand["negative_low"], brand["negative_high"]) if scored else "nothing scored"
+    note = between(brand["negative_low"], brand["negative_high"]) if scored else "nothing scored"
     if scored and brand["coverage"] < COVERAGE_MIN:
-        spread += f"; {percent(brand['coverage'])} scored"
-    return (
-        f'<tr><td class="brand">{name_of(brand["brand"])}</td><td>{count(brand["n"])}'
-        f'<span class="quiet">{_against(story, brand["brand"])}</span></td>'
-        f'<td class="wide">{count(brand["voices"])}</td><td>{share}<span class="quiet">{spread}</span></td>'
-        f"<td>{_scale(brand, scored)}</td>"
-        f'<td class="day wide">{brand_chart(hourly["n"].tolist(), hourly["neg"].tolist())}</td></tr>'
+        note += f"; {percent(brand['coverage'])} scored"
+    return BrandEntry(
+        brand=brand["brand"],
+        mentions=count(brand["n"]),
+        day_before=_beside_day_before(report, brand["brand"]),
+        voices=count(brand["voices"]),
+        share=percent(brand["negative_share"]) if scored else NONE,
+        share_note=note,
+        net=_net_scale([100 * brand[name] for name in _NET], scored) if scored else None,
+        chart=_svg(brand_chart(hourly["n"].tolist(), hourly["neg"].tolist())),
     )
 
 
-def _against(story: ReportPage, name: str) -> str:
-    if story.before is None or story.same is None:
+def _beside_day_before(report: ReportPage, brand: str) -> str:
+    """Write a brand's mentions as a multiple of the day before, in the hours that both days have."""
+    if report.before is None or report.same is None:
         return ""
-    now, before = (int(one.loc[one["brand"] == name, "n"].sum()) for one in (story.same, story.before))
+    now, before = (int(day.loc[day["brand"] == brand, "n"].sum()) for day in (report.same, report.before))
     if not before:
         return "none the day before"
     ratio = now / before
     return "as the day before" if 0.9 < ratio < 1.15 else f"{ratio:.2g}{_TIMES} the day before"
 
 
-def _scale(brand: "pd.Series[Any]", scored: int) -> str:
-    if not scored:
-        return NONE
-    value, low, high = (100 * brand[name] for name in _NET)
-    colour = "few" if high - low > 60 else "hot" if high < 0 else "cold" if low > 0 else "mid"
-    few = " too few" if scored < FEW else ""
-    place = f"left:{(low + 100) / 2:.1f}%;width:{(high - low) / 2:.1f}%"
-    return (
-        f'<div class="net"><div class="scale"><u style="{place}"></u>'
-        f'<s class="{colour}" style="left:{(value + 100) / 2:.1f}%"></s></div>'
-        f'<div>{signed(value / 100)}<span class="quiet">{margin(value - low, high - value)}{few}</span>'
-        "</div></div>"
+def _net_scale(points: Sequence[float], scored: int) -> NetScale:
+    value, low, high = points
+    return NetScale(
+        low_at=_at(low),
+        width=f"{(high - low) / 2:.1f}",
+        at=_at(value),
+        kind="few" if high - low > WIDE_POINTS else "hot" if high < 0 else "cold" if low > 0 else "mid",
+        points=signed(value / 100),
+        note=margin(value - low, high - value) + (" too few" if scored < SCORED_MIN else ""),
     )
 
 
-def _movers(story: ReportPage) -> str:
-    hours = f", in the {story.hours_in_common} hours that both have" if story.hours_in_common < 24 else ""
-    head = f"<h2>Biggest movers against the day before{hours if story.before is not None else ''}</h2>"
-    if story.movers is None:
-        return f'{head}<p class="quiet">The day before is not archived.</p>'
-    if not len(story.movers):
-        return f'{head}<p class="quiet">None: no negative share moved beyond its margin.</p>'
-    rows = "".join(
-        f'<tr><td class="brand">{name_of(one["brand"])}</td><td>{percent(one["negative_share_before"])}</td>'
-        f'<td class="{"hot" if one["moved"] > 0 else "cold"}">{percent(one["negative_share"])}</td>'
-        f"<td>{count(one['n_before'])}</td><td>{count(one['n'])}</td></tr>"
-        for _, one in story.movers.iterrows()
-    )
-    return (
-        f'{head}<div class="frame"><table>'
-        f"<thead><tr><th>Brand</th><th>Negative, day before</th><th>Negative</th>"
-        f"<th>Mentions, day before</th><th>Mentions</th></tr></thead><tbody>{rows}</tbody></table></div>"
+def _at(points: float) -> str:
+    return f"{(points + 100) / 2:.1f}"
+
+
+def _mover(row: pd.Series) -> MoverEntry:
+    return MoverEntry(
+        brand=row["brand"],
+        rose=bool(row["moved"] > 0),
+        share_before=percent(row["negative_share_before"]),
+        share=percent(row["negative_share"]),
+        mentions_before=count(row["n_before"]),
+        mentions=count(row["n"]),
     )
 
 
-def _texts(story: ReportPage) -> str:
-    head = "<h2>Most repeated texts</h2>"
-    if not story.texts:
-        return f'{head}<p class="quiet">Nothing was copied.</p>'
-    rows = "".join(
-        f'<tr><td class="words"><blockquote><bdi>{shown(one.text)}</bdi></blockquote></td>'
-        f'<td class="words">{name_of(one.brand)}</td>'
-        f"<td>{count(one.copies)}</td><td>{count(one.authors)}</td></tr>"
-        for one in story.texts
-    )
-    return (
-        f'{head}<p class="quiet">A copy is counted as a mention, and is no voice.</p>'
-        '<div class="frame"><table>'
-        '<thead><tr><th class="words">Text</th><th class="words">Brand</th>'
-        "<th>Copies</th><th>Authors</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _parity(story: ReportPage) -> str:
-    head = "<h2>Parity with live</h2>"
-    found = story.parity
-    if found is None:
-        return f'{head}<p class="quiet">Not compared: Redis was not asked.</p>'
-    same = f"{found['agree']:,} of {found['minutes']:,} minutes"
-    verdict = f"{same} are the same in the archive and in what was shown live."
-    lines = [
-        f"{reason}: {count(one['minutes'])} minutes, {count(one['mentions'])} mentions"
-        for reason, one in found["reasons"].items()
+def _parity_reasons(report: ReportPage) -> list[str]:
+    reasons = report.parity["reasons"] if report.parity is not None else {}
+    return [
+        f"{reason}: {quantity(one['minutes'], 'minute')}, {quantity(one['mentions'], 'mention')}"
+        for reason, one in reasons.items()
     ]
-    return f"{head}<p>{verdict}</p>{_list(lines)}{_list(story.differences)}"
-
-
-def _incomplete(story: ReportPage) -> str:
-    lines = story.why_open + story.incomplete
-    said = _list(lines) if lines else '<p class="quiet">Nothing that is known of.</p>'
-    return f"<h2>What is incomplete</h2>{said}"
-
-
-def _account(story: ReportPage) -> str:
-    rows = "".join(
-        f"<tr><td>{shown(name)}</td><td>{count(value)}</td></tr>" for name, value in story.account.items()
-    )
-    return f'<h2>Account</h2><table style="max-width:32rem"><tbody>{rows}</tbody></table>'
-
-
-def _list(lines: Iterable[str]) -> str:
-    listed = "".join(f"<li>{shown(line)}</li>" for line in lines)
-    return f'<ul class="plain">{listed}</ul>' if listed else ""

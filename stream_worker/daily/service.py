@@ -1,10 +1,11 @@
 """The daily batch from outside: reads Redis and the archive, writes the report, marks the day.
 
 Rules:
-1. The order is Redis, ends of the chains, objects: what Redis had counted first is archived at the latest.
-2. Nothing is written to Redis, and to the store only marker and profiles of a complete day, create-only.
-3. A report may be made again at any time: the same archive gives the same files but for the comparison with
-   Redis, which forgets. Files are replaced whole.
+1. Redis is read first, then the ends of the plan logs, then objects: what Redis had counted has the most time
+   to be archived.
+2. It writes nothing to Redis, and to the store only marker and profiles of a complete day, create-only.
+3. A report may be made again at any time: the same archive gives the same files, apart from the comparison
+   with Redis, which forgets. Files are replaced whole.
 """
 
 import datetime as dt
@@ -41,6 +42,7 @@ from stream_worker.daily.recount import DayCounts, Progress, recount
 from stream_worker.daily.redis_spill import LiveDay
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.inference.confusion import known_model
+from stream_worker.quantity import quantity
 from stream_worker.settings.schema import Settings
 
 TEXTS_SHOWN: Final = 12
@@ -52,7 +54,7 @@ Say = Callable[[str], None]
 
 
 class DailyReport(NamedTuple):
-    """What was found and written."""
+    """The outcome of a report."""
 
     day: Day
     complete: bool
@@ -123,7 +125,7 @@ def _report(
     counts = DayCounts(
         day, learner=ProfileLearner(ShareDetector(), days.profiles_before(day, ShareDetector()))
     )
-    parity = Parity(day, live.networks, live.brands, _spare(ends, listing, live)) if live else None
+    parity = Parity(day, live.networks, live.brands, _allowances(ends, listing, live)) if live else None
     recount(counts, listing, days.read, SCHEMA, live, parity, progress)
     why_open = open_partitions(day, ends, *_sealed(live)) + [
         f"cannot be read: {one}" for one in counts.faults
@@ -134,10 +136,10 @@ def _report(
     if not why_open and counts.learner is not None:
         days.write_profiles(day, profiles.encode(str(day), ShareDetector(), counts.learner.result()))
     table = tables.hours_table(counts)
-    scored_by = _scored_by(listing, known)
-    same, before, hours_in_common = _against(table, _before(days, logs, day, out, say))
+    scored_by = _models_of(listing, known)
+    same, before, hours_in_common = _hours_in_common(table, _day_before(days, logs, day, out, say))
     account = _account(table, counts, listing)
-    story = ReportPage(
+    report = ReportPage(
         day=day,
         state="complete" if not why_open else OPEN,
         why_open=why_open,
@@ -155,22 +157,22 @@ def _report(
         account=account,
         incomplete=_incomplete(listing, live, parity, marker, counts),
     )
-    files = _write(out / str(day), tables.with_shares(table, scored_by), page(story))
+    files = _write(out / str(day), tables.with_shares(table, scored_by), page(report))
     return DailyReport(
         day,
         not why_open,
         why_open,
         account,
-        story.parity,
-        story.differences,
-        story.incomplete,
+        report.parity,
+        report.differences,
+        report.incomplete,
         counts.faults,
         files,
     )
 
 
-def _scored_by(listing: DayListing, known: MeasuredModel | None) -> tables.ScoredBy:
-    """Say in which hours, and whether all day, the known model alone scored."""
+def _models_of(listing: DayListing, known: MeasuredModel | None) -> tables.ScoredBy:
+    """Return in which hours, and whether all day, the known model alone scored."""
     models: dict[int, set[str]] = {}
     for one in listing.objects:
         models.setdefault(one.hour_ms, set()).add(one.stored.model)
@@ -203,8 +205,8 @@ def _sealed(live: LiveDay | None) -> tuple[int, dict[tuple[str, int], int]]:
     return (live.standing.sealed_ms, live.cursors) if live else (0, {})
 
 
-def _spare(ends: list[ChainEnd], listing: DayListing, live: LiveDay) -> dict[str, int]:
-    """How many mentions Redis may hold beyond the rows, by reason."""
+def _allowances(ends: list[ChainEnd], listing: DayListing, live: LiveDay) -> dict[str, int]:
+    """Return how many mentions Redis may hold beyond the rows, by reason."""
     done = {one.place: one.end for one in ends}
     behind = sum(max(0, cursor - done.get(place, 0)) for place, cursor in live.cursors_after.items())
     return {NOT_ARCHIVED: behind, LOST: listing.lost}
@@ -214,8 +216,8 @@ def _mark(days: StoredDays, day: Day, ends: list[ChainEnd], counts: DayCounts, l
     return days.mark(day, marker_of(day, ends, counts.rows, counts.duplicates, len(listing.objects)))
 
 
-def _before(days: StoredDays, logs: list[Log], day: Day, out: Path, say: Say) -> pd.DataFrame | None:
-    """The table of the day before: of its report if that is there, else counted again; None: no rows."""
+def _day_before(days: StoredDays, logs: list[Log], day: Day, out: Path, say: Say) -> pd.DataFrame | None:
+    """Return the table of the day before: of its report if that exists, else counted again; None: no rows."""
     path = out / str(day.before) / PARQUET
     if path.exists():
         try:
@@ -231,10 +233,10 @@ def _before(days: StoredDays, logs: list[Log], day: Day, out: Path, say: Say) ->
     return tables.hours_table(counts)
 
 
-def _against(
+def _hours_in_common(
     table: pd.DataFrame, before: pd.DataFrame | None
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None, int]:
-    """Brands of the day and of the day before, in the hours that both have; nothing without any."""
+    """Return brands of the day and of the day before, in the hours that both have, and how many those are."""
     if before is None:
         return None, None, 0
     now, then, hours = tables.in_common(table, before)
@@ -261,19 +263,17 @@ def _incomplete(
 ) -> list[str]:
     lines = []
     if listing.unfinished:
-        lines.append(
-            f"{listing.unfinished} objects belong to chunks that are not done yet: they are left out"
-        )
+        lines.append(f"left out: {quantity(listing.unfinished, 'object')} of chunks that are not done yet")
     if listing.lost:
-        lines.append(f"{listing.lost:,} records were lost to the topic's retention, or skipped")
+        lines.append(f"lost to the topic's retention, or skipped: {quantity(listing.lost, 'record')}")
     if listing.partial:
-        lines.append(
-            f"{listing.partial} chunks are partial: a duplicate or a copy may not have been seen as one"
-        )
+        chunks = quantity(listing.partial, "chunk")
+        lines.append(f"partial: {chunks}; a duplicate or a copy may not have been seen as one")
     if live is not None and live.incomplete:
-        lines.append(f"{len(live.incomplete)} minutes were sealed without some partition")
+        lines.append(f"sealed without some partition: {quantity(len(live.incomplete), 'minute')}")
     if marker is not None and counts.rows > marker.rows:
-        lines.append(f"{counts.rows - marker.rows:,} rows came after the day was marked complete")
+        late = quantity(counts.rows - marker.rows, "row")
+        lines.append(f"{late} came after the day was marked complete")
     if len(counts.models) > 1:
         lines.append(f"{len(counts.models)} models scored this day: their sentiments are not of one scale")
     return lines + (parity.notes if parity else [])

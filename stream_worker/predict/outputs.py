@@ -1,11 +1,10 @@
-"""Where results go: a file, a folder of files, or a prefix in S3; and the desk where chunks lie until then.
+"""Where results go: a file, a folder of files, or a prefix in S3; and the staging area of their chunks.
 
 Rules:
-1. Parts and marks are create-only: whoever comes second finds the same and skips.
-2. Of local results nothing is seen before all of it is there: the file is put together beside its place,
-   synced and renamed.
-3. In S3 the parts are the result, `OUT/part-000000.csv` and so on; `OUT/_predict/done.json` says that all are
-   there.
+1. Parts and markers are create-only: whoever comes second finds the same object and skips it.
+2. A local result appears whole or not at all: the file is assembled beside its place, synced and renamed.
+3. In S3 the parts are the result, `OUT/part-000000.csv` and so on; `OUT/_predict/done.json` marks it
+   complete.
 """
 
 import fcntl
@@ -24,7 +23,7 @@ from obstore.store import ObjectStore
 
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.errors import Unavailable
-from stream_worker.predict.inputs import Input, Shape, WrongUsage, again, shape_of
+from stream_worker.predict.inputs import Input, Shape, WrongUsage, shape_of, with_retries
 
 JOURNAL: Final = "_predict"
 HEAD: Final = f"{JOURNAL}/head.json"
@@ -34,8 +33,8 @@ COPIED_BYTES: Final = 1024**2
 _PART: Final = re.compile(r"(_rejected/)?([^/]+/)?part-\d{6}(\.[a-z]+){1,2}")
 
 
-class StoreAt(NamedTuple):
-    """How a store is opened, also in another process."""
+class StoreReference(NamedTuple):
+    """What opens a store, in this process or in another."""
 
     url: str
     endpoint: str | None = None
@@ -50,28 +49,28 @@ class StoreAt(NamedTuple):
 
 
 class InputResult(NamedTuple):
-    """What becomes of one input."""
+    """Where the rows of one input go."""
 
     number: int
     shape: Shape
     path: Path | None  # None: in S3
-    prefix: str  # of its parts, on the desk
+    prefix: str  # of its parts, in the staging area
 
     def part(self, chunk: int) -> str:
-        """Name of a part on the desk."""
+        """Name of a part in the staging area."""
         return f"{self.prefix}part-{chunk:06}{_suffix(self.shape) if self.path is None else ''}"
 
     def rejected(self, chunk: int) -> str:
-        """Name of the rejected rows of a chunk on the desk."""
+        """Name of the rejected rows of a chunk in the staging area."""
         return f"{REJECTED}/{self.prefix}part-{chunk:06}.jsonl"
 
     @property
     def journal(self) -> str:
-        """Where the marks lie on the desk."""
+        """Where the markers lie in the staging area."""
         return f"{JOURNAL}/{self.number:06}"
 
-    def mark(self, chunk: int) -> str:
-        """Name of a mark on the desk."""
+    def marker(self, chunk: int) -> str:
+        """Name of a marker in the staging area."""
         return f"{self.journal}/{chunk:06}.json"
 
     @property
@@ -81,11 +80,11 @@ class InputResult(NamedTuple):
 
 
 class Output(NamedTuple):
-    """Where all results go, and the desk."""
+    """Where all results go, and the staging area."""
 
     address: str
-    desk: StoreAt
-    folder: Path | None  # of the desk; None: S3
+    staging: StoreReference
+    folder: Path | None  # of the staging area; None: S3
     results: list[InputResult]
 
     @property
@@ -94,26 +93,26 @@ class Output(NamedTuple):
         return self.folder is not None
 
 
-def plan(out: str, inputs: list[Input], bucket: StoreAt) -> Output:
+def plan(out: str, inputs: list[Input], bucket: StoreReference) -> Output:
     """Decide where each result goes. Raises WrongUsage."""
-    one = inputs[0] if len(inputs) == 1 else None
-    said = shape_of(out.rstrip("/"))
+    single = len(inputs) == 1
+    shape_of_out = shape_of(out.rstrip("/"))
     names = [item.name for item in inputs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise WrongUsage(f"two inputs have the name {twice}: give their folders one by one")
     if out.startswith("s3://"):
-        shapes = [said or item.shape for item in inputs]
+        shapes = [shape_of_out or item.shape for item in inputs]
         results = [
-            InputResult(i, shape, None, "" if one else f"{item.name}/")
+            InputResult(i, shape, None, "" if single else f"{item.name}/")
             for i, (item, shape) in enumerate(zip(inputs, shapes, strict=True))
         ]
         return Output(out.rstrip("/"), bucket._replace(url=out.rstrip("/")), None, results)
     path = Path(out)
-    is_folder = out.endswith("/") or path.is_dir() or said is None
-    if one and not is_folder:
-        assert said is not None
-        desk, paths = path.with_name(f".{path.name}.predict"), [(path, said)]
+    is_folder = out.endswith("/") or path.is_dir() or shape_of_out is None
+    if single and not is_folder:
+        assert shape_of_out is not None
+        staging, paths = path.with_name(f".{path.name}.predict"), [(path, shape_of_out)]
     elif not is_folder:
         raise WrongUsage(f"{len(inputs)} inputs do not go into one file; name a folder for OUT")
     else:
@@ -121,17 +120,17 @@ def plan(out: str, inputs: list[Input], bucket: StoreAt) -> Output:
             raise WrongUsage(
                 f"{out} is a file whose name does not say its form: end it in .csv, .jsonl or .parquet"
             )
-        desk, paths = path / ".predict", [(path / item.name, item.shape) for item in inputs]
+        staging, paths = path / ".predict", [(path / item.name, item.shape) for item in inputs]
     for item, (target, _) in zip(inputs, paths, strict=True):
         if target.exists() and not item.address.startswith("s3://") and target.samefile(item.address):
             raise WrongUsage(f"{target} is read and cannot be written as well; name another place")
     results = [InputResult(i, shape, target, f"{i:06}/") for i, (target, shape) in enumerate(paths)]
-    return Output(out, StoreAt(desk.absolute().as_uri()), desk, results)
+    return Output(out, StoreReference(staging.absolute().as_uri()), staging, results)
 
 
 @contextmanager
-def held(output: Output) -> Iterator[None]:
-    """Keep the desk for this process; one at a time. Raises Unavailable, WrongUsage."""
+def locked(output: Output) -> Iterator[None]:
+    """Lock the staging area for this process; one at a time. Raises Unavailable, WrongUsage."""
     if output.folder is None:
         yield
         return
@@ -148,15 +147,15 @@ def held(output: Output) -> Iterator[None]:
         try:
             yield
         finally:
-            if not (output.folder / HEAD).exists():  # nothing was begun
+            if not (output.folder / HEAD).exists():  # no run has begun
                 shutil.rmtree(output.folder, ignore_errors=True)
     finally:
         os.close(descriptor)
 
 
-def clear(output: Output, objects: Objects, *, begun: bool) -> None:
-    """Remove what a run has left, and nothing else."""
-    if not begun and not output.local:
+def clear(output: Output, objects: Objects, *, has_begun: bool) -> None:
+    """Remove the objects of an earlier run, and nothing else."""
+    if not has_begun and not output.local:
         return
     if output.folder is not None:
         for entry in output.folder.iterdir():
@@ -166,9 +165,9 @@ def clear(output: Output, objects: Objects, *, begun: bool) -> None:
     names = objects.names("")
     parts = [name for name in names if _PART.fullmatch(name)]
     journal = [name for name in names if name.startswith(f"{JOURNAL}/") and name != HEAD]
-    for some in (parts, journal, [HEAD]):  # the head last: until then it says that there is a run
-        if some:
-            again(partial(obstore.delete, output.desk.open(), some), output.address)
+    for group in (parts, journal, [HEAD]):  # the header last: until then it says that there is a run
+        if group:
+            with_retries(partial(obstore.delete, output.staging.open(), group), output.address)
 
 
 def refuse_foreign(output: Output, objects: Objects) -> None:
@@ -177,34 +176,32 @@ def refuse_foreign(output: Output, objects: Objects) -> None:
         raise WrongUsage(f"{output.address} holds something else already; name another OUT")
 
 
-def put_together(result: InputResult, output: Output, chunks: int, heading: bytes, to_parquet: bool) -> bool:
-    """Make the local files of a result out of its parts; whether rows were rejected. Raises Unavailable."""
-    path, rejected_path, folder = result.path, result.rejected_path, output.folder
-    assert path is not None
+def assemble(result: InputResult, output: Output, chunks: int, heading: bytes, to_parquet: bool) -> None:
+    """Make the local files of a result out of its parts. Raises Unavailable."""
+    target, rejected_path, folder = result.path, result.rejected_path, output.folder
+    assert target is not None
     assert rejected_path is not None
     assert folder is not None
-    rejected = [folder / result.rejected(n) for n in range(chunks)]
-    there = [one for one in rejected if one.exists()]
-    parts = [one for n in range(chunks) if (one := folder / result.part(n)).exists()]
+    rejected = [path for n in range(chunks) if (path := folder / result.rejected(n)).exists()]
+    parts = [path for n in range(chunks) if (path := folder / result.part(n)).exists()]
     try:
-        if there:
-            _replace(rejected_path, there, b"")
+        if rejected:
+            _replace(rejected_path, rejected, b"")
         else:
             rejected_path.unlink(missing_ok=True)
         if to_parquet:
             from stream_worker.predict.parquet_input import join  # noqa: PLC0415  only where it is needed
 
-            join(parts, _aside(path))
-            _publish(path)
+            join(parts, _temporary_path(target))
+            _publish(target)
         else:
-            _replace(path, parts, heading)
+            _replace(target, parts, heading)
     except OSError as error:
-        raise Unavailable(f"{path} cannot be written: {error.strerror or error}") from None
-    return bool(there)
+        raise Unavailable(f"{target} cannot be written: {error.strerror or error}") from None
 
 
 def _replace(path: Path, parts: list[Path], heading: bytes) -> None:
-    with _aside(path).open("wb") as file:
+    with _temporary_path(path).open("wb") as file:
         file.write(heading)
         for part in parts:
             with part.open("rb") as source:
@@ -212,13 +209,13 @@ def _replace(path: Path, parts: list[Path], heading: bytes) -> None:
     _publish(path)
 
 
-def _aside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.{sha256(path.name.encode()).hexdigest()[:8]}.new")
 
 
 def _publish(path: Path) -> None:
-    """Sync what lies beside its place, and move it there."""
-    for one in (_aside(path), path.parent):
+    """Sync the file that lies beside its place, and move it there."""
+    for one in (_temporary_path(path), path.parent):
         descriptor = os.open(one, os.O_RDONLY)
         try:
             os.fsync(descriptor)

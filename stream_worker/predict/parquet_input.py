@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,13 +15,13 @@ BUFFER_BYTES: Final = 1024**2
 GROUP_ROWS: Final = 65_536
 
 
-def open_parquet(stream: BinaryIO) -> Any:
+def open_parquet(stream: BinaryIO) -> pq.ParquetFile:
     """Open a file; columns are read through small buffers. Raises ArrowException, OSError."""
     return_freed_arrow_memory()
     return pq.ParquetFile(pa.PythonFile(stream, "r"), buffer_size=BUFFER_BYTES, pre_buffer=False)
 
 
-def rows_at_once(file: Any, rows_max: int) -> int:
+def rows_at_once(file: pq.ParquetFile, rows_max: int) -> int:
     """Rows of a chunk: the same for the whole file, so that chunks are, wherever one begins to read."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     rows, size = sum(one.num_rows for one in groups), sum(one.total_byte_size for one in groups)
@@ -29,7 +29,7 @@ def rows_at_once(file: Any, rows_max: int) -> int:
     return max(1, min(rows_max, fitting))
 
 
-def cut(file: Any, start: Position, rows: int, file_bytes: int) -> Iterator[InputChunk]:
+def cut(file: pq.ParquetFile, start: Position, rows: int, file_bytes: int) -> Iterator[InputChunk]:
     """Yield chunks of so many rows from `start` on; numbers begin at 0. Raises ArrowException, OSError."""
     total, begin = max(file.metadata.num_rows, 1), start.offset
     first, at = 0, 0
@@ -39,17 +39,17 @@ def cut(file: Any, start: Position, rows: int, file_bytes: int) -> Iterator[Inpu
             break
         first, at = first + 1, at + more
     groups = list(range(first, file.metadata.num_row_groups))
-    held, number = file.schema_arrow.empty_table(), 0
+    pending, number = file.schema_arrow.empty_table(), 0
     for batch in file.iter_batches(rows, row_groups=groups, use_threads=False) if groups else ():
-        wanted = batch.slice(max(0, min(begin - at, batch.num_rows)))
+        rest = batch.slice(max(0, min(begin - at, batch.num_rows)))
         at += batch.num_rows
-        held = pa.concat_tables([held, pa.Table.from_batches([wanted])])
-        while held.num_rows >= rows:
-            yield _chunk(held.slice(0, rows), number, start, total, file_bytes)
+        pending = pa.concat_tables([pending, pa.Table.from_batches([rest])])
+        while pending.num_rows >= rows:
+            yield _chunk(pending.slice(0, rows), number, start, total, file_bytes)
             start = Position(start.offset + rows, start.row + rows, 0)
-            held, number = held.slice(rows), number + 1
-    if held.num_rows or not file.metadata.num_rows:
-        yield _chunk(held, number, start, total, file_bytes)
+            pending, number = pending.slice(rows), number + 1
+    if pending.num_rows or not file.metadata.num_rows:
+        yield _chunk(pending, number, start, total, file_bytes)
 
 
 def _chunk(table: pa.Table, number: int, start: Position, total: int, file_bytes: int) -> InputChunk:

@@ -1,4 +1,4 @@
-"""What is to be done with an input: its columns are looked at, and how it is written is decided."""
+"""How an input is scored: reads its columns, and decides how its rows are written."""
 
 import re
 import zlib
@@ -21,15 +21,15 @@ _START: Final = Position(0, 0, 0)
 
 
 class InputPlan(NamedTuple):
-    """How an input is done: its job, where its rows begin, and its heading where that is kept."""
+    """The job of an input, where its rows begin, and its heading where that is kept."""
 
     job: Job
     start: Position = _START
     raw_heading: bytes = b""
 
 
-def look(item: Input, result: InputResult, text: str, delimiter: str | None, prefix: str) -> InputPlan:
-    """Look at an input and decide. Raises WrongUsage, Unavailable, Unreadable."""
+def plan_input(item: Input, result: InputResult, text: str, delimiter: str | None, prefix: str) -> InputPlan:
+    """Read the columns of an input and decide. Raises WrongUsage, Unavailable, Unreadable."""
     shape = item.shape._replace(delimiter=delimiter or item.shape.delimiter)
     out = result.shape
     if out.form == "csv" and shape.form == "csv" and out.delimiter == ",":
@@ -44,11 +44,11 @@ def look(item: Input, result: InputResult, text: str, delimiter: str | None, pre
         compressed=out.compressed,
         whole_parts=result.path is None,
     )
-    reading = {"csv": _look_at_csv, "jsonl": _look_at_json, "parquet": _look_at_parquet}
+    planners = {"csv": _plan_csv, "jsonl": _plan_json, "parquet": _plan_parquet}
     stream, raw = item.open()
     with raw:
         try:
-            return reading[shape.form](stream, job)
+            return planners[shape.form](stream, job)
         except ValueError as error:
             raise WrongUsage(f"{item.address}: {error}") from None
         except (OSError, EOFError, zlib.error) as error:
@@ -85,20 +85,20 @@ def _pattern(job: Job) -> re.Pattern[bytes]:
     return csv_row(job.delimiter) if job.form == "csv" else JSON_LINE
 
 
-def _look_at_csv(stream: BinaryIO, job: Job) -> InputPlan:
+def _plan_csv(stream: BinaryIO, job: Job) -> InputPlan:
     beginning = stream.read(csv.HEADING_BYTES_MAX)
     heading = csv.read_heading(beginning, job.delimiter)
-    one = heading.names[0] if len(heading.names) == 1 else ""
-    others = [other for other in ";\t|," if other != job.delimiter and other in one]
+    only_name = heading.names[0] if len(heading.names) == 1 else ""
+    others = [other for other in ";\t|," if other != job.delimiter and other in only_name]
     _refuse_columns(heading.names, job, f"; try --delimiter '{others[0]}'" if others else "")
     if job.form != job.out or job.delimiter != job.out_delimiter:
-        _refuse_twice(heading.names)
+        _refuse_duplicates(heading.names)
     job = replace(job, names=heading.names, newline=heading.newline)
     raw = beginning[: heading.size].rstrip(b"\r\n") if job.delimiter == job.out_delimiter else b""
     return InputPlan(job, Position(heading.size, 0, heading.lines), raw if job.out == "csv" else b"")
 
 
-def _look_at_json(stream: BinaryIO, job: Job) -> InputPlan:
+def _plan_json(stream: BinaryIO, job: Job) -> InputPlan:
     kinds, rows = JsonColumns(), 0
     for chunk in cut(stream, JSON_LINE, _START, SAMPLE_ROWS):
         if not chunk.cut_bytes:
@@ -108,29 +108,29 @@ def _look_at_json(stream: BinaryIO, job: Job) -> InputPlan:
             _refuse_columns(list(kinds.kinds), job, f" in the first {chunk.end.row:,} rows")
         if job.out == "jsonl":
             break
-    if job.out != "jsonl":  # a table has the same columns from its first row on: all rows were looked at
+    if job.out != "jsonl":  # a table has the same columns from its first row on: all rows were read
         _refuse_columns(list(kinds.kinds) or [job.text], job)
         job = replace(job, names=list(kinds.kinds), kinds=list(kinds.kinds.values()))
     return InputPlan(job)
 
 
-def _look_at_parquet(stream: BinaryIO, job: Job) -> InputPlan:
+def _plan_parquet(stream: BinaryIO, job: Job) -> InputPlan:
     from stream_worker.predict.formats.arrow import is_text  # noqa: PLC0415  Arrow is large: only where it is read
     from stream_worker.predict.parquet_input import open_parquet  # noqa: PLC0415
 
     schema = open_parquet(stream).schema_arrow
     _refuse_columns(schema.names, job)
-    _refuse_twice(schema.names)
+    _refuse_duplicates(schema.names)
     if not is_text(schema.field(job.text).type):
         raise ValueError(f"column {job.text!r} is {schema.field(job.text).type}, not text")
     return InputPlan(replace(job, names=schema.names))
 
 
-def _refuse_columns(names: list[str], job: Job, behind: str = "") -> None:
+def _refuse_columns(names: list[str], job: Job, hint: str = "") -> None:
     """Refuse a file without the column, with it twice, or with one that is to be added. Raises ValueError."""
-    there = ", ".join(names[:NAMED_MAX]) + (", …" if len(names) > NAMED_MAX else "")
+    shown = ", ".join(names[:NAMED_MAX]) + (", …" if len(names) > NAMED_MAX else "")
     if job.text not in names:
-        raise ValueError(f"no column {job.text!r}{behind}; there are: {there} (--text-column)")
+        raise ValueError(f"no column {job.text!r}{hint}; there are: {shown} (--text-column)")
     if names.count(job.text) > 1:
         raise ValueError(f"the column {job.text!r} is there twice")
     if len(names) > COLUMNS_MAX:
@@ -143,7 +143,7 @@ def _refuse_columns(names: list[str], job: Job, behind: str = "") -> None:
         )
 
 
-def _refuse_twice(names: list[str]) -> None:
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ValueError(f"the column {twice[0]!r} is there twice")
+def _refuse_duplicates(names: list[str]) -> None:
+    duplicates = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if duplicates:
+        raise ValueError(f"the column {duplicates[0]!r} is there twice")

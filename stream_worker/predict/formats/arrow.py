@@ -1,18 +1,18 @@
 """Rows as Arrow tables: those of Parquet, and those that change their form on the way.
 
 Rules:
-1. Of CSV every column is text; of JSON lines a column is what all its values are, else JSON text.
-2. What a form has no word for (lists in CSV, bytes in JSON) is written as JSON, bytes as base64 in it.
+1. Every column of CSV is text; a column of JSON lines has the type of all its values, else it is JSON text.
+2. Values that a form cannot express (lists in CSV, bytes in JSON) are written as JSON, bytes as base64 in it.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stream_worker.predict.formats import csv
-from stream_worker.predict.formats.job import InputChunk, Job, Reject
+from stream_worker.predict.formats.job import InputChunk, Job, RejectedRow
 from stream_worker.predict.formats.text_columns import TextRows, refuse_text
 
 _OF_JSON: Final = {"bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
@@ -39,13 +39,13 @@ def from_json(job: Job, rows: list[bytes]) -> pa.Table:
     return pa.table(columns, names=job.names)
 
 
-def take(job: Job, chunk: InputChunk) -> tuple[TextRows[Any], pa.Table]:
+def extract(job: Job, chunk: InputChunk) -> tuple[TextRows, pa.Table]:
     """Return the texts of a chunk of Parquet, and the table of the rows that can be scored."""
     with pa.ipc.open_stream(chunk.body) as stream:
         table = stream.read_all()
     bad = _not_utf8(table)
     values = _as_binary(table[job.text]).to_pylist()
-    taken, kept = TextRows[Any](is_utf8=not bad), []
+    extracted, kept = TextRows(is_utf8=not bad), list[int]()
     for i, value in enumerate(values):
         if i in bad:
             text, reason = None, "not_utf8"
@@ -54,12 +54,12 @@ def take(job: Job, chunk: InputChunk) -> tuple[TextRows[Any], pa.Table]:
         else:
             text, reason = refuse_text(value, None)
         if text is not None:
-            taken.texts.append(text)
+            extracted.texts.append(text)
             kept.append(i)
         else:
             raw = _as_json(table.slice(i, 1), bad.get(i, ()))
-            taken.rejects.append(Reject(chunk.start.row + i + 1, 0, reason, raw, len(raw)))
-    return taken, table if len(kept) == len(values) else table.take(pa.array(kept, pa.int64()))
+            extracted.rejects.append(RejectedRow(chunk.start.row + i + 1, 0, reason, raw, len(raw)))
+    return extracted, table if len(kept) == len(values) else table.take(pa.array(kept, pa.int64()))
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -103,7 +103,7 @@ def _not_utf8(table: pa.Table) -> dict[int, list[str]]:
     return found
 
 
-def _as_json(row: pa.Table, bad: Any) -> bytes:
+def _as_json(row: pa.Table, bad: Iterable[str]) -> bytes:
     """One row as JSON; a text that is not UTF-8 as base64."""
     for name in bad:
         i = row.column_names.index(name)
@@ -124,7 +124,7 @@ def to_csv(table: pa.Table, delimiter: str, newline: str) -> bytes:
     encode = msgspec.json.Encoder(enc_hook=str).encode
     for i, one in enumerate(table.schema):
         if pa.types.is_nested(one.type) or pa.types.is_binary(one.type) or pa.types.is_large_binary(one.type):
-            cells = [None if cell is None else encode(cell).decode() for cell in table[i].to_pylist()]
+            cells = [None if cell is None else encode(cell).decode() for cell in _plain(table[i]).to_pylist()]
             table = table.set_column(i, one.name, pa.array(cells, pa.string()))
         elif not pa.types.is_primitive(one.type):
             table = table.set_column(i, one.name, table[i].cast(pa.string()))
@@ -154,8 +154,35 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def _for_python(table: pa.Table) -> pa.Table:
-    """Nanoseconds have no type in Python: as text."""
+    """Write nanoseconds as text, in lists and structs as well: Python has no type for them.
+
+    Left to Arrow, the answer would depend on whether pandas is installed.
+    """
     for i, one in enumerate(table.schema):
-        if "[ns" in str(one.type) and pa.types.is_temporal(one.type):
-            table = table.set_column(i, one.name, pc.cast(table[i], pa.string()))
+        table = table.set_column(i, one.name, _plain(table[i]))
     return table
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = _without_nanoseconds(column.type)
+    return column if kind == column.type else column.cast(kind)
+
+
+def _without_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    """Return the type with text in place of nanoseconds."""
+    if pa.types.is_nested(kind):
+        return _nested_without_nanoseconds(kind)
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.string() if pa.types.is_temporal(plain) and getattr(plain, "unit", "") == "ns" else kind
+
+
+def _nested_without_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(kind):
+        return pa.struct([one.with_type(_without_nanoseconds(one.type)) for one in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_without_nanoseconds(kind.key_type), _without_nanoseconds(kind.item_type))
+    if pa.types.is_fixed_size_list(kind):
+        return pa.list_(_without_nanoseconds(kind.value_type), kind.list_size)
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_without_nanoseconds(kind.value_type))
+    return pa.list_(_without_nanoseconds(kind.value_type)) if pa.types.is_list(kind) else kind

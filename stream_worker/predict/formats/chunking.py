@@ -2,7 +2,7 @@
 
 Rules:
 1. A quoted CSV field may hold line ends: a row is found by its grammar (RFC 4180), not by a line end alone.
-2. What the grammar refuses is a row of one line: the next line is a new beginning. One quote that is never
+2. A line that the grammar refuses is a row of its own, and the next line begins anew. One quote that is never
    closed costs its line, not the rest of the file.
 3. At most `ROW_BYTES_MAX` and a chunk are in memory. Blank lines are no rows.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import BinaryIO, Final
 
-from stream_worker.predict.formats.job import CHUNK_BYTES, KEPT_BYTES, ROW_BYTES_MAX, InputChunk, Position
+from stream_worker.predict.formats.job import CHUNK_BYTES, KEPT_BYTES_MAX, ROW_BYTES_MAX, InputChunk, Position
 
 READ_BYTES: Final = 512 * 1024
 BLANK_BYTES_MAX: Final = 80
@@ -51,7 +51,7 @@ def _is_row(body: bytes, at: int, end: int) -> bool:
 def cut(stream: BinaryIO, pattern: re.Pattern[bytes], start: Position, rows_max: int) -> Iterator[InputChunk]:
     """Yield the chunks of a stream that stands at `start`; numbers begin at 0. Raises what the stream raises.
 
-    Without any row there is one chunk, an empty one.
+    A stream without rows gives one empty chunk.
     """
     window, here, number = _Window(stream, pattern), start, 0
     while window.fill(0):
@@ -60,13 +60,13 @@ def cut(stream: BinaryIO, pattern: re.Pattern[bytes], start: Position, rows_max:
             end = window.row_end(at)
             if end is None:
                 break
-            rows += _is_row(window.held, at, end)
+            rows += _is_row(window.buffer, at, end)
             at = end
         if at:
             body, cut_bytes = window.take(at), 0
             lines, size = body.count(b"\n"), len(body)
         else:
-            body, size = window.take_giant()
+            body, size = window.skip_oversized()
             rows, lines, cut_bytes = 1, 1, size
         end_position = Position(here.offset + size, here.row + rows, here.line + lines)
         yield InputChunk(number, here, end_position, body, end_position.offset, cut_bytes)
@@ -76,49 +76,49 @@ def cut(stream: BinaryIO, pattern: re.Pattern[bytes], start: Position, rows_max:
 
 
 class _Window:
-    """The part of a stream that is held: it begins where a row begins."""
+    """The part of a stream that is in memory: it begins where a row begins."""
 
     def __init__(self, stream: BinaryIO, pattern: re.Pattern[bytes]) -> None:
         self._stream, self._match = stream, pattern.match
-        self.held, self._all = b"", False
+        self.buffer, self._at_end = b"", False
 
     def fill(self, at: int) -> bool:
-        """Whether there is something at `at`; reads on when there is not."""
-        while at >= len(self.held) and not self._all:
+        """Return whether the stream has a byte at `at`; reads on until the buffer has it."""
+        while at >= len(self.buffer) and not self._at_end:
             self._read()
-        return at < len(self.held)
+        return at < len(self.buffer)
 
     def row_end(self, at: int) -> int | None:
-        """Where the row at `at` ends; None if it is larger than a row may be."""
+        """Return where the row at `at` ends; None if it is larger than a row may be."""
         while True:
-            found = self._match(self.held, at, at + ROW_BYTES_MAX)
+            found = self._match(self.buffer, at, at + ROW_BYTES_MAX)
             if found:
                 return found.end()
-            if self._all or len(self.held) - at > ROW_BYTES_MAX:
+            if self._at_end or len(self.buffer) - at > ROW_BYTES_MAX:
                 break
             self._read()
-        end = self.held.find(b"\n", at) + 1
+        end = self.buffer.find(b"\n", at) + 1
         return end if 0 < end - at <= ROW_BYTES_MAX else None
 
     def take(self, size: int) -> bytes:
-        body, self.held = self.held[:size], self.held[size:]
+        body, self.buffer = self.buffer[:size], self.buffer[size:]
         return body
 
-    def take_giant(self) -> tuple[bytes, int]:
+    def skip_oversized(self) -> tuple[bytes, int]:
         """Pass over one line that is too large; returns its beginning and its size."""
-        beginning, size = self.held[:KEPT_BYTES], 0
-        while (end := self.held.find(b"\n")) < 0:
-            size += len(self.held)
-            self.held = b""
+        beginning, size = self.buffer[:KEPT_BYTES_MAX], 0
+        while (end := self.buffer.find(b"\n")) < 0:
+            size += len(self.buffer)
+            self.buffer = b""
             if not self.fill(0):
                 return beginning, size
         size += end + 1
-        self.held = self.held[end + 1 :]
+        self.buffer = self.buffer[end + 1 :]
         return beginning, size
 
     def _read(self) -> None:
         more = self._stream.read(READ_BYTES)
         if not more:
-            self._all = True
-            more = b"\n" if self.held and not self.held.endswith(b"\n") else b""
-        self.held += more
+            self._at_end = True
+            more = b"\n" if self.buffer and not self.buffer.endswith(b"\n") else b""
+        self.buffer += more

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from stream_worker.predict.formats.chunking import csv_row, field, rows_of
-from stream_worker.predict.formats.job import InputChunk, Job, Reject
+from stream_worker.predict.formats.job import InputChunk, Job, RejectedRow
 from stream_worker.predict.formats.text_columns import TextRows, refuse_text
 
 BOM: Final = b"\xef\xbb\xbf"
@@ -67,28 +67,28 @@ def unquoted(value: bytes) -> bytes:
     return value[1:-1].replace(b'""', b'"') if value.startswith(b'"') else value
 
 
-def take(job: Job, chunk: InputChunk) -> TextRows[bytes]:
+def extract(job: Job, chunk: InputChunk) -> TextRows:
     """Return the rows of a chunk: their texts, and their bytes without line end."""
     body, any_row = chunk.body, csv_row(job.delimiter)
     this_row = _row_of(job.delimiter, len(job.names), job.names.index(job.text))
-    taken = TextRows[bytes](is_utf8=_is_utf8(body))
+    extracted = TextRows(is_utf8=_is_utf8(body))
     row = chunk.start.row
     for start, end, well_formed in rows_of(any_row, body):
         row += 1
         found = this_row.fullmatch(body, start, end)
         if found is not None:
             value = unquoted(found[1])
-            text, reason = refuse_text(value, body[start:end] if not taken.is_utf8 else None)
+            text, reason = refuse_text(value, body[start:end] if not extracted.is_utf8 else None)
             if text is not None:
-                taken.texts.append(text)
-                taken.rows.append(body[start:end].rstrip(b"\r\n"))
+                extracted.texts.append(text)
+                extracted.rows.append(body[start:end].rstrip(b"\r\n"))
                 continue
         else:
             reason = "columns" if well_formed else "not_csv"
         line = chunk.start.line + body.count(b"\n", 0, start) + 1
         raw = body[start:end].rstrip(b"\r\n")
-        taken.rejects.append(Reject(row, line, reason, raw, len(raw)))
-    return taken
+        extracted.rejects.append(RejectedRow(row, line, reason, raw, len(raw)))
+    return extracted
 
 
 def _is_utf8(body: bytes) -> bool:

@@ -1,10 +1,10 @@
-"""Scored rows, written: what is added to each row, and the bytes of a part.
+"""Scored rows as bytes: the columns that are added to each row, and a part.
 
 Rules:
-1. CSV and JSON lines that stay what they are keep the bytes of each row; the added columns follow them.
-2. Probabilities and sentiment are 32-bit floats; as text six digits behind the point. Of what is unscored
-   they are null, in CSV empty.
-3. A part has the same bytes whoever makes it.
+1. From CSV to CSV and from JSON lines to JSON lines a row keeps its bytes; the added columns follow them.
+2. Probabilities and sentiment are 32-bit floats; as text, six digits behind the point. They are null, in CSV
+   empty, where a row is unscored.
+3. A chunk gives the same bytes in every process.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from stream_worker.predict.formats import arrow
 from stream_worker.predict.formats.header import heading, pack
 from stream_worker.predict.formats.job import ADDED, LABELS, Job
 
-_WORDS: Final = pa.array(LABELS, pa.string())
+_LABEL_TEXTS: Final = pa.array(LABELS, pa.string())
 assert list(range(len(LABELS))) == [NEGATIVE, NEUTRAL, POSITIVE, UNCERTAIN, UNSCORED]
 
 
@@ -30,33 +30,33 @@ def added(scores: ScoreColumns, model: str, names: Sequence[str] = ADDED) -> pa.
     unscored = scores.label == UNSCORED
     numbers = [scores.probability[:, i] for i in range(3)] + [scores.sentiment_micro / MICRO]
     columns = [pa.array(one.astype(np.float32), mask=unscored) for one in numbers]
-    label = _WORDS.take(pa.array(scores.label))
+    label = _LABEL_TEXTS.take(pa.array(scores.label))
     rows = len(scores.label)
     return pa.table([label, *columns, pa.repeat(pa.scalar(model, pa.string()), rows)], names=list(names))
 
 
 def part(job: Job, kept: list[bytes] | pa.Table, scores: ScoreColumns, model: str) -> bytes:
     """Return the bytes of a part: the rows that were kept, with what is added."""
-    more = added(scores, model, job.added)
+    columns = added(scores, model, job.added)
     if isinstance(kept, list) and job.form == job.out and job.delimiter == job.out_delimiter:
-        return _packed(job, _beside(job, kept, more))
+        return _packed(job, _append(job, kept, columns))
     if isinstance(kept, list):
         kept = arrow.from_csv(job, kept) if job.form == "csv" else arrow.from_json(job, kept)
-    for name in more.column_names:
-        kept = kept.append_column(name, more[name])
+    for name in columns.column_names:
+        kept = kept.append_column(name, columns[name])
     if job.out == "parquet":
         return arrow.to_parquet(kept) if job.whole_parts else arrow.to_stream(kept)
     if job.out == "jsonl":
-        return _packed(job, arrow.to_json(_shortened(kept, job.added)))
-    return _packed(job, arrow.to_csv(_shortened(kept, job.added), job.out_delimiter, job.newline))
+        return _packed(job, arrow.to_json(_rounded(kept, job.added)))
+    return _packed(job, arrow.to_csv(_rounded(kept, job.added), job.out_delimiter, job.newline))
 
 
 def _packed(job: Job, body: bytes) -> bytes:
     return pack(job, heading(job) + body if job.whole_parts else body)
 
 
-def _beside(job: Job, rows: list[bytes], more: pa.Table) -> bytes:
-    """Rows as they came, and behind each what is added; one pass in Arrow over all of them."""
+def _append(job: Job, rows: list[bytes], columns: pa.Table) -> bytes:
+    """Return rows with their bytes, and the added columns behind each; one pass of Arrow over all of them."""
     if not rows:
         return b""
     if job.out == "csv":
@@ -68,25 +68,25 @@ def _beside(job: Job, rows: list[bytes], more: pa.Table) -> bytes:
         begin, end = [row[:-1] for row in rows], "}\n"
     quote = "" if job.out == "csv" else '"'
     parts: list[pa.Array | pa.Scalar] = [pa.array(begin, pa.large_binary())]
-    for name, sign, column in zip(ADDED, signs, more.columns, strict=True):
-        is_word = name in {"label", "model"}
-        text = column.combine_chunks() if is_word else pc.fill_null(_digits(column), null)
-        parts += [_word(sign + quote * is_word), text.cast(pa.large_binary()), _word(quote * is_word)]
-    joined = pc.binary_join_element_wise(*parts, _word(end), _word(""))
+    for name, sign, column in zip(ADDED, signs, columns.columns, strict=True):
+        is_text = name in {"label", "model"}
+        text = column.combine_chunks() if is_text else pc.fill_null(_decimals(column), null)
+        parts += [_literal(sign + quote * is_text), text.cast(pa.large_binary()), _literal(quote * is_text)]
+    joined = pc.binary_join_element_wise(*parts, _literal(end), _literal(""))
     return memoryview(joined.buffers()[2]).tobytes()
 
 
-def _word(text: str) -> pa.Scalar:
+def _literal(text: str) -> pa.Scalar:
     return pa.scalar(text.encode(), pa.large_binary())
 
 
-def _digits(column: pa.ChunkedArray) -> pa.Array:
-    """Six digits behind the point at most, zeros at the end left out."""
+def _decimals(column: pa.ChunkedArray) -> pa.Array:
+    """Write six digits behind the point at most, without zeros at the end."""
     return pc.round(column.cast(pa.float64()), 6).cast(pa.string()).combine_chunks()
 
 
-def _shortened(table: pa.Table, names: Sequence[str]) -> pa.Table:
-    """The same, the added numbers rounded as in text."""
+def _rounded(table: pa.Table, names: Sequence[str]) -> pa.Table:
+    """Round the added numbers as they are in text."""
     for name in names:
         i = table.column_names.index(name)
         if pa.types.is_floating(table.schema.field(i).type):

@@ -1,4 +1,4 @@
-"""The words of batch scoring: a job, a chunk, what became of its rows, and why a row was rejected.
+"""The terms of batch scoring: a job, a chunk, the outcome of its rows, and why a row was rejected.
 
 Rules:
 1. Where a chunk begins and ends depends on the file and the job only: not on how the file was read, not on a
@@ -18,7 +18,7 @@ CHUNK_BYTES: Final = 1024**2
 ROW_BYTES_MAX: Final = 4 * 1024**2
 TEXT_BYTES_MAX: Final = 1024**2
 COLUMNS_MAX: Final = 1_000
-KEPT_BYTES: Final = 64 * 1024
+KEPT_BYTES_MAX: Final = 64 * 1024
 """So much is kept of a row that is larger than `ROW_BYTES_MAX`."""
 
 LABELS: Final = ("negative", "neutral", "positive", "uncertain", "unscored")
@@ -66,12 +66,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     out: Form
     text: str
     names: list[str] = []  # of the columns; of JSON lines only where a table is written
-    kinds: list[str] = []  # of the columns of JSON lines, see json_rows.py
+    kinds: list[str] = []  # of the columns of JSON lines, see json_lines.py
     delimiter: str = ","
     out_delimiter: str = ","
     newline: str = "\n"
     prefix: str = ""  # before the names of the columns that are added
-    compressed: bool = False  # what is written
+    compressed: bool = False  # the output
     whole_parts: bool = False  # each part is a file of its own, with a heading
 
     @property
@@ -85,8 +85,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.whole_parts or self.out == "parquet"
 
 
-class ChunkMark(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a chunk. It is written after its part, so that a chunk with a mark is done."""
+class ChunkMarker(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a chunk. It is written after its part, so that a chunk with a marker is done."""
 
     v: int = 1
     start: Position
@@ -101,7 +101,7 @@ class ChunkMark(msgspec.Struct, frozen=True, kw_only=True):
         return sum(self.labels) + sum(self.reasons.values())
 
 
-class Reject(NamedTuple):
+class RejectedRow(NamedTuple):
     """A row that cannot be used."""
 
     row: int  # from 1, heading not counted

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from stream_worker.predict.formats.chunking import JSON_LINE, rows_of
-from stream_worker.predict.formats.job import COLUMNS_MAX, InputChunk, Job, Reject
+from stream_worker.predict.formats.job import COLUMNS_MAX, InputChunk, Job, RejectedRow
 from stream_worker.predict.formats.text_columns import TextRows, refuse_text
 
 INT64: Final = 2**63
@@ -17,27 +17,27 @@ _ABSENT: Final = msgspec.Raw(b"")
 _PLAIN: Final = ("bool", "int", "float", "str")
 
 
-def take(job: Job, chunk: InputChunk) -> TextRows[bytes]:
+def extract(job: Job, chunk: InputChunk) -> TextRows:
     """Return the rows of a chunk: their texts, and their bytes without line end."""
     body = chunk.body
-    taken = TextRows[bytes](is_utf8=True)
+    extracted = TextRows(is_utf8=True)
     try:
         body.decode()
     except UnicodeDecodeError:
-        taken.is_utf8 = False
+        extracted.is_utf8 = False
     decode = _decoder(job.text, tuple(job.added)).decode
     row = chunk.start.row
     for start, end, _ in rows_of(JSON_LINE, body):
         row += 1
         raw = body[start:end].strip()
-        text, reason = _text_of(raw, decode, is_utf8=taken.is_utf8)
+        text, reason = _text_of(raw, decode, is_utf8=extracted.is_utf8)
         if text is not None:
-            taken.texts.append(text)
-            taken.rows.append(raw)
+            extracted.texts.append(text)
+            extracted.rows.append(raw)
         else:
             line = chunk.start.line + body.count(b"\n", 0, start) + 1
-            taken.rejects.append(Reject(row, line, reason, raw, len(raw)))
-    return taken
+            extracted.rejects.append(RejectedRow(row, line, reason, raw, len(raw)))
+    return extracted
 
 
 def _text_of(raw: bytes, decode: Any, *, is_utf8: bool) -> tuple[str | None, str]:

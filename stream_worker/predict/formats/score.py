@@ -1,17 +1,28 @@
-"""A chunk, scored: its part, its rejected rows, its mark."""
+"""A chunk, scored: its part, its rejected rows, its marker."""
 
 import base64
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from stream_worker.core.records.batch import ScoreColumns
 from stream_worker.predict.formats import arrow, csv, encode, json_lines
-from stream_worker.predict.formats.job import KEPT_BYTES, LABELS, REASONS, ChunkMark, InputChunk, Job, Reject
+from stream_worker.predict.formats.job import (
+    KEPT_BYTES_MAX,
+    LABELS,
+    REASONS,
+    ChunkMarker,
+    InputChunk,
+    Job,
+    RejectedRow,
+)
 from stream_worker.predict.formats.text_columns import TextRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 TEXTS_AT_ONCE: Final = 4_096
 """Features of scikit-learn take some kB for each text."""
@@ -20,35 +31,38 @@ Score = Callable[[Sequence[str]], ScoreColumns]
 
 
 class ScoredChunk(NamedTuple):
-    """What is stored of a chunk; empty bytes are not stored."""
+    """The objects of a chunk; empty bytes are not stored."""
 
     part: bytes
     rejected: bytes
-    mark: ChunkMark
+    marker: ChunkMarker
 
 
 def score_chunk(job: Job, chunk: InputChunk, score: Score, model: str) -> ScoredChunk:
     """Score a chunk. Raises nothing for what is in it: a bad row is a rejected row."""
-    kept: Any
+    kept: list[bytes] | pa.Table
     if chunk.cut_bytes:
-        reject = Reject(chunk.end.row, chunk.end.line, "too_large", chunk.body[:KEPT_BYTES], chunk.cut_bytes)
-        taken, kept = TextRows[Any](rejects=[reject]), []
+        reject = RejectedRow(
+            chunk.end.row, chunk.end.line, "too_large", chunk.body[:KEPT_BYTES_MAX], chunk.cut_bytes
+        )
+        extracted, kept = TextRows(rejects=[reject]), []
     elif job.form == "parquet":
-        taken, kept = arrow.take(job, chunk)
+        extracted, kept = arrow.extract(job, chunk)
     else:
-        taken = csv.take(job, chunk) if job.form == "csv" else json_lines.take(job, chunk)
-        kept = taken.rows
-    scores = _in_batches(taken.texts, score)
-    mark = ChunkMark(
+        extract = csv.extract if job.form == "csv" else json_lines.extract
+        extracted = extract(job, chunk)
+        kept = extracted.rows
+    scores = _in_batches(extracted.texts, score)
+    marker = ChunkMarker(
         start=chunk.start,
         end=chunk.end,
         read_bytes=chunk.read_bytes,
         labels=np.bincount(scores.label, minlength=len(LABELS)).tolist(),
-        reasons=dict(sorted(Counter(one.reason for one in taken.rejects).items())),
+        reasons=dict(sorted(Counter(one.reason for one in extracted.rejects).items())),
     )
-    assert mark.rows == chunk.end.row - chunk.start.row, "every row has one fate"
-    part = encode.part(job, kept, scores, model) if taken.texts or job.always_a_part else b""
-    return ScoredChunk(part, b"".join(map(_as_line, taken.rejects)), mark)
+    assert marker.rows == chunk.end.row - chunk.start.row, "every row has one fate"
+    part = encode.part(job, kept, scores, model) if extracted.texts or job.always_a_part else b""
+    return ScoredChunk(part, b"".join(map(_as_line, extracted.rejects)), marker)
 
 
 def _in_batches(texts: list[str], score: Score) -> ScoreColumns:
@@ -62,9 +76,9 @@ def _in_batches(texts: list[str], score: Score) -> ScoreColumns:
     )
 
 
-def _as_line(reject: Reject) -> bytes:
+def _as_line(reject: RejectedRow) -> bytes:
     """A rejected row as a line of JSON, with its bytes: as text, else as base64."""
-    line: dict[str, Any] = {"row": reject.row}
+    line: dict[str, object] = {"row": reject.row}
     if reject.line:
         line["line"] = reject.line
     line |= {"reason": reject.reason, "why": REASONS[reject.reason]}

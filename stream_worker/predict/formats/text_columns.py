@@ -1,21 +1,18 @@
-"""What a text must be to be scored, and the rows that were taken out of a chunk."""
+"""Which texts can be scored, and the rows of a chunk with their texts."""
 
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
-from stream_worker.predict.formats.job import TEXT_BYTES_MAX, Reject
-
-Row = TypeVar("Row")
+from stream_worker.predict.formats.job import TEXT_BYTES_MAX, RejectedRow
 
 
 @dataclass(slots=True)
-class TextRows(Generic[Row]):
+class TextRows:
     """The rows of a chunk that can be scored, with their texts, and those that cannot."""
 
     is_utf8: bool = True  # the whole chunk
     texts: list[str] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    rejects: list[Reject] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)  # of Parquet none: they stay a table
+    rejects: list[RejectedRow] = field(default_factory=list)
 
 
 def refuse_text(value: bytes, row: bytes | None) -> tuple[str | None, str]:

@@ -99,9 +99,9 @@ def test_the_text_tells_episodes_rates_other_sensitivities_and_what_was_found(pa
 
     assert answer.exit_code == 0
     assert "acme" in answer.stdout
-    assert "episodes: 1, of 1 brands" in answer.stdout
-    assert "at 0.1 for all:" in answer.stdout
-    assert "1 of 2 incidents were found (50.0%)" in answer.stdout
+    assert "episodes: 1, of 1 brand in 0.2 brand-weeks" in answer.stdout
+    assert "at 0.1 for all: 1 episode, " in answer.stdout
+    assert "1 of 2 incidents was found (50.0%); 1 of 1 episode opened in one" in answer.stdout
     assert picture.read_text().startswith("<?xml")
 
 

@@ -129,17 +129,17 @@ def test_a_run_goes_on_after_a_kill_without_doing_a_chunk_twice(tmp_path, stream
     # Given a run that is killed when some of its chunks are done
     rows = 700
     given, out = write_csv(tmp_path / "in.csv", rows), tmp_path / "out.csv"
-    desk = tmp_path / ".out.csv.predict"
-    marks = desk / "_predict" / "000000"
+    staging = tmp_path / ".out.csv.predict"
+    markers = staging / "_predict" / "000000"
     with start(given, out, "--chunk-rows", 10) as process:
-        while process.poll() is None and not (marks.exists() and len(list(marks.iterdir())) >= 5):
+        while process.poll() is None and not (markers.exists() and len(list(markers.iterdir())) >= 5):
             time.sleep(0.002)
         children = [int(pid) for pid in _children(process.pid)]
         process.kill()
     assert process.returncode == -signal.SIGKILL, "it was done before it was killed"
     while any(Path(f"/proc/{pid}/stat").exists() and not _is_zombie(pid) for pid in children):
         time.sleep(0.01)  # what it started ends by itself
-    done = {path.name: path.stat().st_mtime_ns for path in (desk / "000000").iterdir()}
+    done = {path.name: path.stat().st_mtime_ns for path in (staging / "000000").iterdir()}
     assert 5 <= len(done) < rows // 10
     assert not out.exists()
 
@@ -151,7 +151,7 @@ def test_a_run_goes_on_after_a_kill_without_doing_a_chunk_twice(tmp_path, stream
         seen = {}
         while process.poll() is None:
             try:
-                seen |= {path.name: path.stat().st_mtime_ns for path in (desk / "000000").iterdir()}
+                seen |= {path.name: path.stat().st_mtime_ns for path in (staging / "000000").iterdir()}
             except FileNotFoundError:
                 break  # it is done, and tidies up
         told = json.loads(process.stdout.read())
@@ -294,7 +294,7 @@ def test_only_the_same_run_goes_on():
     job = Job(form="csv", out="csv", text="review")
     known = journal.InputIdentity("in.csv", 10, "a", job)
     head = journal.RunHeader(model="m1", chunk_rows=5, inputs=[known])
-    output = outputs.Output("out.csv", outputs.StoreAt("memory:///"), None, [])
+    output = outputs.Output("out.csv", outputs.StoreReference("memory:///"), None, [])
     journal.refuse_other(head, head, output)
 
     # Then each difference is told

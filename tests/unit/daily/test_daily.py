@@ -132,7 +132,7 @@ def test_a_complete_day_is_marked_once_and_what_comes_later_is_said(full):
 
     # Then it is counted in both places, and the marker stays
     assert (code, report["unexplained"], report["rows"]) == (0, 0, 102)
-    assert "1 rows came after the day was marked complete" in report["incomplete"]
+    assert "1 row came after the day was marked complete" in report["incomplete"]
     assert (marker.read_bytes(), profiles.read_bytes()) == (first, learned)
 
 

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from models import registry
+from models.cli import main
 from models.errors import DataUnusable
 from models.reporting.baselines import scikit_defaults
 from models.reporting.document import report
@@ -63,3 +64,16 @@ def test_the_defaults_of_scikit_learn_learn_what_they_are_shown(tmp_path):
     written(tmp_path, "some")
     scorer = scikit_defaults(read(tmp_path / "some.parquet"))
     assert scorer.score(TEXTS[:3]).label.tolist() == LABELS[:3]
+
+
+def test_a_report_without_matplotlib_says_what_to_install(monkeypatch, capsys):
+    # Given an installation without the extra
+    monkeypatch.setitem(sys.modules, "models.reporting.document", None)
+    monkeypatch.delitem(sys.modules, "models.reporting.figures", raising=False)
+    monkeypatch.setattr(sys, "argv", ["models", "report"])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 78
+    assert "is not installed, and the report needs it: pip install '.[training]'" in capsys.readouterr().err

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_worker.core.records.batch import ScoreColumns
-from stream_worker.predict.formats import chunking, header, score
+from stream_worker.predict.formats import arrow, chunking, header, score
 from stream_worker.predict.formats import csv as csv_rows
 from stream_worker.predict.formats.job import (
     ADDED,
-    KEPT_BYTES,
+    KEPT_BYTES_MAX,
     LABELS,
     REASONS,
     TEXT_BYTES_MAX,
@@ -90,7 +90,7 @@ def test_what_a_csv_writer_writes_is_read_as_it_was(rows, rows_max):
     assert [tuple(row[:3]) for row in read] == [row for row in rows if row[1].strip()]
     assert [row[3] for row in read] == [LABELS[len(row[1]) % 5] for row in read]
     assert len(rejects(made)) == sum(not row[1].strip() for row in rows)
-    assert sum(one.mark.rows for one in made) == len(rows)
+    assert sum(one.marker.rows for one in made) == len(rows)
 
 
 @settings(max_examples=200)
@@ -114,8 +114,8 @@ def test_any_bytes_are_rows_with_one_fate_each(data, rows_max, job):
     # And each row is in one of them, with one fate, and the bytes of a rejected one are kept
     assert b"".join(one.body for one in whole).rstrip(b"\n") == data.rstrip(b"\n")
     made = [score.score_chunk(job, one, by_length, "m1") for one in whole]
-    assert [one.mark.rows for one in made] == [one.end.row - one.start.row for one in whole]
-    assert len(rejects(made)) == sum(sum(one.mark.reasons.values()) for one in made)
+    assert [one.marker.rows for one in made] == [one.end.row - one.start.row for one in whole]
+    assert len(rejects(made)) == sum(sum(one.marker.reasons.values()) for one in made)
 
 
 def test_each_bad_row_of_csv_is_kept_with_its_place_and_its_reason():
@@ -188,7 +188,7 @@ def test_a_row_that_is_too_large_costs_itself_and_its_beginning_is_kept():
     # Then
     (reject,) = rejects(made)
     assert (reject["row"], reject["line"], reject["reason"]) == (2, 2, "too_large")
-    assert (reject["bytes"], reject["cut"], len(reject["raw"])) == (9_000_005, True, KEPT_BYTES)
+    assert (reject["bytes"], reject["cut"], len(reject["raw"])) == (9_000_005, True, KEPT_BYTES_MAX)
     assert b"".join(one.part for one in made).count(b"\n") == 2
 
 
@@ -257,6 +257,38 @@ def test_every_form_becomes_every_other_with_all_columns(form, out):
         assert [row["tags"] for row in read] == [row["tags"] for row in rows]
 
 
+def test_nanoseconds_are_text_wherever_they_are():
+    # Given what Arrow would give to Python as a type of pandas, or refuse where pandas is not installed
+    moment = pa.timestamp("ns", "UTC")
+    counts = pa.array([1_000_000_001])
+    table = pa.table(
+        {
+            "plain": counts.cast(moment),
+            "encoded": counts.cast(moment).dictionary_encode(),
+            "listed": pa.array([[1_000_000_001]]).cast(pa.list_(moment)),
+            "inside": pa.array([{"at": 1_000_000_001}]).cast(pa.struct([("at", moment)])),
+            "keyed": pa.array([[("a", 7)]], pa.map_(pa.string(), pa.int64())).cast(
+                pa.map_(pa.string(), pa.duration("ns"))
+            ),
+        }
+    )
+
+    # When
+    row = json.loads(arrow.to_json(table))
+    line = arrow.to_csv(table.select(["listed", "plain"]), ";", "\n").decode()
+
+    # Then
+    text = "1970-01-01 00:00:01.000000001Z"
+    assert row == {
+        "plain": text,
+        "encoded": text,
+        "listed": [text],
+        "inside": {"at": text},
+        "keyed": [["a", "7"]],
+    }
+    assert line == f'"[""{text}""]";{text}\n'
+
+
 def test_parquet_texts_that_are_no_utf8_are_rejected_alone():
     # Given a column of texts that some tool has written without looking
     texts = pa.array([b"good", b"caf\xe9", None, b" "], pa.binary()).view(pa.string())
@@ -270,7 +302,7 @@ def test_parquet_texts_that_are_no_utf8_are_rejected_alone():
     made = score.score_chunk(job, chunk, by_length, "m1")
 
     # Then
-    assert made.mark.reasons == {"empty_text": 1, "no_text": 1, "not_utf8": 1}
+    assert made.marker.reasons == {"empty_text": 1, "no_text": 1, "not_utf8": 1}
     assert json.loads(made.part)["n"] == 1
     assert [it["row"] for it in rejects([made])] == [2, 3, 4]
 

@@ -14,8 +14,7 @@ from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from producers.cli import app
-from producers.flags import BOOTSTRAP_ENV
-from producers.options import crisis
+from producers.options import BOOTSTRAP_ENV, crisis
 from stream_worker.devservers.child_process import free_port
 from tests.servers.kafka import CHECKOUT
 from tests.unit.producers.test_publisher import read_all
@@ -98,7 +97,7 @@ def test_print_writes_the_mentions_in_order_to_stdout_and_the_rest_to_stderr(pro
     assert "columns: id=id, brand=company, network=source, text=text, time=created_at, author=author" in said
     assert "networks renamed to fit: 'Twitter Web' to 'twitter_web'" in said
     assert "the file was not in order of time" in said
-    assert "skipped 1 unusable rows (no text: 1)" in said
+    assert "skipped 1 unusable row (no text: 1)" in said
     assert "row 2: no text" in said
 
 

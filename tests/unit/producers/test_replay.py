@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.errors import Unusable
-from producers.feeds.replay import AHEAD_MS_MAX, Pace, Rebase, chosen, outlook, play, record
+from producers.feeds.replay import AHEAD_MS_MAX, Pace, Rebase, between, outlook, play, record
 from producers.feeds.scheduled import epoch_ms
 from stream_worker.core.records.mention import Mention
 
@@ -128,7 +128,7 @@ def test_a_file_too_long_to_be_held_is_played_in_its_own_order_and_wholly():
 
 
 def test_only_what_lies_in_the_chosen_time_is_played():
-    found = chosen(mentions(*ABC), since_ms=ABC[1], until_ms=ABC[2])
+    found = between(mentions(*ABC), since_ms=ABC[1], until_ms=ABC[2])
     assert [one.id for one in found] == ["1"]
 
 
