@@ -29,7 +29,17 @@ import pyarrow as pa
 import redis as redis_clients
 
 from stream_worker.adapters.object_store.parquet import SCHEMA, encode
-from stream_worker.core.aggregates.encoding import SHARDS
+from stream_worker.adapters.redis.keys import (
+    FORMAT_VERSION,
+    ControlField,
+    CursorField,
+    KeptMs,
+    Keys,
+    MinuteField,
+    ShardField,
+    cell_field,
+)
+from stream_worker.core.aggregates.encoding import SHARDS, encode_sums
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.layout import (
     Log,
@@ -158,14 +168,20 @@ def put(folder: Path, name: str, body: bytes) -> None:
 
 def fill_redis(client: Any, log: Log, recounts: Recounts, ends: dict[int, int], end_ms: int) -> None:
     """Write what Redis holds when all is closed: minutes of two hours, and history."""
-    keep_ms, root = end_ms - 2 * HOUR_MS, "{sw}"
-    client.hset(f"{root}:cursors:{log.name}", mapping={f"next:{p}": end for p, end in ends.items()})
-    control = {"v": 1, "sealed": end_ms, "floor": 0, "trimmed": keep_ms, "incarnation": log.name}
-    client.hset(f"{root}:ctl", mapping=control)
-    client.hset(f"{root}:brands", mapping={f"brand {i}": "" for i in range(1, BRANDS + 1)})
-    client.hset(f"{root}:networks", mapping={f"n{i}": "" for i in range(1, NETWORKS + 1)})
+    keep_ms, at = end_ms - KeptMs.MINUTE, Keys("{sw}")
+    client.hset(at.cursors(log.name), mapping={CursorField.NEXT.of(p): end for p, end in ends.items()})
+    control = {
+        ControlField.FORMAT_VERSION: FORMAT_VERSION,
+        ControlField.SEALED: end_ms,
+        ControlField.COMPLETE_FROM: 0,
+        ControlField.TRIMMED: keep_ms,
+        ControlField.LOG: log.name,
+    }
+    client.hset(at.control, mapping=control)
+    client.hset(at.brands, mapping={f"brand {i}": "" for i in range(1, BRANDS + 1)})
+    client.hset(at.networks, mapping={f"n{i}": "" for i in range(1, NETWORKS + 1)})
     for number in range(SHARDS):
-        client.hset(f"{root}:shard:{number}", "closed", end_ms)
+        client.hset(at.shard(number), ShardField.CLOSED, end_ms)
     for hour_ms, recount in recounts.items():
         cells = recount.cells()
         history: dict[tuple[int, int], Any] = {}
@@ -176,19 +192,22 @@ def fill_redis(client: Any, log: Log, recounts: Recounts, ends: dict[int, int], 
             history[brand, start_ms] = history.get((brand, start_ms), 0) + sums
             if start_ms >= keep_ms:
                 named = zip(MEASURES, sums.tolist(), strict=True)
-                fields = {f"{name}:n{network}:brand {brand}": value for name, value in named if value}
-                pipe.hset(f"{root}:m:{start_ms}", mapping=fields)
-                pipe.hincrby(f"{root}:m:{start_ms}", "mentions", int(sums[0]))
-                pipe.hincrby(f"{root}:m:{start_ms}", "model:m1", int(sums[0]))
-                pipe.hset(f"{root}:m:{start_ms}", "models", "m1")
-                pipe.zadd(f"{root}:minutes", {str(start_ms): start_ms})
+                cell = {
+                    cell_field(name, f"n{network}", f"brand {brand}"): value for name, value in named if value
+                }
+                pipe.hset(at.minute(start_ms), mapping=cell)
+                pipe.hincrby(at.minute(start_ms), MinuteField.MENTIONS, int(sums[0]))
+                pipe.hincrby(at.minute(start_ms), f"{MinuteField.MODEL}m1", int(sums[0]))
+                pipe.hset(at.minute(start_ms), MinuteField.MODELS, "m1")
+                pipe.zadd(at.minutes, {str(start_ms): start_ms})
         hours: dict[int, Any] = {}
         for (brand, start_ms), sums in history.items():
             hours[brand] = hours.get(brand, 0) + sums
-            pipe.hset(f"{root}:hm:{hour_ms}:brand {brand}", str(start_ms), ",".join(map(str, sums.tolist())))
+            of_hour = at.history_of_minutes(hour_ms, f"brand {brand}")
+            pipe.hset(of_hour, str(start_ms), encode_sums(sums.tolist()))
         for brand, sums in hours.items():
-            day = f"{root}:hd:{hour_ms - hour_ms % DAY_MS}:brand {brand}"
-            pipe.hset(day, str(hour_ms), ",".join(map(str, sums.tolist())))
+            of_day = at.history_of_hours(hour_ms - hour_ms % DAY_MS, f"brand {brand}")
+            pipe.hset(of_day, str(hour_ms), encode_sums(sums.tolist()))
         pipe.execute()
 
 

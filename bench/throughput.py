@@ -28,6 +28,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.report import show
 from bench.stages import measure, scorer_named
+from stream_worker.adapters.redis.keys import ControlField, CursorField, Keys
 from stream_worker.core.records.batch import Records
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.limits import Limits
@@ -209,9 +210,10 @@ def _wait(done: Callable[[], bool], worker: subprocess.Popen[bytes], log: Path, 
 
 def _counted(redis_url: str, prefix: str) -> int:
     client = redis.Redis.from_url(redis_url, decode_responses=True)
-    log_name = client.hget(f"{prefix}:ctl", "incarnation")
-    cursors = client.hgetall(f"{prefix}:cursors:{log_name}") if log_name else {}
-    return sum(int(value) for field, value in cursors.items() if field.startswith("next:"))
+    keys = Keys(prefix)
+    log_name = client.hget(keys.control, ControlField.LOG)
+    cursors = client.hgetall(keys.cursors(log_name)) if log_name else {}
+    return sum(int(value) for field, value in cursors.items() if field.startswith(CursorField.NEXT))
 
 
 def _archived(archive: Path) -> int:

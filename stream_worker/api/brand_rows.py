@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from stream_worker.adapters.redis.keys import ViewField, window_field
 from stream_worker.api.schemas import Brand, State, Strip, Window, instant
 from stream_worker.api.schemas import Usual as UsualAnswer
 from stream_worker.api.snapshot import PageSnapshot
@@ -75,8 +76,9 @@ class Tally(NamedTuple):
 
 def of_view(view: Mapping[str, str], window: Window) -> Tally:
     """Read a window from the rolling view. Raises ValueError or KeyError when that is not ours."""
-    sums = tuple(int(view[f"{window}:{measure}"]) for measure in MEASURES)
-    return Tally(sums, int(view["newest"]) + MINUTE_MS, int(view["as_of_ms"]), view.get("models") or None)
+    sums = tuple(int(view[window_field(window, measure)]) for measure in MEASURES)
+    end_ms = int(view[ViewField.NEWEST]) + MINUTE_MS
+    return Tally(sums, end_ms, int(view[ViewField.AS_OF_MS]), view.get(ViewField.MODELS) or None)
 
 
 def of_minutes(minutes: Mapping[int, Sums], window: Window, look: PageSnapshot, model: str | None) -> Tally:

@@ -17,6 +17,19 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from stream_worker.adapters.redis.keys import (
+    FORMAT_VERSION,
+    AlertField,
+    ControlField,
+    CursorField,
+    Keys,
+    Limit,
+    MinuteField,
+    ShardField,
+    ViewField,
+    cell_field,
+    window_field,
+)
 from stream_worker.api.snapshot import (
     MinuteTotals,
     PageSnapshot,
@@ -32,8 +45,6 @@ from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable, 
 LOOK_S: Final = 0.25
 """A look this young serves everybody who asks."""
 BRANDS_AT_ONCE: Final = 20
-MESSAGES_MAX: Final = 1_000
-_FORMAT: Final = "1"
 
 
 class RedisReader:
@@ -46,7 +57,7 @@ class RedisReader:
         self, url: str, address: str, *, prefix: str, lateness_ms: int, socket_timeout_s: float
     ) -> None:
         self.address = address
-        self._prefix, self._lateness_ms = prefix, lateness_ms
+        self._keys, self._lateness_ms = Keys(prefix), lateness_ms
         self._client: Any = redis.asyncio.Redis.from_url(
             url,
             protocol=2,
@@ -77,48 +88,53 @@ class RedisReader:
 
     async def _look(self) -> PageSnapshot:
         pipe = self._client.pipeline(transaction=False)
-        pipe.xrevrange(self._key("changes"), count=1)  # first: what changes later is told again
+        pipe.xrevrange(self._keys.changes, count=1)  # first: what changes later is told again
         pipe.time()
-        pipe.hgetall(self._key("ctl"))
-        pipe.hgetall(self._key("brands"))
-        pipe.hkeys(self._key("networks"))
-        newest_change, (seconds, micros), ctl, brands, networks = await pipe.execute()
-        if ctl.get("v", _FORMAT) != _FORMAT:
-            raise Misconfigured(f"Redis at {self.address} holds format {ctl['v']}; this version reads 1")
+        pipe.hgetall(self._keys.control)
+        pipe.hgetall(self._keys.brands)
+        pipe.hkeys(self._keys.networks)
+        newest_change, (seconds, micros), control, brands, networks = await pipe.execute()
+        version = control.get(ControlField.FORMAT_VERSION, FORMAT_VERSION)
+        if version != FORMAT_VERSION:
+            raise Misconfigured(
+                f"Redis at {self.address} holds format {version}; this version reads {FORMAT_VERSION}"
+            )
+        log = control.get(ControlField.LOG, "")
         shards: dict[int, list[str]] = {number: [] for number in range(SHARDS)}
         for brand in brands:
             shards[shard_of(brand)].append(brand)
         pipe = self._client.pipeline(transaction=False)
-        pipe.hgetall(self._key(f"cursors:{ctl.get('incarnation', '')}"))
+        pipe.hgetall(self._keys.cursors(log))
         for number, of in shards.items():
-            pipe.hmget(self._key(f"shard:{number}"), ["closed", *(raw(f"episode:{brand}") for brand in of)])
+            episodes = [raw(f"{ShardField.EPISODE}{brand}") for brand in of]
+            pipe.hmget(self._keys.shard(number), [ShardField.CLOSED, *episodes])
         cursors, *stored = await pipe.execute()
         return PageSnapshot(
             now_ms=int(seconds) * 1000 + int(micros) // 1000,
             revision=newest_change[0][0] if newest_change else "0-0",
-            log=ctl.get("incarnation", ""),
-            newest_ms=int(ctl["newest"]) if "newest" in ctl else None,
-            sealed_ms=int(ctl.get("sealed", 0)),
-            complete_from_ms=int(ctl.get("floor", 0)),
-            expired=int(ctl.get("expired", 0)),
+            log=log,
+            newest_ms=int(control[ControlField.NEWEST]) if ControlField.NEWEST in control else None,
+            sealed_ms=int(control.get(ControlField.SEALED, 0)),
+            complete_from_ms=int(control.get(ControlField.COMPLETE_FROM, 0)),
+            expired=int(control.get(ControlField.EXPIRED, 0)),
             closed_ms=[int(of[0] or -1) for of in stored],
             brands=list(brands),
             networks=networks,
             episodes=read_episodes(zip(shards.values(), (of[1:] for of in stored), strict=True)),
-            partitions=self._partitions(cursors, int(ctl.get("partitions", 0))),
+            partitions=self._partitions(cursors, int(control.get(ControlField.PARTITIONS, 0))),
         )
 
     def _partitions(self, cursors: Mapping[str, str], count: int) -> list[PartitionCursor]:
         return [
             PartitionCursor(
                 number=p,
-                next=int(cursors[f"next:{p}"]) if f"next:{p}" in cursors else None,
-                end=int(cursors[f"end:{p}"]) if f"end:{p}" in cursors else None,
-                watermark_ms=int(cursors[f"wm:{p}"]) if f"wm:{p}" in cursors else None,
+                next=_integer(cursors.get(CursorField.NEXT.of(p))),
+                end=_integer(cursors.get(CursorField.END.of(p))),
+                watermark_ms=_integer(cursors.get(CursorField.WATERMARK.of(p))),
                 effective_ms=effective_ms(cursors, p, self._lateness_ms),
-                reported_ms=int(cursors.get(f"rep:{p}", 0)),
-                alive_ms=int(cursors.get(f"alive:{p}", 0)),
-                owner=cursors.get(f"owner:{p}", ""),
+                reported_ms=int(cursors.get(CursorField.REPORTED.of(p), 0)),
+                alive_ms=int(cursors.get(CursorField.ALIVE.of(p), 0)),
+                owner=cursors.get(CursorField.OWNER.of(p), ""),
             )
             for p in range(count)
         ]
@@ -126,15 +142,15 @@ class RedisReader:
     async def views(self, brands: Sequence[str]) -> dict[str, dict[str, str]]:
         """Read the rolling view of brands; one that was never drawn is left out."""
         found = await self._many(
-            brands, lambda pipe, brand: pipe.hgetall(raw(self._key(f"now:{brand}"))), BRANDS_AT_ONCE * 10
+            brands, lambda pipe, brand: pipe.hgetall(raw(self._keys.view(brand))), BRANDS_AT_ONCE * 10
         )
-        return {brand: view for brand, view in zip(brands, found, strict=True) if "newest" in view}
+        return {brand: view for brand, view in zip(brands, found, strict=True) if ViewField.NEWEST in view}
 
     async def received(self, brands: Sequence[str]) -> tuple[int, int]:
         """Mentions and unscored ones of the last 15 minutes, over these brands."""
-        fields = ["15m:n", "15m:unscored"]
+        fields = [window_field("15m", measure) for measure in ("n", "unscored")]
         found = await self._many(
-            brands, lambda pipe, brand: pipe.hmget(raw(self._key(f"now:{brand}")), fields), 500
+            brands, lambda pipe, brand: pipe.hmget(raw(self._keys.view(brand)), fields), 500
         )
         with self._translated():
             return sum(int(of[0] or 0) for of in found), sum(int(of[1] or 0) for of in found)
@@ -142,7 +158,9 @@ class RedisReader:
     async def hours(self, brand: str, hours_ms: Iterable[int]) -> dict[int, Sums]:
         """Read the minutes of whole hours as history has them: start → ten sums. For views, not for sums."""
         found = await self._many(
-            list(hours_ms), lambda pipe, hour: pipe.hgetall(raw(self._key(f"hm:{hour}:{brand}"))), 50
+            list(hours_ms),
+            lambda pipe, hour: pipe.hgetall(raw(self._keys.history_of_minutes(hour, brand))),
+            50,
         )
         with self._translated():
             return {int(start): decode_sums(value) for hour in found for start, value in hour.items()}
@@ -170,12 +188,14 @@ class RedisReader:
         networks = [*look.networks, ""]
         pipe = self._client.pipeline(transaction=True)
         for brand in brands:
-            fields = [raw(f"{measure}:{network}:{brand}") for network in networks for measure in MEASURES]
-            pipe.hget(self._key(f"shard:{shard_of(brand)}"), "closed")
+            fields = [
+                raw(cell_field(measure, network, brand)) for network in networks for measure in MEASURES
+            ]
+            pipe.hget(self._keys.shard(shard_of(brand)), ShardField.CLOSED)
             for hour in hours:
-                pipe.hgetall(raw(self._key(f"hm:{hour}:{brand}")))
+                pipe.hgetall(raw(self._keys.history_of_minutes(hour, brand)))
             for minute in unclosed:
-                pipe.hmget(self._key(f"m:{minute}"), fields)
+                pipe.hmget(self._keys.minute(minute), fields)
         answers = iter(await pipe.execute())
         found = {}
         for brand in brands:
@@ -197,13 +217,13 @@ class RedisReader:
         """Read a brand by network over minutes [first, end) that still have their hash; at most an hour."""
         networks = [*look.networks, ""]
         fields = [
-            raw(f"{late}{measure}:{network}:{brand}")
+            raw(cell_field(measure, network, brand, late=late))
             for network in networks
-            for late in ("", "late_")
+            for late in (False, True)
             for measure in MEASURES
         ]
         starts = range(max(first_ms, end_ms - HOUR_MS), end_ms, MINUTE_MS)
-        found = await self._many(starts, lambda pipe, at: pipe.hmget(self._key(f"m:{at}"), fields), 20)
+        found = await self._many(starts, lambda pipe, at: pipe.hmget(self._keys.minute(at), fields), 20)
         width = 2 * len(MEASURES)
         return {
             network: _over_networks([value for row in found for value in row[i * width : (i + 1) * width]])
@@ -213,8 +233,17 @@ class RedisReader:
     async def heads(self, first_ms: int, end_ms: int) -> dict[int, MinuteTotals]:
         """Read the minutes [first, end) over all brands; those without a hash are left out."""
         starts = range(first_ms, end_ms, MINUTE_MS)
-        fields = ["mentions", "late_mentions", "mark", "complete", "models", "sealed_ms_at"]
-        found = await self._many(starts, lambda pipe, start: pipe.hmget(self._key(f"m:{start}"), fields), 500)
+        fields = [
+            MinuteField.MENTIONS,
+            MinuteField.LATE_MENTIONS,
+            MinuteField.SEAL_ID,
+            MinuteField.COMPLETE,
+            MinuteField.MODELS,
+            MinuteField.SEALED_AT_MS,
+        ]
+        found = await self._many(
+            starts, lambda pipe, start: pipe.hmget(self._keys.minute(start), fields), 500
+        )
         return {
             start: MinuteTotals(
                 mentions=int(of[0] or 0),
@@ -231,37 +260,39 @@ class RedisReader:
     async def models(self) -> dict[int, str]:
         """Read from which minutes on which models scored: start → models, comma-separated."""
         with self._translated():
-            found = await self._client.hgetall(self._key("models"))
+            found = await self._client.hgetall(self._keys.model_changes)
             return {int(start): models for start, models in found.items()}
 
     async def late_of(self, brand: str, starts: Sequence[int], look: PageSnapshot) -> dict[int, int]:
         """Late mentions of a brand in minutes that still have their hash."""
-        fields = [raw(f"late_n:{network}:{brand}") for network in (*look.networks, "")]
-        found = await self._many(starts, lambda pipe, start: pipe.hmget(self._key(f"m:{start}"), fields), 200)
+        fields = [raw(cell_field("n", network, brand, late=True)) for network in (*look.networks, "")]
+        found = await self._many(
+            starts, lambda pipe, start: pipe.hmget(self._keys.minute(start), fields), 200
+        )
         return {start: sum(int(n or 0) for n in of) for start, of in zip(starts, found, strict=True)}
 
     async def messages(self) -> dict[str, str]:
         """Read what was told of episodes: message id → body, as it was sent or waits to be."""
         with self._translated():
             pipe = self._client.pipeline(transaction=False)
-            pipe.hgetall(self._key("outbox"))
-            pipe.xrevrange(self._key("alerts"), count=MESSAGES_MAX)
+            pipe.hgetall(self._keys.outbox)
+            pipe.xrevrange(self._keys.alerts, count=Limit.ALERTS)
             outbox, sent = await pipe.execute()
-        told = {fields["id"]: fields["body"] for _, fields in reversed(sent) if {"id", "body"} <= set(fields)}
-        return {**outbox, **told}
+        readable = [fields for _, fields in reversed(sent) if set(AlertField) <= set(fields)]
+        return {**outbox, **{fields[AlertField.ID]: fields[AlertField.BODY] for fields in readable}}
 
     async def changes(self, after: str, *, wait: bool) -> list[tuple[str, dict[str, str]]]:
         """Read the notices after an id; with `wait` a while for the first one, if there is none."""
         with self._translated():
             found = await self._client.xread(
-                {self._key("changes"): after}, count=10_000, block=self._block_ms if wait else None
+                {self._keys.changes: after}, count=Limit.CHANGES, block=self._block_ms if wait else None
             )
         return list(found[0][1]) if found else []
 
     async def oldest_change(self) -> str | None:
         """Return the id of the oldest notice that is kept."""
         with self._translated():
-            found = await self._client.xrange(self._key("changes"), count=1)
+            found = await self._client.xrange(self._keys.changes, count=1)
         return str(found[0][0]) if found else None
 
     async def _many(self, items: Sequence[Any], ask: Callable[[Any, Any], object], at_once: int) -> list[Any]:
@@ -273,9 +304,6 @@ class RedisReader:
             with self._translated():
                 found += await pipe.execute()
         return found
-
-    def _key(self, name: str) -> str:
-        return f"{self._prefix}:{name}"
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -294,6 +322,10 @@ class RedisReader:
 
     def _foreign(self) -> Unreadable:
         return Unreadable(f"Redis at {self.address} holds what is not ours: see docs/redis.md")
+
+
+def _integer(text: str | None) -> int | None:
+    return None if text is None else int(text)
 
 
 def _over_networks(values: Sequence[str | None]) -> Sums:

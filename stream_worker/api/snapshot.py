@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from stream_worker.adapters.redis.keys import CursorField
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.detection.episodes import Episode, decode
 from stream_worker.errors import Unreadable
@@ -66,11 +67,11 @@ class PageSnapshot(NamedTuple):
 
 def effective_ms(cursors: Mapping[str, str], partition: int, lateness_ms: int) -> int | None:
     """Return the effective watermark of a partition, as the seal takes it; None before its first cursor."""
-    watermark = cursors.get(f"wm:{partition}")
+    watermark = cursors.get(CursorField.WATERMARK.of(partition))
     if watermark is None:
         return None
-    proof = re.fullmatch(r"(\d+),(-?\d+)", cursors.get(f"proof:{partition}", ""))
-    if proof and proof[1] == cursors.get(f"next:{partition}"):
+    proof = re.fullmatch(r"(\d+),(-?\d+)", cursors.get(CursorField.PROOF.of(partition), ""))
+    if proof and proof[1] == cursors.get(CursorField.NEXT.of(partition)):
         return max(int(watermark), int(proof[2]) - lateness_ms)
     return int(watermark)
 

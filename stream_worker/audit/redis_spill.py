@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream_worker.adapters.redis.minute_hash import minute_cells
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.reconcile.cells import (
     BRAND_BITS,
@@ -23,7 +24,6 @@ from stream_worker.core.reconcile.cells import (
     Names,
     history_cells,
     joined,
-    minute_cells,
 )
 from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.redis_position import (
@@ -184,7 +184,7 @@ class SpilledSnapshot:
 
     def _minute(self, start_ms: int, number: int, fields: dict[str, str]) -> Cells:
         try:
-            cells, models, faults = minute_cells(fields, number, self.networks, self.brands)
+            cells, models, _, faults = minute_cells(fields, number, self.networks, self.brands)
         except ValueError as error:
             raise Unreadable(f"Redis: the minute {start_ms} holds what is no integer: {error}") from None
         self.models[start_ms] = models

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from stream_worker.adapters.redis.minute_hash import minute_cells
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.archive.days import Day
 from stream_worker.core.reconcile.cells import (
@@ -24,7 +25,6 @@ from stream_worker.core.reconcile.cells import (
     Names,
     history_cells,
     joined,
-    minute_cells,
 )
 from stream_worker.core.reconcile.redis_position import RedisPosition, SnapshotReader
 from stream_worker.core.records.batch import Bool, Int64
@@ -160,11 +160,11 @@ class LiveDay:
 
     def _minute(self, start_ms: int, number: int, fields: dict[str, str]) -> Cells:
         try:
-            cells, models, _ = minute_cells(fields, number, self.networks, self.brands)
+            cells, models, complete, _ = minute_cells(fields, number, self.networks, self.brands)
         except ValueError as error:
             raise Unreadable(f"Redis: the minute {start_ms} holds what is no integer: {error}") from None
         self.models[start_ms] = models
-        if fields.get("complete") == "0":
+        if not complete:
             self.incomplete.append(start_ms)
         return cells
 

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from stream_worker.demo.brand_table import PREFIX
+from stream_worker.adapters.redis.keys import CursorField
+from stream_worker.demo.brand_table import KEYS
 from stream_worker.devservers.child_process import leashed
 from stream_worker.errors import Unavailable
 
@@ -74,16 +75,18 @@ class RecordAccount(NamedTuple):
 def passed(client: Any) -> int:
     """How many offsets Redis has passed, over all partitions: the sum of its cursors."""
     total = 0
-    for key in client.scan_iter(f"{PREFIX}:cursors:*"):
-        total += sum(int(v) for name, v in client.hgetall(key).items() if name.startswith("next:"))
+    for key in client.scan_iter(KEYS.cursors("*")):
+        fields = client.hgetall(key)
+        total += sum(int(v) for name, v in fields.items() if name.startswith(CursorField.NEXT))
     return total
 
 
 def caught_up(client: Any) -> bool:
     """Whether the past is counted: every partition that has mentions is not far behind the clock."""
     now_ms = time.time() * 1000
-    fields = [client.hgetall(key) for key in client.scan_iter(f"{PREFIX}:cursors:*")]
-    reached = [int(ms) for one in fields for name, ms in one.items() if name.startswith("wm:") and int(ms)]
+    fields = [client.hgetall(key) for key in client.scan_iter(KEYS.cursors("*"))]
+    watermarks = [ms for one in fields for name, ms in one.items() if name.startswith(CursorField.WATERMARK)]
+    reached = [int(ms) for ms in watermarks if int(ms)]
     return bool(reached) and min(reached) > now_ms - BEHIND_MS
 
 

@@ -8,11 +8,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from stream_worker.adapters.redis.keys import Keys, ViewField, window_field
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.sentiment.estimate import Estimate, MeasuredModel, estimates, is_by
 from stream_worker.core.sentiment.net import negative_share
 
 PREFIX: Final = "{sw}"
+KEYS: Final = Keys(PREFIX)
 SHARE_WINDOW: Final = "5m"
 """The window of share and net: the one that the detector looks at."""
 
@@ -30,10 +32,10 @@ class BrandRow(NamedTuple):
 
 def read_rows(client: Any, known: MeasuredModel | None) -> list[BrandRow]:
     """Read every brand's rolling hash, the loudest first."""
-    brands = client.hkeys(f"{PREFIX}:brands")
+    brands = client.hkeys(KEYS.brands)
     pipe = client.pipeline(transaction=False)
     for brand in brands:
-        pipe.hgetall(f"{PREFIX}:now:{brand}")
+        pipe.hgetall(KEYS.view(brand))
     found = zip(brands, pipe.execute(), strict=True)
     rows = [_row(brand, fields, known) for brand, fields in found if fields]
     return sorted(rows, key=lambda row: (-row.mentions_15m, row.brand))
@@ -41,17 +43,17 @@ def read_rows(client: Any, known: MeasuredModel | None) -> list[BrandRow]:
 
 def _row(brand: str, fields: dict[str, str], known: MeasuredModel | None) -> BrandRow:
     def number(measure: str, window: str = SHARE_WINDOW) -> int:
-        return int(fields[f"{window}:{measure}"])
+        return int(fields[window_field(window, measure)])
 
     sums = tuple(number(measure) for measure in MEASURES)
-    by_known = is_by(known, fields.get("models"))
+    by_known = is_by(known, fields.get(ViewField.MODELS))
     return BrandRow(
         brand=brand,
         mentions_1m=number("n", "1m"),
         mentions_15m=number("n", "15m"),
         negative_share=negative_share(sums),
         net=estimates([sums], [by_known], known)[0],
-        as_of_ms=int(fields["as_of_ms"]),
+        as_of_ms=int(fields[ViewField.AS_OF_MS]),
     )
 
 

@@ -19,6 +19,8 @@ from typing import Any, Final, NamedTuple, Self
 import redis
 from confluent_kafka import Producer
 
+from stream_worker.adapters.redis.keys import Keys, cell_field
+
 NETWORK: Final = "probe"
 EACH_S: Final = 0.5
 LOOK_EACH_S: Final = 0.02
@@ -41,7 +43,7 @@ class Probes:
         self.unknown = 0  # not known to be on the topic
         self._producer = Producer({**client, "linger.ms": 0})
         self._redis: Any = redis.Redis.from_url(redis_url, decode_responses=True)
-        self._topic, self._brand, self._prefix = topic, brand, prefix
+        self._topic, self._brand, self._keys = topic, brand, Keys(prefix)
         self._waited: dict[int, deque[float]] = {}  # minute -> due times of its probes not yet seen
         self._seen: dict[int, int] = {}  # minute -> probes of it that were seen
         self._took_ms: deque[float] = deque(maxlen=FOLLOWED_MAX)
@@ -108,8 +110,8 @@ class Probes:
 
     def _look(self) -> None:
         for minute_ms, waited in list(self._waited.items()):
-            cell = f"{NETWORK}:{self._brand}"
-            counted = self._redis.hmget(f"{self._prefix}:m:{minute_ms}", f"n:{cell}", f"late_n:{cell}")
+            fields = [cell_field("n", NETWORK, self._brand, late=late) for late in (False, True)]
+            counted = self._redis.hmget(self._keys.minute(minute_ms), fields)
             now_s = time.time()
             for _ in range(sum(map(int, filter(None, counted))) - self._seen.get(minute_ms, 0)):
                 if waited:

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from stream_worker.adapters.redis.keys import AlertField, ShardField
 from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.time import MINUTE_MS
-from stream_worker.demo.brand_table import PREFIX
+from stream_worker.demo.brand_table import KEYS
 from stream_worker.demo.latency_probes import VisibleLatency
 from stream_worker.demo.webhook_receiver import ReceivedMessage
 
@@ -47,7 +48,7 @@ class Ending(NamedTuple):
 
 def read_alerts(client: Any) -> list[dict[str, Any]]:
     """Read what was told to people, oldest first: bodies as docs/alerts.md has them."""
-    return [json.loads(fields["body"]) for _, fields in client.xrange(f"{PREFIX}:alerts")]
+    return [json.loads(fields[AlertField.BODY]) for _, fields in client.xrange(KEYS.alerts)]
 
 
 def tell(
@@ -69,6 +70,6 @@ def tell(
 
 def _final_minutes(client: Any) -> int:
     """Minutes from the first one with a mention to the first that some shard has not closed."""
-    closed = [int(client.hget(f"{PREFIX}:shard:{k}", "closed") or 0) for k in range(SHARDS)]
-    first = [int(value) for value in client.hvals(f"{PREFIX}:brands") if value]
+    closed = [int(client.hget(KEYS.shard(k), ShardField.CLOSED) or 0) for k in range(SHARDS)]
+    first = [int(value) for value in client.hvals(KEYS.brands) if value]
     return max(0, min(closed) - min(first)) // MINUTE_MS if first else 0

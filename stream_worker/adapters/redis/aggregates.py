@@ -8,16 +8,16 @@ Rules:
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
+from stream_worker.adapters.redis.keys import ALL_BRANDS, CursorField, Keys, MinuteField, ShardField
 from stream_worker.adapters.redis.scripts import Scripts
 from stream_worker.adapters.redis.view import parse_head, refresh_view
 from stream_worker.core.aggregates.aggregate import increments
 from stream_worker.core.aggregates.encoding import (
     INCREMENTS_LIMIT,
     NAMED_BRANDS_MAX,
-    NETWORKS_MAX,
     Sums,
     decode_sums,
     encode_delta,
@@ -34,9 +34,6 @@ from stream_worker.core.partition.effects import Apply
 from stream_worker.core.partition.inputs import Applied, Cursor
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Misconfigured, Unreadable
-
-SEALS_MAX: Final = 240
-"""Minutes sealed by one call at most: a script stops every other one while it runs."""
 
 
 class RedisAggregates:
@@ -59,16 +56,12 @@ class RedisAggregates:
         if not prefix.partition("{")[2].partition("}")[0]:
             raise Misconfigured(f"redis.prefix is {prefix!r}: it must hold a hash tag, as in {{sw}}")
         self._log = log
-        self._prefix = prefix
-        self._limits = (max_brands, NETWORKS_MAX)
+        self._keys = Keys(prefix)
+        self._max_brands = max_brands
         self._owner = owner
         self._address = address_of(url)
         self._client = connect(url, socket_timeout_s)
-        self._cursors = f"{prefix}:cursors:{log.name}"
-        roots = [
-            f"{prefix}:{name}" for name in ("ctl", f"cursors:{log.name}", "minutes", "brands", "networks")
-        ]
-        self._scripts = Scripts(self._client, roots, clock)
+        self._scripts = Scripts(self._client, self._keys.roots(log.name), clock)
 
     # ------------------------------------------------------------ cursors
 
@@ -81,7 +74,8 @@ class RedisAggregates:
     def cursor(self, partition: int) -> Cursor | None:
         """Return the stored cursor; None when there is none."""
         with translated(self._address):
-            return _cursor(self._client.hmget(self._cursors, [f"next:{partition}", f"wm:{partition}"]))
+            fields = [CursorField.NEXT.of(partition), CursorField.WATERMARK.of(partition)]
+            return _cursor(self._client.hmget(self._keys.cursors(self._log.name), fields))
 
     def advance_cursor(
         self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
@@ -114,7 +108,7 @@ class RedisAggregates:
             int(call.paused),
             "" if call.proof_t0_ms is None else call.proof_t0_ms,
             self._owner,
-            *self._limits,
+            self._max_brands,
             b"" if delta is None else encode_delta(delta),
         ]
 
@@ -123,8 +117,8 @@ class RedisAggregates:
     def seal(
         self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
     ) -> SealResult:
-        """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
-        args = (self._log.name, partition_count, lateness_ms, max_hold_ms, SEALS_MAX, older_log)
+        """Seal what every partition has passed, at most `Limit.SEALS` minutes; trim what is closed."""
+        args = (self._log.name, partition_count, lateness_ms, max_hold_ms, older_log)
         sealed, floor, watermark, incomplete, now, held, stored, idle, *more = self._call("seal", *args)
         return SealResult(
             sealed_ms=sealed,
@@ -142,20 +136,20 @@ class RedisAggregates:
     def brands(self) -> Mapping[str, int | None]:
         """Admitted brands and the start of their first on-time minute; None: only late ones so far."""
         with translated(self._address):
-            stored = self._client.hgetall(f"{self._prefix}:brands")
+            stored = self._client.hgetall(self._keys.brands)
         return {brand: int(first) if first else None for brand, first in stored.items()}
 
     def shard(self, number: int) -> Shard:
         """Read the state of a shard."""
         with translated(self._address):
-            stored = self._client.hgetall(f"{self._prefix}:shard:{number}")
+            stored = self._client.hgetall(self._keys.shard(number))
         return Shard(
             number=number,
-            closed_ms=int(stored.get("closed", -1)),
-            state_id=stored.get("version", ""),
-            detector=stored.get("detector", ""),
-            states=_below("numbers:", stored),
-            episodes=_below("episode:", stored),
+            closed_ms=int(stored.get(ShardField.CLOSED, -1)),
+            state_id=stored.get(ShardField.STATE_ID, ""),
+            detector=stored.get(ShardField.DETECTOR, ""),
+            states=_below(ShardField.STATE, stored),
+            episodes=_below(ShardField.EPISODE, stored),
         )
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
@@ -165,14 +159,14 @@ class RedisAggregates:
             if start == "":
                 return None
             with translated(self._address):
-                fields = self._client.hgetall(f"{self._prefix}:m:{start}")
-            if "mark" in fields:
+                fields = self._client.hgetall(self._keys.minute(start))
+            if MinuteField.SEAL_ID in fields:
                 break  # else it was trimmed in between: look again
         return SealedMinute(
             start_ms=int(start),
-            seal_id=fields["mark"],
-            complete=fields["complete"] == "1",
-            models=sorted(model for model in fields["models"].split(",") if model),
+            seal_id=fields[MinuteField.SEAL_ID],
+            complete=fields[MinuteField.COMPLETE] == "1",
+            models=sorted(model for model in fields[MinuteField.MODELS].split(",") if model),
             tallies=frozen_tallies(fields),
             now_ms=now_ms,
         )
@@ -188,11 +182,11 @@ class RedisAggregates:
         if not hours_ms:
             return {}
         with translated(self._address):
-            # `closed` is read first: a minute that closes in between is left out, never half there.
+            # What is closed is read first: a minute that closes in between is left out, never half there.
             pipe = self._client.pipeline(transaction=False)
-            pipe.hget(f"{self._prefix}:shard:{shard_of(brand)}", "closed")
+            pipe.hget(self._keys.shard(shard_of(brand)), ShardField.CLOSED)
             for hour in hours_ms:
-                pipe.hgetall(raw(f"{self._prefix}:hm:{hour}:{brand}"))
+                pipe.hgetall(raw(self._keys.history_of_minutes(hour, brand)))
             closed, *hours = pipe.execute()
         with self._history_read():
             return {
@@ -210,20 +204,20 @@ class RedisAggregates:
 
     def publish_change(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
         """Append one change notice; at most 100 brands are named, more are `*`."""
-        named = to_json(list(brands)) if len(brands) <= NAMED_BRANDS_MAX else "*"
+        named = to_json(list(brands)) if len(brands) <= NAMED_BRANDS_MAX else ALL_BRANDS
         self._call("publish_change", kind, to_json(list(minutes_ms)), named)
 
     def refresh_view(self, brands: Sequence[str] | None) -> None:
-        """Overwrite `now:<brand>` of these brands (None: of all)."""
+        """Overwrite the rolling view of these brands (None: of all)."""
         look = parse_head(self._call("read_head"))
         if look is None:
             return
         if brands is None:
             admitted = list(self.brands())
-            full = len(admitted) >= self._limits[0]
+            full = len(admitted) >= self._max_brands
             brands = [*admitted, ""] if full else admitted  # "": what came after the limit
         with translated(self._address), self._history_read():
-            refresh_view(self._client, self._scripts, self._prefix, look, brands)
+            refresh_view(self._client, self._scripts, self._keys, look, brands)
 
     def ping(self) -> str:
         """Name and version of the server, and what of its settings can lose counts."""

@@ -6,20 +6,18 @@ Rules:
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
+from stream_worker.adapters.redis.keys import AlertField, Keys
 from stream_worker.adapters.redis.scripts import OUTBOX_NAMES, Scripts
 from stream_worker.core.aggregates.encoding import shard_of, to_json
 from stream_worker.core.alerting.inputs import OutboxSnapshot
 from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_entries
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.errors import Unreadable
-
-ENTRIES_MAX: Final = 1_000
-ALERTS_TTL_S: Final = 35 * 86_400
 
 
 class RedisOutbox:
@@ -30,11 +28,11 @@ class RedisOutbox:
     ) -> None:
         self._address = address_of(url)
         self._client = connect(url, socket_timeout_s)
-        keys = [f"{prefix}:ctl"]
+        keys = Keys(prefix)
         self._scripts = Scripts(
-            self._client, keys, clock, names=OUTBOX_NAMES, prelude_name="notifier_prelude"
+            self._client, [keys.control], clock, names=OUTBOX_NAMES, prelude_name="notifier_prelude"
         )
-        self._alerts = f"{prefix}:alerts"
+        self._alerts = keys.alerts
 
     def read(self, brands: Sequence[str]) -> OutboxSnapshot:
         """Read the outbox, and the state of these brands and of those in the outbox. Raises Unavailable."""
@@ -45,7 +43,7 @@ class RedisOutbox:
 
     def _read(self, brands: Sequence[str]) -> OutboxSnapshot:
         asked = to_json([(brand, shard_of(brand)) for brand in brands])
-        now_ms, entries, messages, views = self._call("read_outbox", asked, ENTRIES_MAX)
+        now_ms, entries, messages, views = self._call("read_outbox", asked)
         return OutboxSnapshot(
             now_ms,
             _pairs(entries),
@@ -70,7 +68,7 @@ class RedisOutbox:
 
     def publish(self, message: Message) -> None:
         """Show a message to people."""
-        self._call("publish_alert", message.id, message.body.encode(), ALERTS_TTL_S)
+        self._call("publish_alert", message.id, message.body.encode())
 
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease."""
@@ -85,7 +83,7 @@ class RedisOutbox:
         """The newest messages that people can see, oldest first: id and body."""
         with translated(self._address):
             entries = self._client.xrevrange(self._alerts, count=limit)
-        return [(fields["id"], fields["body"]) for _, fields in reversed(entries)]
+        return [(fields[AlertField.ID], fields[AlertField.BODY]) for _, fields in reversed(entries)]
 
     def _call(self, name: str, *args: str | int | bytes) -> Any:
         with translated(self._address):

@@ -1,9 +1,9 @@
 """The Lua scripts and how they are called: by digest, in one round trip, loaded again when the server forgot.
 
 Rules:
-1. Each script is `prelude.lua` (the notifier's: `notifier_prelude.lua`) followed by its own file. The
-   prelude's first line sets the clock; a test replaces that line and nothing else. What only reads has that
-   line and no more of the prelude.
+1. Each script is the first line of `prelude.lua` (the notifier's: `notifier_prelude.lua`), which sets the
+   clock; the names and numbers of `keys.py`; the rest of the prelude; its own file. Tests replace the first
+   line and nothing else. A script that only reads goes without the rest of the prelude.
 2. A script may be sent twice and its answer may be lost: each is a compare-and-set, or overwrites
    (docs/design.md#r1).
 """
@@ -14,6 +14,8 @@ from importlib import resources
 from typing import Any, Final
 
 import redis
+
+from stream_worker.adapters.redis.keys import as_lua
 
 NAMES: Final = (
     "create_cursor",
@@ -46,14 +48,15 @@ class Scripts:
         prelude_name: str = "prelude",
     ) -> None:
         folder = resources.files("stream_worker.adapters.redis") / "lua"
-        prelude = folder.joinpath(f"{prelude_name}.lua").read_text("utf-8")
-        if clock is not None:
-            prelude = clock + "\n" + prelude.split("\n", 1)[1]
+        own_clock, rest = folder.joinpath(f"{prelude_name}.lua").read_text("utf-8").split("\n", 1)
+        head = f"{clock or own_clock}\n{as_lua()}"
         self._client = client
         self._keys = keys
-        begins = {name: prelude.split("\n", 1)[0] + "\n" if name in READ_ONLY else prelude for name in names}
         self._sources = {
-            name: begin + folder.joinpath(f"{name}.lua").read_text("utf-8") for name, begin in begins.items()
+            name: head
+            + ("" if name in READ_ONLY else rest)
+            + folder.joinpath(f"{name}.lua").read_text("utf-8")
+            for name in names
         }
         self._digests = {
             name: hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()

@@ -12,9 +12,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from stream_worker.adapters.redis.connection import address_of, connect, translated
+from stream_worker.adapters.redis.keys import ControlField, CursorField, Keys
 from stream_worker.adapters.redis.scripts import Scripts
 from stream_worker.core.aggregates.encoding import raw
-from stream_worker.core.reconcile.redis_position import RedisPosition, standing_of
+from stream_worker.core.reconcile.redis_position import RedisPosition
 from stream_worker.errors import Unreadable
 
 FIELDS_MAX: Final = 12_000
@@ -34,11 +35,10 @@ class RedisSnapshots:
         clock: str | None = None,
     ) -> None:
         self._logs = list(logs)
-        self._prefix = prefix
+        self._keys = Keys(prefix)
         self._address = address_of(url)
         self._client = connect(url, socket_timeout_s)
-        names = ("ctl", f"cursors:{self._logs[0]}", "minutes", "brands", "networks")
-        self._scripts = Scripts(self._client, [f"{prefix}:{name}" for name in names], clock)
+        self._scripts = Scripts(self._client, self._keys.roots(self._logs[0]), clock)
 
     def look(self) -> RedisPosition:
         """Return how far everything is, with the minutes that have a hash."""
@@ -46,7 +46,7 @@ class RedisSnapshots:
 
     def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
         """Read the hash of a minute."""
-        standing, (fields,) = self._read("", [f"{self._prefix}:m:{start_ms}"])
+        standing, (fields,) = self._read("", [self._keys.minute(start_ms)])
         return standing, fields
 
     def history(
@@ -54,12 +54,15 @@ class RedisSnapshots:
     ) -> tuple[RedisPosition, list[dict[str, str]]]:
         """Read history (`hm` of an hour, `hd` of a day) of at most `BRANDS_AT_ONCE` brands."""
         assert len(brands) <= BRANDS_AT_ONCE, "the caller cuts"
-        return self._read("", [f"{self._prefix}:{kind}:{start_ms}:{brand}" for brand in brands])
+        key_of = {"hm": self._keys.history_of_minutes, "hd": self._keys.history_of_hours}[kind]
+        return self._read("", [key_of(start_ms, brand) for brand in brands])
 
     def admitted(self, what: str) -> list[str]:
         """Return the admitted `brands` or `networks`, in no order."""
         with translated(self._address):
-            return list(self._client.hkeys(f"{self._prefix}:{what}"))
+            return list(
+                self._client.hkeys({"brands": self._keys.brands, "networks": self._keys.networks}[what])
+            )
 
     def close(self) -> None:
         """Close the connection."""
@@ -72,11 +75,38 @@ class RedisSnapshots:
         now_ms, control, closed, listed, *cursors = told
         by_log = dict(zip(self._logs, map(_hash, cursors), strict=True))
         try:
-            return standing_of(now_ms, _hash(control), closed, listed, by_log), list(map(_hash, hashes))
+            return _position(now_ms, _hash(control), closed, listed, by_log), list(map(_hash, hashes))
         except ValueError as error:
             raise Unreadable(
                 f"Redis at {self._address} has broken control or cursors: {error}; see docs/redis.md"
             ) from None
+
+
+def _position(
+    now_ms: int,
+    control: dict[str, str],
+    closed: list[str],
+    minutes: list[str],
+    cursors: dict[str, dict[str, str]],
+) -> RedisPosition:
+    """Decode the reply of `snapshot.lua`; `cursors` are whole hashes by log name. Raises ValueError."""
+    return RedisPosition(
+        now_ms=now_ms,
+        sealed_ms=int(control.get(ControlField.SEALED, 0)),
+        complete_from_ms=int(control.get(ControlField.COMPLETE_FROM, 0)),
+        trimmed_ms=int(control.get(ControlField.TRIMMED, 0)),
+        expired=int(control.get(ControlField.EXPIRED, 0)),
+        closed_ms=tuple(map(int, closed)),
+        minutes=tuple(sorted(map(int, minutes))),
+        cursors={
+            log: {
+                int(name.removeprefix(CursorField.NEXT)): int(offset)
+                for name, offset in fields.items()
+                if name.startswith(CursorField.NEXT)
+            }
+            for log, fields in cursors.items()
+        },
+    )
 
 
 def _hash(reply: Any) -> dict[str, str]:

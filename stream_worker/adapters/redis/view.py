@@ -1,4 +1,4 @@
-"""Draw the rolling hash `now:<brand>`: windows that end with the newest minute any partition reached.
+"""Refresh the rolling view of brands: windows that end with the newest minute any partition reached.
 
 Rules:
 1. A view: it is overwritten, never read back, and nothing judges, counts or compares it.
@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from stream_worker.adapters.redis.keys import Keys, TtlS, ViewField, window_field
 from stream_worker.adapters.redis.scripts import Scripts
 from stream_worker.core.aggregates.encoding import (
     WINDOWS,
@@ -28,11 +29,10 @@ from stream_worker.core.records.batch import Int64
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 FIELDS_MAX: Final = 10_000
-VIEW_TTL_S: Final = 2 * 86_400
 
 
 class RedisHead(NamedTuple):
-    """What is known before a draw: the answer of `read_head.lua`."""
+    """What a refresh must know first: the reply of `read_head.lua`."""
 
     now_ms: int
     newest_ms: int
@@ -49,14 +49,14 @@ def parse_head(reply: Sequence[Any]) -> RedisHead | None:
     )
 
 
-def refresh_view(client: Any, scripts: Scripts, prefix: str, look: RedisHead, brands: Sequence[str]) -> None:
-    """Overwrite `now:<brand>` of these brands. Raises ValueError when history is not ten integers."""
+def refresh_view(client: Any, scripts: Scripts, keys: Keys, look: RedisHead, brands: Sequence[str]) -> None:
+    """Overwrite the view of these brands. Raises ValueError when history is not ten integers."""
     if not brands:
         return
     needs = history_range(look.newest_ms)
     first = max(min(look.closed_ms[shard_of(brand)] for brand in brands), look.newest_ms + MINUTE_MS - DAY_MS)
-    unclosed = list(map(int, client.zrangebyscore(f"{prefix}:minutes", first, look.newest_ms)))
-    networks = [*client.hkeys(f"{prefix}:networks"), ""]
+    unclosed = list(map(int, client.zrangebyscore(keys.minutes, first, look.newest_ms)))
+    networks = [*client.hkeys(keys.networks), ""]
     fields_of_a_brand = len(unclosed) * len(networks) * len(MEASURES) + len(needs.minutes) + len(needs.hours)
     step = max(1, FIELDS_MAX // fields_of_a_brand)
     starts = [*needs.minutes, *needs.hours, *unclosed]
@@ -71,7 +71,7 @@ def refresh_view(client: Any, scripts: Scripts, prefix: str, look: RedisHead, br
         }
         sums = decode_many(scripts.call("read_windows", to_json(asked)))
         per_brand = sums.reshape(len(some), len(starts), len(MEASURES))
-        _write(client, prefix, look, some, window_sums(look.newest_ms, starts, per_brand))
+        _write(client, keys, look, some, window_sums(look.newest_ms, starts, per_brand))
 
 
 def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
@@ -81,21 +81,21 @@ def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
 
 
 def _write(
-    client: Any, prefix: str, look: RedisHead, brands: Sequence[str], sums: Mapping[str, Int64]
+    client: Any, keys: Keys, look: RedisHead, brands: Sequence[str], sums: Mapping[str, Int64]
 ) -> None:
     """Write the hashes; a reader of another one is served in between."""
-    names = [f"{window}:{measure}" for window in WINDOWS for measure in MEASURES]
+    names = [window_field(window, measure) for window in WINDOWS for measure in MEASURES]
     numbers = np.concatenate(list(sums.values()), axis=1).tolist()
     pipe = client.pipeline(transaction=False)
     for brand, row in zip(brands, numbers, strict=True):
-        said: dict[str, int | str] = {
-            "newest": look.newest_ms,
-            "as_of_ms": look.now_ms,
-            "sealed": look.sealed_ms,
-            "closed": look.closed_ms[shard_of(brand)],
-            "models": look.models,
+        about: dict[str, int | str] = {
+            ViewField.NEWEST: look.newest_ms,
+            ViewField.AS_OF_MS: look.now_ms,
+            ViewField.SEALED: look.sealed_ms,
+            ViewField.CLOSED: look.closed_ms[shard_of(brand)],
+            ViewField.MODELS: look.models,
         }
-        key = raw(f"{prefix}:now:{brand}")
-        pipe.hset(key, mapping={**said, **dict(zip(names, row, strict=True))})
-        pipe.expire(key, VIEW_TTL_S)
+        key = raw(keys.view(brand))
+        pipe.hset(key, mapping={**about, **dict(zip(names, row, strict=True))})
+        pipe.expire(key, TtlS.VIEW)
     pipe.execute()

@@ -8,7 +8,7 @@ Rules:
    These cursors come as `limits`: per minute or batch of brands, one column per partition.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -151,42 +151,6 @@ def joined(parts: Sequence[Cells]) -> Cells:
         return parts[0] if parts else EMPTY
     keys, sums, on_time = (np.concatenate(column) for column in zip(*parts, strict=True))
     return grouped(keys, sums, on_time)
-
-
-class MinuteHash(NamedTuple):
-    """The hash of a minute: its cells, what stands beside them, and what in it contradicts itself."""
-
-    cells: Cells
-    models: str
-    faults: list[str]
-
-
-def minute_cells(fields: Mapping[str, str], minute: int, networks: Names, brands: Names) -> MinuteHash:
-    """Read the hash of a minute, `minute` of the hour. Raises ValueError when a count is no integer."""
-    at: dict[int, list[list[int]]] = {}
-    for field, value in fields.items():
-        measure, _, cell = field.partition(":")
-        late = measure.startswith("late_")
-        index = _INDEX.get(measure.removeprefix("late_"))
-        if index is None or not cell:
-            continue  # beside the cells: totals, models, the seal
-        network, _, brand = cell.partition(":")
-        key = key_of(minute, networks.add(network), brands.add(brand))
-        at.setdefault(key, [[0] * _WIDTH, [0] * _WIDTH])[late][index] = int(value)
-    on_time = np.array([both[0] for both in at.values()], np.int64).reshape(-1, _WIDTH)
-    late_sums = np.array([both[1] for both in at.values()], np.int64).reshape(-1, _WIDTH)
-    cells = grouped(np.fromiter(at, np.int64, len(at)), on_time + late_sums, on_time)
-    of_models = sum(int(value) for field, value in fields.items() if field.startswith("model:"))
-    mentions = int(on_time[:, 0].sum())
-    told = {
-        "mentions": (int(fields.get("mentions", "0")), mentions),
-        "late_mentions": (int(fields.get("late_mentions", "0")), int(late_sums[:, 0].sum())),
-        "mentions by model": (of_models, mentions),
-    }
-    faults = [
-        f"{name} says {said}, its cells {found}" for name, (said, found) in told.items() if said != found
-    ]
-    return MinuteHash(cells, fields.get("models", ""), faults)
 
 
 def history_cells(values: Sequence[str], minutes: Sequence[int], brands: Sequence[int]) -> Cells:

@@ -38,29 +38,6 @@ class RedisPosition(NamedTuple):
         return whole and day_ms > last_ms - DAYS_OF_HOURS_MS
 
 
-def standing_of(
-    now_ms: int,
-    control: dict[str, str],
-    closed: list[str],
-    minutes: list[str],
-    cursors: dict[str, dict[str, str]],
-) -> RedisPosition:
-    """Decode the answer of `snapshot.lua`; `cursors` are whole hashes by log name. Raises ValueError."""
-    return RedisPosition(
-        now_ms=now_ms,
-        sealed_ms=int(control.get("sealed", "0")),
-        complete_from_ms=int(control.get("floor", "0")),
-        trimmed_ms=int(control.get("trimmed", "0")),
-        expired=int(control.get("expired", "0")),
-        closed_ms=tuple(map(int, closed)),
-        minutes=tuple(sorted(map(int, minutes))),
-        cursors={
-            log: {int(name[5:]): int(at) for name, at in fields.items() if name.startswith("next:")}
-            for log, fields in cursors.items()
-        },
-    )
-
-
 class SnapshotReader(Protocol):
     """Redis as the audit reads it: each part with the standing of its instant. Raises Unavailable."""
 

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from stream_worker.adapters.redis.outbox import ENTRIES_MAX, RedisOutbox
+from stream_worker.adapters.redis.keys import Limit
+from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.alerting.notification_log import Message, read_entries
 from tests.contracts.aggregates.worlds import CLOCK, NOON, Feeder, MemoryWorld, close_call, minute
@@ -175,7 +176,7 @@ def test_a_long_outbox_is_read_by_whole_brands(redis_server, redis_prefix):
     outbox = RedisOutbox(redis_server.url, prefix=redis_prefix)
     names = ["opened", *(f"reminder.{count}" for count in range(8))]
     with redis_server.client() as client:
-        for number in range(ENTRIES_MAX // 9 + 5):
+        for number in range(Limit.OUTBOX_ENTRIES // 9 + 5):
             episode = f"{number:016x}-20251122T1200"
             entries = {f"{episode}.{name}": body_of(name, f"b{number}", episode) for name in names}
             client.hset(f"{redis_prefix}:outbox", mapping=entries)
@@ -187,5 +188,5 @@ def test_a_long_outbox_is_read_by_whole_brands(redis_server, redis_prefix):
     entries, unreadable = read_entries(look.outbox)
     assert not unreadable
     assert {len(of_brand) for of_brand in entries.values()} == {9}
-    assert ENTRIES_MAX - 9 < len(look.outbox) <= ENTRIES_MAX
+    assert Limit.OUTBOX_ENTRIES - 9 < len(look.outbox) <= Limit.OUTBOX_ENTRIES
     outbox._client.close()

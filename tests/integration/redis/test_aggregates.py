@@ -7,8 +7,9 @@ from importlib import resources
 import pytest
 
 from stream_worker.adapters.redis.aggregates import RedisAggregates
+from stream_worker.adapters.redis.keys import as_lua
 from stream_worker.adapters.redis.scripts import NAMES, OUTBOX_NAMES
-from stream_worker.core.aggregates.encoding import shard_of
+from stream_worker.core.aggregates.encoding import ZEROS, decode_sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.partition.inputs import Cursor
@@ -33,8 +34,9 @@ def state(world):
 
 
 def test_the_scripts_know_the_measures_in_our_order():
-    found = re.search(r"MEASURES = \{(.*?)\}", SCRIPTS.joinpath("apply.lua").read_text())
+    found = re.search(r"MEASURES, ZEROS = \{(.*?)\}, '(.*)'", as_lua())
     assert found[1].replace("'", "").split(", ") == list(MEASURES)
+    assert decode_sums(found[2]) == ZEROS
 
 
 def test_every_script_is_loaded_and_only_preludes_ask_for_the_time():

@@ -1,14 +1,13 @@
 -- Count one delta and move its partition's cursor, or change nothing (docs/design.md#step).
 -- ARGV: partition, expected, next, watermark, log end, paused "1"|"0", t0 of the proof of idleness or "",
---       owner or "", max brands, max networks, delta as JSON or "".
+--       owner or "", max brands, delta as JSON or "".
 -- Reply: applied 1|0, next ("" = no cursor), watermark, now, sealed, cells of refused brands, cells of
 --       refused networks, expired mentions.
-local MEASURES = {'n', 'neg', 'neu', 'pos', 'uncertain', 'unscored', 'sum', 'repeats', 'voices', 'neg_voices'}
 local p, expected, to, watermark = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
-local stored = redis.call('HMGET', cursors, 'next:' .. p, 'wm:' .. p, 'proof:' .. p)
-local c = redis.call('HMGET', ctl, 'sealed', 'floor', 'trimmed', 'newest')
-local sealed, floor, trimmed = tonumber(c[1] or 0), tonumber(c[2] or 0), tonumber(c[3] or 0)
+local stored = redis.call('HMGET', cursors, CURSOR.NEXT .. p, CURSOR.WATERMARK .. p, CURSOR.PROOF .. p)
+local c = redis.call('HMGET', control, CONTROL.SEALED, CONTROL.COMPLETE_FROM, CONTROL.TRIMMED, CONTROL.NEWEST)
+local sealed, complete_from, trimmed = tonumber(c[1] or 0), tonumber(c[2] or 0), tonumber(c[3] or 0)
 if stored[1] ~= expected then
   return {0, stored[1] or '', stored[2] or '', now, sealed, 0, 0, 0}
 end
@@ -16,7 +15,7 @@ end
 -- Brands and networks are admitted in the order of their cells, up to a limit. What comes after the
 -- limit is counted under the reserved empty name, so that totals stay exact.
 local function register(key, limit)
-  return {key = key, limit = tonumber(limit), size = read('HLEN', key), first = {}, new = {}, refused = 0}
+  return {key = key, limit = limit, size = read('HLEN', key), first = {}, new = {}, refused = 0}
 end
 
 local function admit(reg, name, minute, late)
@@ -59,8 +58,8 @@ end
 
 local function read_totals(minute, addition)
   local fields, values = addition.fields, addition.values
-  for from = 1, #fields, 1000 do
-    local last = math.min(from + 999, #fields)
+  for from = 1, #fields, LIMIT.FIELDS_AT_ONCE do
+    local last = math.min(from + LIMIT.FIELDS_AT_ONCE - 1, #fields)
     for i, stored in ipairs(read('HMGET', minute_key(minute), unpack(fields, from, last))) do
       if stored then
         local field = fields[from + i - 1]
@@ -73,9 +72,9 @@ end
 
 local function write_totals(minute, addition)
   local key, fields, values = minute_key(minute), addition.fields, addition.values
-  for from = 1, #fields, 1000 do
+  for from = 1, #fields, LIMIT.FIELDS_AT_ONCE do
     local chunk = {}
-    for i = from, math.min(from + 999, #fields) do
+    for i = from, math.min(from + LIMIT.FIELDS_AT_ONCE - 1, #fields) do
       local field = fields[i]
       chunk[#chunk + 1] = field
       chunk[#chunk + 1] = int(values[field])
@@ -83,11 +82,11 @@ local function write_totals(minute, addition)
     redis.call('HSET', key, unpack(chunk))
   end
   redis.call('ZADD', minutes, int(minute), int(minute))
-  redis.call('EXPIRE', key, MINUTE_TTL)
+  redis.call('EXPIRE', key, TTL_S.MINUTE)
 end
 
 -- 1. Where does each cell go? All that may fail is here; nothing is written.
-local all_brands, all_networks = register(brands, ARGV[9]), register(networks, ARGV[10])
+local all_brands, all_networks = register(brands, tonumber(ARGV[9])), register(networks, LIMIT.NETWORKS)
 local history, model = {}, ''
 local newest, expired = tonumber(c[4] or -1), 0
 read('ZCARD', minutes)
@@ -98,21 +97,21 @@ local function count(minute, late, network, brand, sums)
     addition = {fields = {}, values = {}}
     additions[minute] = addition
   end
-  local prefix, suffix = late and 'late_' or '', ':' .. network .. ':' .. brand
-  for j = 1, 10 do
+  local prefix, suffix = late and MINUTE.LATE or '', ':' .. network .. ':' .. brand
+  for j = 1, #MEASURES do
     if sums[j] ~= 0 then add(addition, prefix .. MEASURES[j] .. suffix, sums[j]) end
   end
   if sums[1] == 0 then return end
-  add(addition, prefix .. 'mentions', sums[1])
-  if not late then add(addition, 'model:' .. model, sums[1]) end
+  add(addition, prefix .. MINUTE.MENTIONS, sums[1])
+  if not late then add(addition, MINUTE.MODEL .. model, sums[1]) end
 end
 
-if ARGV[11] ~= '' then
-  local delta = cjson.decode(ARGV[11])
+if ARGV[10] ~= '' then
+  local delta = cjson.decode(ARGV[10])
   model = delta.model
   for i, minute in ipairs(delta.minutes) do
-    local sums = {unpack(delta.measures, i * 10 - 9, i * 10)}
-    if minute < floor then
+    local sums = {unpack(delta.measures, (i - 1) * #MEASURES + 1, i * #MEASURES)}
+    if minute < complete_from then
       expired = expired + sums[1]
     else
       local late = delta.late[i] == 1 or minute < sealed
@@ -121,8 +120,8 @@ if ARGV[11] ~= '' then
       -- Below `trimmed` the hash of the minute is gone; its late ones are in history only.
       if minute >= trimmed then count(minute, late, network, brand, sums) end
       if late then
-        -- Minutes of 48 h: by whole hours, or an hour deleted by a close would come back in part.
-        if minute - minute % HOUR + 48 * HOUR >= sealed then
+        -- By whole hours, or an hour deleted by a close would come back in part.
+        if minute - minute % HOUR_MS + KEPT_MS.HISTORY_OF_MINUTES >= sealed then
           plan_history_of_minute(history, minute, brand, sums)
         end
         plan_history_of_hour(history, minute, brand, sums)
@@ -137,32 +136,32 @@ for minute, addition in pairs(additions) do read_totals(minute, addition) end
 -- 2. Write.
 for minute, addition in pairs(additions) do
   write_totals(minute, addition)
-  if addition.values['model:' .. model] then
+  if addition.values[MINUTE.MODEL .. model] then
     -- The list of models. Only on-time mentions count, so that a seal freezes it.
-    local models = redis.call('HGET', minute_key(minute), 'models') or ''
+    local models = redis.call('HGET', minute_key(minute), MINUTE.MODELS) or ''
     if not string.find(',' .. models .. ',', ',' .. model .. ',', 1, true) then
-      redis.call('HSET', minute_key(minute), 'models', models == '' and model or models .. ',' .. model)
+      redis.call('HSET', minute_key(minute), MINUTE.MODELS, models == '' and model or models .. ',' .. model)
     end
   end
 end
 write_history(history)
 write_register(all_brands)
 write_register(all_networks)
-if newest >= 0 then redis.call('HSET', ctl, 'newest', int(newest)) end
-if expired > 0 then redis.call('HINCRBY', ctl, 'expired', int(expired)) end
+if newest >= 0 then redis.call('HSET', control, CONTROL.NEWEST, int(newest)) end
+if expired > 0 then redis.call('HINCRBY', control, CONTROL.EXPIRED, int(expired)) end
 
 -- The cursor moves with its data.
 watermark = int(math.max(watermark, tonumber(stored[2])))
-redis.call('HSET', cursors, 'next:' .. p, to, 'wm:' .. p, watermark)
-redis.call('HSET', cursors, 'end:' .. p, ARGV[5], 'rep:' .. p, int(now))
+redis.call('HSET', cursors, CURSOR.NEXT .. p, to, CURSOR.WATERMARK .. p, watermark)
+redis.call('HSET', cursors, CURSOR.END .. p, ARGV[5], CURSOR.REPORTED .. p, int(now))
 if to ~= expected or ARGV[6] == '1' or ARGV[7] ~= '' then
-  redis.call('HSET', cursors, 'alive:' .. p, int(now))
+  redis.call('HSET', cursors, CURSOR.ALIVE .. p, int(now))
 end
 if ARGV[7] ~= '' then
   local t0 = tonumber(ARGV[7])
   local cursor, old = string.match(stored[3] or '', '^(%d+),(%-?%d+)$')
   if cursor == to then t0 = math.max(t0, tonumber(old)) end -- a report that arrives late takes nothing back
-  redis.call('HSET', cursors, 'proof:' .. p, to .. ',' .. int(t0))
+  redis.call('HSET', cursors, CURSOR.PROOF .. p, to .. ',' .. int(t0))
 end
-if ARGV[8] ~= '' then redis.call('HSET', cursors, 'owner:' .. p, ARGV[8]) end
+if ARGV[8] ~= '' then redis.call('HSET', cursors, CURSOR.OWNER .. p, ARGV[8]) end
 return {1, to, watermark, now, sealed, all_brands.refused, all_networks.refused, expired}

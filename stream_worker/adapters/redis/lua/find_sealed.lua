@@ -1,11 +1,11 @@
 -- Find the first sealed minute that starts at or after ARGV[1]. Reply: its start or "", now.
-local sealed = redis.call('HGET', ctl, 'sealed') or '0'
+local sealed = redis.call('HGET', control, CONTROL.SEALED) or '0'
 local at = 0
 while true do
-  local found = redis.call('ZRANGEBYSCORE', minutes, ARGV[1], '(' .. sealed, 'LIMIT', at, 100)
+  local found = redis.call('ZRANGEBYSCORE', minutes, ARGV[1], '(' .. sealed, 'LIMIT', at, LIMIT.MINUTES_AT_ONCE)
   for _, minute in ipairs(found) do
-    if redis.call('HEXISTS', root .. ':m:' .. minute, 'mark') == 1 then return {minute, now} end
+    if redis.call('HEXISTS', root .. KEY.MINUTE .. minute, MINUTE.SEAL_ID) == 1 then return {minute, now} end
   end
-  if #found < 100 then return {'', now} end
-  at = at + 100
+  if #found < LIMIT.MINUTES_AT_ONCE then return {'', now} end
+  at = at + LIMIT.MINUTES_AT_ONCE
 end

@@ -1,12 +1,13 @@
 local now_us = (function() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end)()
--- The notifier's scripts begin with this file. It writes nothing: that a notifier lives is no sign of the
--- workers, whose prelude notes when one of their scripts ran last.
+-- The notifier's scripts begin with this file; the tables of `keys.py` stand behind its first line. It writes
+-- nothing: a notifier that lives says nothing about the workers, whose prelude notes when a script ran last.
 local now = math.floor(now_us / 1000)
-local ctl = KEYS[1]
-local root = string.sub(ctl, 1, -5) -- without ":ctl"
-local outbox, fixed = root .. ':outbox', root .. ':fixed'
+local control = KEYS[1]
+local root = string.sub(control, 1, -1 - #KEY.CONTROL)
+local outbox, frozen = root .. KEY.OUTBOX, root .. KEY.FROZEN
 
-local version = redis.call('HGET', ctl, 'v')
-if version and version ~= '1' then
-  return redis.error_reply('SWFORMAT ' .. ctl .. ' has format version ' .. version .. ', not 1')
+local version = redis.call('HGET', control, CONTROL.FORMAT_VERSION)
+if version and version ~= FORMAT_VERSION then
+  return redis.error_reply(
+    'SWFORMAT ' .. control .. ' has format version ' .. version .. ', not ' .. FORMAT_VERSION)
 end

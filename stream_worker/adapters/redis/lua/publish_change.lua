@@ -1,7 +1,7 @@
 -- Append one change notice. ARGV: kind, minutes as JSON, brands as JSON or "*". Reply: the id of the notice.
-local changes = root .. ':changes'
+local changes = root .. KEY.CHANGES
 read('XLEN', changes)
-local id = redis.call('XADD', changes, 'MAXLEN', '~', 10000, '*',
-  'kind', ARGV[1], 'minutes', ARGV[2], 'brands', ARGV[3], 'at', int(now))
-redis.call('EXPIRE', changes, 2 * 86400)
+local id = redis.call('XADD', changes, 'MAXLEN', '~', LIMIT.CHANGES, '*',
+  CHANGE.KIND, ARGV[1], CHANGE.MINUTES, ARGV[2], CHANGE.BRANDS, ARGV[3], CHANGE.AT_MS, int(now))
+redis.call('EXPIRE', changes, TTL_S.CHANGES)
 return id

@@ -1,33 +1,33 @@
 -- Seal the minutes that every partition has passed, in order; trim what is closed (docs/design.md#minutes).
--- ARGV: log name, partition count, lateness, max_hold, minutes at most, name of an older log or "". Times in ms.
--- Reply: sealed, floor, watermark taken, minutes sealed incomplete, now, held partitions,
---       {partition, stored watermark} flat of those not held, idle partitions, closed of the slowest shard, and
+-- ARGV: log name, partition count, lateness, max_hold, name of an older log or "". Times in ms.
+-- Reply: sealed, complete_from, watermark taken, minutes sealed incomplete, now, excluded partitions,
+--       {partition, stored watermark} flat of those not excluded, idle partitions, closed of the slowest shard, and
 --       the log that the group is on if that is another one ("": none yet, or ours).
-local MODEL_CHANGES = 1000 -- so many are kept
 local log, partitions = ARGV[1], tonumber(ARGV[2])
-local lateness, max_hold, limit = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local lateness, max_hold = tonumber(ARGV[3]), tonumber(ARGV[4])
 
-local c = redis.call('HMGET', ctl,
-  'incarnation', 'sealed', 'floor', 'partitions', 'last_data', 'returned_ms', 'trimmed', 'models')
-local sealed, floor, last_data = tonumber(c[2] or 0), tonumber(c[3] or 0), tonumber(c[5])
+local c = redis.call('HMGET', control, CONTROL.LOG, CONTROL.SEALED, CONTROL.COMPLETE_FROM, CONTROL.PARTITIONS,
+  CONTROL.NEWEST_SEALED_WITH_MENTIONS, CONTROL.RETURNED_MS, CONTROL.TRIMMED, CONTROL.MODELS)
+local sealed, complete_from, last_data = tonumber(c[2] or 0), tonumber(c[3] or 0), tonumber(c[5])
 local closed = math.huge
-for k = 0, 15 do
-  closed = math.min(closed, tonumber(redis.call('HGET', root .. ':shard:' .. k, 'closed') or '-1'))
+for k = 0, LIMIT.SHARDS - 1 do
+  closed = math.min(closed, tonumber(redis.call('HGET', root .. KEY.SHARD .. k, SHARD.CLOSED) or '-1'))
 end
 if c[1] ~= log then
   -- The caller may take the group from a log that it knows to be older: by compare-and-set on its name, so
   -- that this moves forward only, however late or often it comes.
-  if not c[1] or c[1] ~= ARGV[6] then return {sealed, floor, 0, 0, now, {}, {}, {}, closed, c[1] or ''} end
+  if not c[1] or c[1] ~= ARGV[5] then return {sealed, complete_from, 0, 0, now, {}, {}, {}, closed, c[1] or ''} end
 else
   partitions = math.max(partitions, tonumber(c[4] or 0)) -- never falls within a log
 end
 
--- 1. The minimum of the effective watermarks, without the partitions that are held.
+-- 1. The minimum of the effective watermarks, without the partitions that are excluded.
 local seen = {}
-local held, idle, watermarks = {}, {}, {}
-local target, held_low = math.huge, math.huge
+local excluded, idle, watermarks = {}, {}, {}
+local target, excluded_low = math.huge, math.huge
 for p = 0, partitions - 1 do
-  local s = redis.call('HMGET', cursors, 'next:' .. p, 'wm:' .. p, 'alive:' .. p, 'proof:' .. p, 'seen:' .. p)
+  local s = redis.call('HMGET', cursors,
+    CURSOR.NEXT .. p, CURSOR.WATERMARK .. p, CURSOR.ALIVE .. p, CURSOR.PROOF .. p, CURSOR.SEEN .. p)
   if not s[5] then
     s[5] = int(now)
     table.insert(seen, p)
@@ -42,8 +42,8 @@ for p = 0, partitions - 1 do
   end
   local base = math.max(tonumber(s[3] or 0), tonumber(s[5]), tonumber(c[6] or 0))
   if now - base > max_hold then
-    table.insert(held, p)
-    held_low = math.min(held_low, effective)
+    table.insert(excluded, p)
+    excluded_low = math.min(excluded_low, effective)
   else
     target = math.min(target, effective)
     if s[1] then
@@ -53,20 +53,20 @@ for p = 0, partitions - 1 do
     if idle_here then table.insert(idle, p) end
   end
 end
-local may_move = target > -math.huge and target < math.huge -- huge: all are held, and nothing moves
-local target_minute = may_move and target - target % MINUTE or sealed
+local may_move = target > -math.huge and target < math.huge -- huge: all are excluded, and nothing moves
+local target_minute = may_move and target - target % MINUTE_MS or sealed
 
 -- 2. Which minutes? Empty ones count until 24 h after the last one with data; a longer gap is a hole,
 --    passed in one step. This depends on the log alone, so live and catch-up mark the same minutes.
 local function next_with_mentions(from, to)
   local at = 0
   while true do
-    local found = redis.call('ZRANGEBYSCORE', minutes, int(from), '(' .. int(to), 'LIMIT', at, 100)
+    local found = redis.call('ZRANGEBYSCORE', minutes, int(from), '(' .. int(to), 'LIMIT', at, LIMIT.MINUTES_AT_ONCE)
     for _, minute in ipairs(found) do
-      if redis.call('HGET', root .. ':m:' .. minute, 'mentions') then return tonumber(minute) end
+      if redis.call('HGET', root .. KEY.MINUTE .. minute, MINUTE.MENTIONS) then return tonumber(minute) end
     end
-    if #found < 100 then return to end
-    at = at + 100
+    if #found < LIMIT.MINUTES_AT_ONCE then return to end
+    at = at + LIMIT.MINUTES_AT_ONCE
   end
 end
 
@@ -78,31 +78,32 @@ local function in_order(models)
 end
 
 local sealing, incomplete = {}, 0 -- {minute, complete, models}
-for _ = 1, limit do
+for _ = 1, LIMIT.SEALS do
   if sealed >= target_minute then break end
-  local has_mentions, models = unpack(redis.call('HMGET', minute_key(sealed), 'mentions', 'models'))
+  local has_mentions, models = unpack(redis.call('HMGET', minute_key(sealed), MINUTE.MENTIONS, MINUTE.MODELS))
   if has_mentions then last_data = sealed end
-  if has_mentions or (last_data and sealed <= last_data + DAY) then
-    local complete = held_low >= sealed + MINUTE and sealed >= floor
+  if has_mentions or (last_data and sealed <= last_data + KEPT_MS.HOLE_AFTER) then
+    local complete = excluded_low >= sealed + MINUTE_MS and sealed >= complete_from
     if not complete then incomplete = incomplete + 1 end
     table.insert(sealing, {sealed, complete and '1' or '0', in_order(models)})
-    sealed = sealed + MINUTE
+    sealed = sealed + MINUTE_MS
   else
     sealed = next_with_mentions(sealed, target_minute)
   end
 end
 
--- 3. What may go: minutes older than 2 h before the slowest shard's close, and names whose hash expired.
-local keep_from, trimming, trimmed = closed - 2 * HOUR, {}, tonumber(c[7] or 0)
-for _, minute in ipairs(redis.call('ZRANGEBYSCORE', minutes, '-inf', '(' .. int(sealed), 'LIMIT', 0, 500)) do
-  if tonumber(minute) >= keep_from and redis.call('EXISTS', root .. ':m:' .. minute) == 1 then break end
+-- 3. What may go: minutes long before the slowest shard's close, and names whose hash expired.
+local keep_from, trimming, trimmed = closed - KEPT_MS.MINUTE, {}, tonumber(c[7] or 0)
+local oldest = redis.call('ZRANGEBYSCORE', minutes, '-inf', '(' .. int(sealed), 'LIMIT', 0, LIMIT.TRIMS)
+for _, minute in ipairs(oldest) do
+  if tonumber(minute) >= keep_from and redis.call('EXISTS', root .. KEY.MINUTE .. minute) == 1 then break end
   table.insert(trimming, minute)
-  trimmed = math.max(trimmed, tonumber(minute) + MINUTE)
+  trimmed = math.max(trimmed, tonumber(minute) + MINUTE_MS)
 end
-if #trimming < 500 then trimmed = math.max(trimmed, keep_from) end
+if #trimming < LIMIT.TRIMS then trimmed = math.max(trimmed, keep_from) end
 
 -- 4. Which models scored, minute by minute, wherever that changed: for whoever reads the series.
-local changes_key, changed, newest_models = root .. ':models', {}, c[8]
+local changes_key, changed, newest_models = root .. KEY.MODEL_CHANGES, {}, c[8]
 for _, s in ipairs(sealing) do
   if s[3] ~= '' and s[3] ~= newest_models then
     newest_models = s[3]
@@ -110,31 +111,32 @@ for _, s in ipairs(sealing) do
   end
 end
 local old_changes = {}
-if #changed > 0 and read('HLEN', changes_key) + #changed > MODEL_CHANGES then
+if #changed > 0 and read('HLEN', changes_key) + #changed > LIMIT.MODEL_CHANGES then
   old_changes = redis.call('HKEYS', changes_key)
   table.sort(old_changes, function(one, other) return tonumber(one) < tonumber(other) end)
 end
 
 -- 5. Write.
 for _, s in ipairs(changed) do redis.call('HSET', changes_key, int(s[1]), s[3]) end
-for i = 1, #old_changes + #changed - MODEL_CHANGES do redis.call('HDEL', changes_key, old_changes[i]) end
-if #changed > 0 then redis.call('HSET', ctl, 'models', newest_models) end
-if #sealing > 0 then redis.call('EXPIRE', changes_key, DAYS_TTL) end
-for _, p in ipairs(seen) do redis.call('HSET', cursors, 'seen:' .. p, int(now)) end
+for i = 1, #old_changes + #changed - LIMIT.MODEL_CHANGES do redis.call('HDEL', changes_key, old_changes[i]) end
+if #changed > 0 then redis.call('HSET', control, CONTROL.MODELS, newest_models) end
+if #sealing > 0 then redis.call('EXPIRE', changes_key, TTL_S.MODEL_CHANGES) end
+for _, p in ipairs(seen) do redis.call('HSET', cursors, CURSOR.SEEN .. p, int(now)) end
 for _, s in ipairs(sealing) do
   local key = minute_key(s[1])
-  -- The mark names this very seal: a close that was read before a rollback finds another one.
-  redis.call('HSET', key, 'mark', int(now_us) .. '-' .. int(s[1]), 'complete', s[2], 'sealed_ms_at', int(now))
-  redis.call('HSETNX', key, 'models', '')
+  -- The seal id names this very seal: a close that was read before a rollback finds another one.
+  local seal_id = int(now_us) .. '-' .. int(s[1])
+  redis.call('HSET', key, MINUTE.SEAL_ID, seal_id, MINUTE.COMPLETE, s[2], MINUTE.SEALED_AT_MS, int(now))
+  redis.call('HSETNX', key, MINUTE.MODELS, '')
   redis.call('ZADD', minutes, int(s[1]), int(s[1]))
-  redis.call('EXPIRE', key, MINUTE_TTL)
+  redis.call('EXPIRE', key, TTL_S.MINUTE)
 end
 for _, minute in ipairs(trimming) do
-  redis.call('UNLINK', root .. ':m:' .. minute)
+  redis.call('UNLINK', root .. KEY.MINUTE .. minute)
   redis.call('ZREM', minutes, minute)
 end
-floor = math.max(floor, sealed - 35 * DAY)
-redis.call('HSET', ctl, 'incarnation', log, 'partitions', int(partitions), 'sealed', int(sealed))
-redis.call('HSET', ctl, 'floor', int(floor), 'trimmed', int(trimmed))
-if last_data then redis.call('HSET', ctl, 'last_data', int(last_data)) end
-return {sealed, floor, may_move and target or 0, incomplete, now, held, watermarks, idle, closed, ''}
+complete_from = math.max(complete_from, sealed - KEPT_MS.HISTORY_OF_HOURS)
+redis.call('HSET', control, CONTROL.LOG, log, CONTROL.PARTITIONS, int(partitions), CONTROL.SEALED, int(sealed))
+redis.call('HSET', control, CONTROL.COMPLETE_FROM, int(complete_from), CONTROL.TRIMMED, int(trimmed))
+if last_data then redis.call('HSET', control, CONTROL.NEWEST_SEALED_WITH_MENTIONS, int(last_data)) end
+return {sealed, complete_from, may_move and target or 0, incomplete, now, excluded, watermarks, idle, closed, ''}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stream_worker.adapters.redis.minute_hash import minute_cells
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.reconcile.cells import (
     EMPTY,
@@ -17,7 +18,6 @@ from stream_worker.core.reconcile.cells import (
     history_cells,
     joined,
     key_of,
-    minute_cells,
     row_sums,
     unpack,
 )
