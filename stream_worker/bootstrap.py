@@ -10,7 +10,7 @@ from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.adapters.redis.aggregates import RedisAggregates
-from stream_worker.core.archive.layout import Log
+from stream_worker.core.archive.layout import PROFILES, Log, parse_profiles_name
 from stream_worker.core.detection import profiles
 from stream_worker.core.detection.detector import Detector
 from stream_worker.core.records.limits import Limits
@@ -67,7 +67,7 @@ def open_aggregates(settings: Settings, topic: Topic, owner: str) -> RedisAggreg
 def open_profiles(settings: Settings, detector: Detector[Any]) -> dict[str, str]:
     """Read the newest profiles that `daily` left in the archive: brand -> numbers. Raises Unavailable."""
     objects = Objects(open_archive_store(settings))
-    names = objects.names(profiles.PREFIX)
+    names = [name for name in objects.names(PROFILES) if parse_profiles_name(name)]
     data = objects.read(max(names)) if names else None
     return {} if data is None else profiles.decode(data, detector)
 

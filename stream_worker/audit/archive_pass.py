@@ -8,7 +8,6 @@ Rules:
    only say the same again.
 """
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from stream_worker.audit.redis_spill import Progress, SpilledCells, SpilledSnapshot
-from stream_worker.core.archive.layout import StoredObject, rows_name
+from stream_worker.core.archive.layout import StoredObject, chunk_of, parse_rows_name
 from stream_worker.core.reconcile.cells import Names, Recount, RecountRows
 from stream_worker.core.reconcile.compare import (
     HISTORY_OF_HOURS,
@@ -36,7 +35,6 @@ from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 
 OBJECTS_AHEAD: Final = 4
 KINDS: Final = {"m": MINUTE, "hm": HISTORY_OF_MINUTES, "hd": HISTORY_OF_HOURS}
-_HOUR: Final = re.compile(r"dt=(\d{4}-\d\d-\d\d)/hour=(\d\d)/")
 
 
 class ListedObject(NamedTuple):
@@ -100,16 +98,14 @@ class RowsPass:
         for place, chain in enumerate(self._chains):
             for chunk in chain.chunks:
                 for stored in chunk.objects:
-                    hour_ms = _hour_of(stored.name)
-                    if hour_ms is None or stored.name != rows_name(
-                        chain.log, chain.partition, chunk.plan, hour_ms
-                    ):
+                    rows = parse_rows_name(stored.name)
+                    if rows is None or rows.chunk != chunk_of(chain.log, chain.partition, chunk.plan):
                         chunk.unread = True
                         self._findings.differ(
                             "object's name", stored.name, "one of its chunk", chain.where(chunk)
                         )
                         continue
-                    found.append(ListedObject(hour_ms, place, chunk, stored))
+                    found.append(ListedObject(rows.hour_ms, place, chunk, stored))
         found.sort(key=lambda one: (one.hour_ms, one.place, one.stored.name))
         removed = self._removed = _removed_days(found, there)
         for one in found:
@@ -254,16 +250,6 @@ def _of_minutes(part: SpilledCells, rows: RecountRows, place: int) -> Bool:
 
 def _seen(chain: PlanLogReading) -> OffsetBitmap:
     return OffsetBitmap(chain.chunks[0].plan.start if chain.chunks else chain.start, chain.end)
-
-
-def _hour_of(name: str) -> int | None:
-    match = _HOUR.match(name)
-    if match is None:
-        return None
-    try:
-        return int(np.datetime64(f"{match[1]}T{match[2]}", "ms").astype(np.int64))
-    except ValueError:
-        return None
 
 
 def _removed_days(listed: Sequence[ListedObject], there: set[str]) -> set[int]:

@@ -26,7 +26,7 @@ from stream_worker.adapters.redis.snapshot import RedisSnapshots
 from stream_worker.audit.archive_pass import RowsPass
 from stream_worker.audit.redis_spill import Progress, SpilledSnapshot
 from stream_worker.bootstrap import open_archive
-from stream_worker.core.archive.layout import Log, LogOrigin
+from stream_worker.core.archive.layout import Log, LogOrigin, log_folder, parse_plans_prefix
 from stream_worker.core.partition.recovery import first_offset
 from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.plan_chain import (
@@ -111,15 +111,12 @@ def _open(settings: Settings, topic: Topic, findings: Findings) -> _AuditedLog:
             f"nothing to audit: no worker has ever started on {log.name} with the archive "
             f"{archive.objects.address}"
         )
-    known = [int(name) for name in _folders(archive, log) if name.isdecimal()]
+    folders = archive.objects.folders(log_folder(log))
+    known = [partition for _, partition in filter(None, map(parse_plans_prefix, folders))]
     made = _AuditedLog(log, head, archive, StoredArchive(archive, log, findings), {})
     for partition in range(max([topic.partitions, len(head.starts), *(number + 1 for number in known)])):
         made.add(partition)
     return made
-
-
-def _folders(archive: ObjectArchive, log: Log) -> list[str]:
-    return [folder.rpartition("/")[2] for folder in archive.objects.folders(f"_plans/{log.name}")]
 
 
 def _older(settings: Settings, now: _AuditedLog, topic: Topic, findings: Findings) -> list[_AuditedLog]:

@@ -9,7 +9,6 @@ Rules:
    the voices is another stream.
 """
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +25,11 @@ from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.backtest import service
 from stream_worker.backtest.counts import ARCHIVE_COLUMNS, BrandMinuteCounts
 from stream_worker.bootstrap import open_archive_store
+from stream_worker.core.archive.layout import parse_day_folder, parse_hour
 from stream_worker.core.detection.replay import ReplayedEpisode
 from stream_worker.core.records.batch import Int64
 from stream_worker.core.sentiment.net import MICRO
-from stream_worker.core.time import HOUR_MS
+from stream_worker.core.time import DAY_MS, HOUR_MS, day_start_ms
 from stream_worker.errors import Misconfigured, Unreadable
 from stream_worker.settings.schema import Settings
 
@@ -126,8 +126,8 @@ def _scorer(settings: Settings, model: str) -> Scorer:
 
 def _rows(objects: Objects, options: ComparisonOptions, progress: Progress) -> Iterator[pa.Table]:
     """Yield rows that are no duplicates, a batch at a time."""
-    days = [day for day in objects.folders("") if day.startswith("dt=") and _within(day, options)]
-    names = [name for day in days for name in objects.names(day) if _within(name, options)]
+    days = [folder for folder in objects.folders("") if _is_day_within(folder, options)]
+    names = [name for day in days for name in objects.names(day) if _is_hour_within(name, options)]
     for number, name in enumerate(names):
         progress("objects", number, len(names))
         body = objects.read(name)
@@ -144,17 +144,20 @@ def _rows(objects: Objects, options: ComparisonOptions, progress: Progress) -> I
             raise Unreadable(f"{name} of the archive is not readable as Parquet of ours ({error})") from None
 
 
-def _within(name: str, options: ComparisonOptions) -> bool:
-    """Whether an object, or the folder of a day, may hold rows of the span."""
-    day, _, rest = name.removeprefix("dt=").partition("/")
-    hour, is_hour = rest.partition("/")[0].removeprefix("hour="), rest.startswith("hour=")
-    if rest and (not is_hour or not name.endswith(".parquet")):
-        return False
-    try:
-        start = dt.datetime.fromisoformat(f"{day}T{hour or '00'}:00:00+00:00").timestamp() * 1000
-    except ValueError:
-        return False
-    return start < options.to_ms and start + (HOUR_MS if is_hour else 24 * HOUR_MS) > options.from_ms
+def _is_day_within(folder: str, options: ComparisonOptions) -> bool:
+    """Whether a folder is of a day that may have rows of the span."""
+    date = parse_day_folder(folder)
+    return date is not None and _overlaps(day_start_ms(date), DAY_MS, options)
+
+
+def _is_hour_within(name: str, options: ComparisonOptions) -> bool:
+    """Whether an object is of an hour that may have rows of the span."""
+    hour_ms = parse_hour(name) if name.endswith(".parquet") else None
+    return hour_ms is not None and _overlaps(hour_ms, HOUR_MS, options)
+
+
+def _overlaps(start_ms: int, length_ms: int, options: ComparisonOptions) -> bool:
+    return start_ms < options.to_ms and start_ms + length_ms > options.from_ms
 
 
 def _selected(rows: pa.Table, sample: float) -> pa.Array:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.backtest.counts import ARCHIVE_COLUMNS, BrandMinuteCounts, read_counts
 from stream_worker.bootstrap import open_archive_store
+from stream_worker.core.archive.layout import parse_day_folder
 from stream_worker.core.detection.replay import MINUTES_PER_WEEK, CountSeries, ReplayedEpisode, replay
 from stream_worker.core.detection.sensitivity import OPEN_SCORES, advice
 from stream_worker.core.detection.share_detector import ShareDetector
@@ -133,7 +134,7 @@ def read_incidents(path: Path) -> list[Incident]:
 
 
 def _tables(objects: Objects) -> Iterator[pa.Table]:
-    days = [folder for folder in objects.folders("") if folder.startswith("dt=")]
+    days = [folder for folder in objects.folders("") if parse_day_folder(folder)]
     for name in (name for day in days for name in objects.names(day)):
         body = objects.read(name) if name.endswith(".parquet") else None
         if body is not None:

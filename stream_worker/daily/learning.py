@@ -12,9 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final, Generic
 
 from stream_worker.core.aggregates.encoding import ZEROS, Sums
+from stream_worker.core.archive.layout import PROFILES
 from stream_worker.core.detection.detector import Detector, State
 from stream_worker.core.detection.evaluate import artefact_of, observe
-from stream_worker.core.detection.profiles import PREFIX
 from stream_worker.core.reconcile.cells import MINUTE_SHIFT, Cells, Names
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unreadable
@@ -36,7 +36,7 @@ class ProfileLearner(Generic[State]):
         except ValueError as error:
             raise Unreadable(
                 f"the newest profiles of the archive are not readable ({error}); remove that object below "
-                f"{PREFIX} and report the day again"
+                f"{PROFILES}/ and report the day again"
             ) from None
         self._empty_ms: list[int] = []  # minutes without any mention, since the last one with some
 

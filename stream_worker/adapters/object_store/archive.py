@@ -7,7 +7,6 @@ Rules:
 3. A document that cannot be read stops its partition by `Unreadable`; nothing is guessed from it.
 """
 
-import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -21,6 +20,7 @@ from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.adapters.object_store.parquet import describe, encode, models_of, tables_by_hour
 from stream_worker.core.archive.layout import (
     FORMAT_VERSION,
+    PROBE_NAME,
     Log,
     LogOrigin,
     Manifest,
@@ -29,8 +29,8 @@ from stream_worker.core.archive.layout import (
     dead_value_name,
     head_name,
     manifest_name,
+    parse_plan_name,
     plan_name,
-    plan_start,
     plans_prefix,
     rows_name,
 )
@@ -38,12 +38,9 @@ from stream_worker.core.partition.inputs import PlanLog
 from stream_worker.core.records.batch import PackedBatch, ScoredBatch
 from stream_worker.errors import Misconfigured, Unreadable
 
-PROBE_NAME = "_probe/create-only"
 READS_AT_ONCE = 16
 
 Document = TypeVar("Document", LogOrigin, Plan, Manifest)
-
-_PLAN_FILE = re.compile(r"/\d{20}\.json$")
 
 
 class ObjectArchive:
@@ -154,7 +151,7 @@ class ObjectArchive:
         """Names of plans that begin at `start` or above, sorted; other objects in there are none of ours."""
         after = plan_name(self._log, partition, start - 1) if start > 0 else None  # exclusive
         names = self._objects.names(plans_prefix(self._log, partition), after)
-        return [name for name in names if _PLAN_FILE.search(name)]
+        return [name for name in names if parse_plan_name(name)]
 
     def read_plan(self, name: str) -> Plan:
         """Read a plan that was listed. Raises Unavailable, Unreadable."""
@@ -165,7 +162,8 @@ class ObjectArchive:
 
     def _checked_plan(self, name: str, body: bytes) -> Plan:
         plan = self._read(name, body, Plan)
-        if plan.start != plan_start(name):
+        known = parse_plan_name(name)
+        if known is None or plan.start != known.start:
             raise self._unreadable(name, f"it says that it starts at {plan.start}")
         if plan.end <= plan.start:
             raise self._unreadable(name, f"it ends at {plan.end}, not after its start")

@@ -5,22 +5,30 @@ Rules:
 2. A chain is read on from where it was read to: documents never change.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from stream_worker.adapters.object_store.archive import READS_AT_ONCE, ObjectArchive
-from stream_worker.core.archive.layout import Log, Plan, manifest_name, plan_name
+from stream_worker.core.archive.layout import (
+    PLANS,
+    ChunkCoordinates,
+    Log,
+    Plan,
+    manifest_name,
+    manifests_from,
+    manifests_prefix,
+    parse_day_folder,
+    parse_log_folder,
+    parse_manifest_name,
+    parse_rows_name,
+    plan_name,
+)
 from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
 from stream_worker.errors import Unreadable
 
 STRAYS_MAX = 3
 """So many manifests behind a chain are looked at."""
-
-_ROWS = re.compile(
-    r"(?:^|/)dt=(\d{4}-\d\d-\d\d)/hour=\d\d/(?P<log>[^/]+)\+(\d+)\+(\d{20})-(\d{20})\.parquet$"
-)
 
 
 class StoredArchive:
@@ -54,13 +62,13 @@ class StoredArchive:
 
     def _look_behind(self, chain: PlanLogReading) -> None:
         """A manifest behind the chain whose plan is not as it says: nobody will finish that chunk."""
-        folder = f"_manifests/{self._log.name}/{chain.partition}"
-        for name in self._archive.objects.names(folder, f"{folder}/{chain.end:020d}")[:STRAYS_MAX]:
+        after = manifests_from(self._log, chain.partition, chain.end)
+        for name, chunk in self._manifests(chain.partition, after)[:STRAYS_MAX]:
             # Read after the manifest was listed: a plan that was made meanwhile is there
-            plan_there = plan_name(self._log, chain.partition, _start(name))
-            known = self._archive.objects.read(plan_there) is not None
-            plan = self._plan(plan_there) if known else None
-            if not known or (plan and manifest_name(self._log, chain.partition, plan) != name):
+            name_of_plan = plan_name(self._log, chain.partition, chunk.start)
+            known = self._archive.objects.read(name_of_plan) is not None
+            plan = self._plan(name_of_plan) if known else None
+            if not known or (plan and plan.end != chunk.end):
                 chain.broken = True
                 found = "none" if plan is None else f"its plan ends at {plan.end}"
                 if name not in self._told:
@@ -92,8 +100,8 @@ class StoredArchive:
         for chain in chains:
             known = {manifest_name(self._log, chain.partition, chunk.plan) for chunk in chain.chunks}
             if whole:
-                for name in self._archive.objects.names(f"_manifests/{self._log.name}/{chain.partition}"):
-                    if name not in known and _start(name) < chain.end:
+                for name, chunk in self._manifests(chain.partition):
+                    if name not in known and chunk.start < chain.end:
                         self._findings.differ("manifest", name, "a plan of its range", "none")
 
     def rows_there(self) -> dict[str, tuple[int, int]]:
@@ -101,11 +109,15 @@ class StoredArchive:
         found = {}
         objects = self._archive.objects
         for folder in objects.folders(""):
-            for name in objects.names(folder) if folder.startswith("dt=") else ():
-                match = _ROWS.search(name)
-                if match and match["log"] == self._log.name:
-                    found[name] = (int(match[3]), int(match[4]))
+            for name in objects.names(folder) if parse_day_folder(folder) else ():
+                rows = parse_rows_name(name)
+                if rows is not None and rows.chunk.log == self._log:
+                    found[name] = (rows.chunk.partition, rows.chunk.start)
         return found
+
+    def _manifests(self, partition: int, after: str | None = None) -> list[tuple[str, ChunkCoordinates]]:
+        names = self._archive.objects.names(manifests_prefix(self._log, partition), after)
+        return [(name, chunk) for name in names if (chunk := parse_manifest_name(name))]
 
     def read(self, name: str) -> bytes | None:
         """Read an object; None if it is missing. Raises Unavailable."""
@@ -114,11 +126,6 @@ class StoredArchive:
 
 def other_logs(archive: ObjectArchive, log: Log) -> Iterator[Log]:
     """Yield the older logs of the same topic that this archive holds."""
-    for folder in archive.objects.folders("_plans"):
-        topic, _, incarnation = folder.rpartition("/")[2].rpartition(".")
-        if topic == log.topic and incarnation != log.incarnation:
-            yield Log(topic, incarnation)
-
-
-def _start(name: str) -> int:
-    return int(name.rsplit("/", 1)[1].partition("-")[0])
+    for other in map(parse_log_folder, archive.objects.folders(PLANS)):
+        if other is not None and other.topic == log.topic and other != log:
+            yield other

@@ -8,7 +8,6 @@ Rules:
 2. Plans are listed from the newest one that is known, not from the start of the log.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
@@ -18,19 +17,32 @@ from obstore.store import ObjectStore
 
 from stream_worker.adapters.object_store.archive import READS_AT_ONCE, ObjectArchive
 from stream_worker.adapters.object_store.objects import Objects
-from stream_worker.core.archive.days import ChainEnd, Day, DayListing, DayObject, Marker, marker_name
-from stream_worker.core.archive.layout import Log, Manifest, plans_prefix
+from stream_worker.core.archive.days import ChainEnd, Day, DayListing, DayObject, Marker
+from stream_worker.core.archive.layout import (
+    PLANS,
+    PROFILES,
+    ChunkCoordinates,
+    Log,
+    Manifest,
+    day_folder,
+    log_folder,
+    manifest_name,
+    manifests_from,
+    manifests_prefix,
+    marker_name,
+    parse_log_folder,
+    parse_manifest_name,
+    parse_plans_prefix,
+    parse_profiles_name,
+    parse_rows_name,
+    profiles_name,
+)
 from stream_worker.core.detection.detector import Detector
-from stream_worker.core.detection.profiles import PREFIX, decode, name_of
-from stream_worker.core.time import HOUR_MS
+from stream_worker.core.detection.profiles import decode
 from stream_worker.errors import Unreadable
 
-_ROWS: Final = re.compile(r"hour=(\d\d)/(?P<log>[^/]+)\+(\d+)\+(\d{20})-(\d{20})\.parquet$")
-_RANGE: Final = re.compile(r"(\d{20})-(\d{20})\.json$")
 AMID_MAX: Final = 5_000
 """Chunks of a partition that are looked at for an object of the day that is missing."""
-_Chunk = tuple[Log, int, int, int]
-"""Log, partition, start and end."""
 
 
 class StoredDays:
@@ -42,18 +54,15 @@ class StoredDays:
 
     def logs(self) -> list[Log]:
         """All incarnations of the topic that the archive knows. Raises Unavailable."""
-        found = []
-        for folder in self._objects.folders("_plans"):
-            topic, _, incarnation = folder.rpartition("/")[2].rpartition(".")
-            if topic == self._topic:
-                found.append(Log(topic, incarnation))
-        return found
+        logs = map(parse_log_folder, self._objects.folders(PLANS))
+        return [log for log in logs if log is not None and log.topic == self._topic]
 
     def ends(self, logs: Sequence[Log], day: Day) -> list[ChainEnd]:
         """How far each chain is done. Raises Unavailable, Unreadable."""
         hints: dict[tuple[Log, int], int] = {}
-        for (log, partition, start, _), _ in self._listed(day):
-            hints[log, partition] = max(start, hints.get((log, partition), 0))
+        for _, chunk in self._listed(day):
+            partition = chunk.log, chunk.partition
+            hints[partition] = max(chunk.start, hints.get(partition, 0))
         places = [(log, partition) for log in logs for partition in self._partitions(log)]
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="chains") as pool:
             return list(pool.map(lambda place: self._end(place[0], place[1], hints.get(place, 0)), places))
@@ -61,27 +70,29 @@ class StoredDays:
     def listing(self, day: Day, ends: Sequence[ChainEnd]) -> DayListing:
         """The rows of a day below these ends. Raises Unavailable, Unreadable."""
         done = {(one.log, one.partition): one.end for one in ends}
-        by_chunk: dict[_Chunk, list[tuple[int, str]]] = {}
+        by_chunk: dict[ChunkCoordinates, set[str]] = {}
         unfinished = 0
-        for chunk, at in self._listed(day):
-            if chunk[3] <= done.get(chunk[:2], 0):
-                by_chunk.setdefault(chunk, []).append(at)
+        for name, chunk in self._listed(day):
+            if chunk.end <= done.get((chunk.log, chunk.partition), 0):
+                by_chunk.setdefault(chunk, set()).add(name)
             else:
                 unfinished += 1
         for chunk in self._amid(by_chunk, ends):
-            by_chunk.setdefault(chunk, [])
-        chunks = sorted(by_chunk, key=lambda chunk: (chunk[0].name, *chunk[1:]))
+            by_chunk.setdefault(chunk, set())
+        chunks = sorted(by_chunk, key=lambda chunk: (chunk.log.name, *chunk[1:]))
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="manifests") as pool:
             manifests = dict(zip(chunks, pool.map(self._manifest, chunks), strict=True))
         objects: list[DayObject] = []
         missing: list[tuple[int, str]] = []
         for chunk, manifest in manifests.items():
-            there = {name for _, name in by_chunk[chunk]}
             for stored in manifest.objects:
-                if stored.name in there:
-                    objects.append(DayObject(_hour_ms(day, stored.name), chunk[0], chunk[1], stored))
-                elif stored.name.startswith(f"dt={day}/"):
-                    missing.append((_hour_ms(day, stored.name), stored.name))
+                rows = parse_rows_name(stored.name)
+                if rows is None or not day.start_ms <= rows.hour_ms < day.end_ms:
+                    continue
+                if stored.name in by_chunk[chunk]:
+                    objects.append(DayObject(rows.hour_ms, chunk.log, chunk.partition, stored))
+                else:
+                    missing.append((rows.hour_ms, stored.name))
         objects.sort(key=lambda one: (one.hour_ms, one.stored.name))
         outcomes = [manifest.outcomes for manifest in manifests.values()]
         partial = sum(manifest.partial for manifest in manifests.values())
@@ -93,23 +104,24 @@ class StoredDays:
 
     def mark(self, day: Day, marker: Marker) -> Marker:
         """Create the marker of a day, or return the one that is there. Raises Unavailable, Unreadable."""
-        there = self._objects.create_or_read(marker_name(day), msgspec.json.encode(marker))
+        there = self._objects.create_or_read(marker_name(day.date), msgspec.json.encode(marker))
         return marker if there is None else self._marker(day, there)
 
     def marker(self, day: Day) -> Marker | None:
         """Read the marker of a day. Raises Unavailable, Unreadable."""
-        body = self._objects.read(marker_name(day))
+        body = self._objects.read(marker_name(day.date))
         return None if body is None else self._marker(day, body)
 
     def profiles_before(self, day: Day, detector: Detector[Any]) -> dict[str, str]:
         """Read the newest profiles of a day before this one. Raises Unavailable, Unreadable."""
-        names = [name for name in self._objects.names(PREFIX) if name < name_of(str(day))]
-        body = self._objects.read(max(names)) if names else None
+        dates = list(filter(None, map(parse_profiles_name, self._objects.names(PROFILES))))
+        newest = max((date for date in dates if date < day.date), default=None)
+        body = None if newest is None else self._objects.read(profiles_name(newest))
         return {} if body is None else decode(body, detector)
 
     def write_profiles(self, day: Day, body: bytes) -> None:
         """Create the profiles of a day; those that are there stay. Raises Unavailable."""
-        self._objects.create(name_of(str(day)), body)
+        self._objects.create(profiles_name(day.date), body)
 
     # ------------------------------------------------------------
 
@@ -117,25 +129,21 @@ class StoredDays:
         try:
             return msgspec.json.decode(body, type=Marker)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise self._unreadable(marker_name(day), str(error)) from error
+            raise self._unreadable(marker_name(day.date), str(error)) from error
 
-    def _listed(self, day: Day) -> list[tuple[_Chunk, tuple[int, str]]]:
-        found = []
-        for name in self._objects.names(f"dt={day}"):
-            match = _ROWS.search(name)
-            if match is None:
-                continue
-            topic, _, incarnation = match["log"].rpartition(".")
-            if topic == self._topic:
-                chunk = (Log(topic, incarnation), int(match[3]), int(match[4]), int(match[5]))
-                found.append((chunk, (int(match[1]), name)))
-        return found
+    def _listed(self, day: Day) -> list[tuple[str, ChunkCoordinates]]:
+        """Names of the objects of rows of a day, each with its chunk."""
+        names = self._objects.names(day_folder(day.date))
+        found = [(name, rows.chunk) for name in names if (rows := parse_rows_name(name))]
+        return [(name, chunk) for name, chunk in found if chunk.log.topic == self._topic]
 
     def _partitions(self, log: Log) -> list[int]:
         """Partitions that existed at the first start, or have plans."""
         head = self._archive(log).head()
-        folders = self._objects.folders(plans_prefix(log, 0).rsplit("/", 2)[0])
-        known = {int(name) for folder in folders if (name := folder.rpartition("/")[2]).isdecimal()}
+        known = {
+            partition
+            for _, partition in filter(None, map(parse_plans_prefix, self._objects.folders(log_folder(log))))
+        }
         return sorted(known | set(range(len(head.starts) if head else 0)))
 
     def _end(self, log: Log, partition: int, near: int) -> ChainEnd:
@@ -149,7 +157,7 @@ class StoredDays:
         starts = head.starts if head else []
         return ChainEnd(log, partition, starts[partition] if partition < len(starts) else 0, 0, 0)
 
-    def _amid(self, known: Iterable[_Chunk], ends: Sequence[ChainEnd]) -> list[_Chunk]:
+    def _amid(self, known: Iterable[ChunkCoordinates], ends: Sequence[ChainEnd]) -> list[ChunkCoordinates]:
         """Chunks amid those of the day that have no object of it: perhaps one is missing."""
         by_place: dict[tuple[Log, int], list[int]] = {}
         for log, partition, start, _ in known:
@@ -157,21 +165,17 @@ class StoredDays:
         found = []
         for one in ends:
             starts = by_place.get((one.log, one.partition), [])
-            prefix = f"_manifests/{one.log.name}/{one.partition}/"
-            after = f"{prefix}{min(starts):020d}" if starts else None
-            names = self._objects.names(prefix, after)
-            chunks = [(int(match[1]), int(match[2])) for name in names if (match := _RANGE.search(name))]
+            after = manifests_from(one.log, one.partition, min(starts)) if starts else None
+            names = self._objects.names(manifests_prefix(one.log, one.partition), after)
+            chunks = list(filter(None, map(parse_manifest_name, names)))
             last = max(starts, default=-1)
-            amid = [chunk for chunk in chunks if chunk[0] <= last or not starts]
-            behind = [chunk for chunk in chunks if chunk[0] > last][:1]
-            for start, end in [*amid, *behind][:AMID_MAX]:
-                if end <= one.end:
-                    found.append((one.log, one.partition, start, end))
+            amid = [chunk for chunk in chunks if chunk.start <= last or not starts]
+            behind = [chunk for chunk in chunks if chunk.start > last][:1]
+            found += [chunk for chunk in [*amid, *behind][:AMID_MAX] if chunk.end <= one.end]
         return found
 
-    def _manifest(self, chunk: _Chunk) -> Manifest:
-        log, partition, start, end = chunk
-        name = f"_manifests/{log.name}/{partition}/{start:020d}-{end:020d}.json"
+    def _manifest(self, chunk: ChunkCoordinates) -> Manifest:
+        name = manifest_name(chunk.log, chunk.partition, chunk)
         body = self._objects.read(name)
         if body is None:
             raise self._unreadable(name, "a later chunk is done, yet it is not there")
@@ -188,9 +192,3 @@ class StoredDays:
             f"archive: {name} in {self.address} cannot be read: {why}; "
             "restore it from a copy (docs/archive.md, A document cannot be read)"
         )
-
-
-def _hour_ms(day: Day, name: str) -> int:
-    match = _ROWS.search(name)
-    assert match is not None, "it was listed by this pattern"
-    return day.start_ms + int(match[1]) * HOUR_MS

@@ -14,13 +14,17 @@ from obstore.store import ObjectStore
 
 from stream_worker.adapters.object_store.objects import Objects
 from stream_worker.core.alerting.notification_log import (
-    PREFIX,
-    RECEIPTS,
     NotificationEntry,
     Receipt,
     decode_notification,
     encode_notification,
+)
+from stream_worker.core.archive.layout import (
+    ALERTS,
+    RECEIPTS,
     notification_name,
+    parse_notification_name,
+    parse_receipt_name,
     receipt_name,
 )
 from stream_worker.errors import Unavailable
@@ -38,8 +42,8 @@ class StoredNotificationLogs:
     def list_logs(self) -> tuple[Mapping[str, int], Collection[str]]:
         """The last number of every log, and the logs that miss a receipt. Raises Unavailable."""
         last_numbers: dict[str, int] = {}
-        notifications = {_key_and_number(name) for name in self._objects.names(PREFIX)}
-        receipts = {_key_and_number(name) for name in self._objects.names(RECEIPTS)}
+        notifications = set(filter(None, map(parse_notification_name, self._objects.names(ALERTS))))
+        receipts = set(filter(None, map(parse_receipt_name, self._objects.names(RECEIPTS))))
         for key, n in notifications:
             last_numbers[key] = max(n, last_numbers.get(key, 0))
         return last_numbers, {key for key, _ in notifications - receipts}
@@ -50,9 +54,10 @@ class StoredNotificationLogs:
         Raises Unavailable and Unreadable.
         """
         behind = notification_name(key, after) if after else None
-        names = self._objects.names(f"{PREFIX}{key}/", behind)[-NOTIFICATIONS_MAX:]
-        receipted = [_key_and_number(name)[1] for name in self._objects.names(f"{RECEIPTS}{key}/")]
-        return self._read_all(names), receipted
+        names = filter(parse_notification_name, self._objects.names(f"{ALERTS}/{key}/", behind))
+        receipts = map(parse_receipt_name, self._objects.names(f"{RECEIPTS}/{key}/"))
+        numbers = [receipt.n for receipt in receipts if receipt is not None]
+        return self._read_all(list(names)[-NOTIFICATIONS_MAX:]), numbers
 
     def _read_all(self, names: Sequence[str]) -> list[NotificationEntry]:
         if len(names) < 2:
@@ -74,8 +79,3 @@ class StoredNotificationLogs:
     def write_receipt(self, key: str, n: int, receipt: Receipt) -> None:
         """Create the receipt of a notification, unless there is one. Raises Unavailable."""
         self._objects.create(receipt_name(key, n), msgspec.json.encode(receipt))
-
-
-def _key_and_number(name: str) -> tuple[str, int]:
-    key, _, file = name.partition("/")[2].partition("/")
-    return key, int(file.removesuffix(".json"))

@@ -25,8 +25,6 @@ FORMAT_VERSION = 1
 ENDS: Final = ("resolved", "expired", "withdrawn")
 KINDS: Final = ("opened", "missed", "escalated", "reminder", *ENDS)
 """In the order in which they follow each other within an episode."""
-PREFIX: Final = "_alerts/"
-RECEIPTS: Final = "_receipts/"
 
 
 class OutboxEntry(NamedTuple):
@@ -109,16 +107,6 @@ _notifications = msgspec.json.Decoder(NotificationEntry)
 def key_of(brand: str) -> str:
     """Name of the brand's notification log: the first 16 hex digits of SHA-256 of its UTF-8."""
     return sha256(brand.encode()).hexdigest()[:16]
-
-
-def notification_name(key: str, n: int) -> str:
-    """Name of a notification's object."""
-    return f"{PREFIX}{key}/{n:08d}.json"
-
-
-def receipt_name(key: str, n: int) -> str:
-    """Name of the receipt of a notification."""
-    return f"{RECEIPTS}{key}/{n:08d}.json"
 
 
 def notification_of(message: Message, n: int) -> NotificationEntry:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from stream_worker.core.archive.layout import FORMAT_VERSION, Log, StoredObject
-from stream_worker.core.time import DAY_MS
+from stream_worker.core.time import DAY_MS, day_start_ms
 
 
 class Day(NamedTuple):
@@ -44,7 +44,7 @@ class Day(NamedTuple):
 
 def day_of(date: dt.date) -> Day:
     """Return the day of a date."""
-    return Day(int(dt.datetime(date.year, date.month, date.day, tzinfo=dt.UTC).timestamp()) * 1000)
+    return Day(day_start_ms(date))
 
 
 class ChainEnd(NamedTuple):
@@ -77,7 +77,7 @@ class DayListing(NamedTuple):
     objects: list[DayObject]  # by hour, then by place
     unfinished: int  # objects of chunks that are not done: their rows are left out
     lost: int  # offsets that the log lost within the day's chunks
-    partial: int  # chunks before which the log no longer held the whole horizon
+    partial: int  # chunks before which the log no longer held the whole dedup window
     missing: list[tuple[int, str]]  # hour and name: a manifest names it, yet it is not in the store
 
 
@@ -98,11 +98,6 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     objects: int
     logs: dict[str, dict[str, MarkedPartition]]
-
-
-def marker_name(day: Day) -> str:
-    """Name of the marker of a complete day."""
-    return f"_days/{day}.json"
 
 
 def marker_of(day: Day, ends: Sequence[ChainEnd], rows: int, duplicates: int, objects: int) -> Marker:

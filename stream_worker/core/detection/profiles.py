@@ -18,7 +18,6 @@ import msgspec
 from stream_worker.core.detection.detector import DetectorId, stored_name
 from stream_worker.errors import Unreadable
 
-PREFIX: Final = "_profiles/"
 FORMAT_VERSION: Final = 1
 
 
@@ -32,11 +31,6 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _decoder = msgspec.json.Decoder(Profiles)
-
-
-def name_of(date: str) -> str:
-    """Return the object's name for a day, YYYY-MM-DD."""
-    return f"{PREFIX}{date}.json"
 
 
 def encode(date: str, detector: DetectorId, states: Mapping[str, str]) -> bytes:

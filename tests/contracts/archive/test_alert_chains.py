@@ -6,13 +6,8 @@ import pytest
 
 from stream_worker.adapters.object_store.notification_log import NOTIFICATIONS_MAX, StoredNotificationLogs
 from stream_worker.adapters.object_store.objects import Objects
-from stream_worker.core.alerting.notification_log import (
-    Message,
-    Receipt,
-    key_of,
-    notification_name,
-    notification_of,
-)
+from stream_worker.core.alerting.notification_log import Message, Receipt, key_of, notification_of
+from stream_worker.core.archive.layout import notification_name
 from stream_worker.errors import Unreadable
 from tests.unit.channels.receivers import body_of
 

@@ -16,7 +16,8 @@ from stream_worker.adapters.object_store.notification_log import StoredNotificat
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.adapters.redis.outbox import RedisOutbox
 from stream_worker.core.aggregates.encoding import shard_of
-from stream_worker.core.alerting.notification_log import key_of, notification_name, receipt_name
+from stream_worker.core.alerting.notification_log import key_of
+from stream_worker.core.archive.layout import notification_name, receipt_name
 from stream_worker.notifier.loop import Notifier
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics

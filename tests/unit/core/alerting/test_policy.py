@@ -13,11 +13,11 @@ from stream_worker.core.alerting.notification_log import (
     decode_notification,
     encode_notification,
     key_of,
-    notification_name,
     notification_of,
     read_entries,
 )
 from stream_worker.core.alerting.policy import AGE_MAX_MS, BrandSnapshot, next_message, withdrawal
+from stream_worker.core.archive.layout import notification_name
 from stream_worker.errors import Unreadable
 
 MINUTE_MS = 60_000

@@ -3,30 +3,41 @@
 See docs/design.md#the-archive.
 """
 
+import datetime as dt
 import json
+import re
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_worker.core.archive import layout
 from stream_worker.core.archive.layout import (
+    ChunkCoordinates,
+    DeadValueCoordinates,
     Log,
     LogOrigin,
     Manifest,
+    NotificationCoordinates,
     Outcomes,
     Plan,
+    PlanCoordinates,
+    RowsCoordinates,
     StoredObject,
     dead_value_name,
     head_name,
     manifest_name,
+    parse_hour,
+    parse_plan_name,
+    parse_rows_name,
     plan_name,
-    plan_start,
     plans_prefix,
     rows_name,
 )
 from stream_worker.core.records.limits import Limits
 from tests.builders import LOG, NOON_MS
+from tests.checkout import CHECKOUT
 
 PLAN = Plan(start=7, end=1_234_567, watermark_start=1, watermark_end=2, limits=Limits())
 
@@ -73,10 +84,10 @@ def test_only_rows_have_names_that_do_not_begin_with_an_underscore():
 
 
 @given(st.lists(st.integers(0, 2**63 - 1), max_size=20), st.integers(0, 10_000))
-def test_names_of_plans_sort_as_their_starts_do_and_tell_them(starts, partition):
+def test_names_of_plans_sort_as_their_starts_do(starts, partition):
     names = sorted(plan_name(LOG, partition, start) for start in starts)
 
-    assert [plan_start(name) for name in names] == sorted(starts)
+    assert [parse_plan_name(name).start for name in names] == sorted(starts)
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
@@ -84,6 +95,121 @@ def test_plans_of_one_partition_are_never_listed_with_another_s(one, other):
     name = plan_name(LOG, one, 5)
 
     assert name.startswith(plans_prefix(LOG, other)) == (one == other)
+
+
+LOGS = st.builds(
+    Log,
+    st.from_regex(r"[a-zA-Z0-9._-]{1,249}", fullmatch=True),
+    st.from_regex(r"[0-9a-f]{8}", fullmatch=True),
+)
+PARTITIONS = st.integers(0, 100_000)
+OFFSETS = st.integers(0, 2**63 - 2)
+RANGES = st.tuples(OFFSETS, OFFSETS).map(sorted)
+CHUNKS = st.builds(lambda log, p, r: ChunkCoordinates(log, p, *r), LOGS, PARTITIONS, RANGES)
+HOURS = st.integers(0, 2_932_896).map(lambda hour: hour * 3_600_000)  # up to the year 2304
+DATES = st.dates(dt.date(1970, 1, 1))
+NOTIFICATIONS = st.builds(
+    NotificationCoordinates, st.from_regex(r"[0-9a-f]{16}", fullmatch=True), st.integers(1, 10**9)
+)
+
+
+@given(
+    log=LOGS,
+    partition=PARTITIONS,
+    start=OFFSETS,
+    chunk=CHUNKS,
+    hour_ms=HOURS,
+    date=DATES,
+    notification=NOTIFICATIONS,
+)
+def test_every_name_that_was_built_is_parsed_into_what_it_was_built_from(
+    log, partition, start, chunk, hour_ms, date, notification
+):
+    rows = layout.rows_name(chunk.log, chunk.partition, chunk, hour_ms)
+    dead = layout.dead_value_name(log, partition, start)
+
+    assert layout.parse_head_name(layout.head_name(log)) == log
+    assert layout.parse_log_folder(layout.log_folder(log)) == log
+    assert layout.parse_plans_prefix(layout.plans_prefix(log, partition)) == (log, partition)
+    assert parse_plan_name(plan_name(log, partition, start)) == PlanCoordinates(log, partition, start)
+    assert layout.parse_manifest_name(manifest_name(chunk.log, chunk.partition, chunk)) == chunk
+    assert parse_rows_name(rows) == RowsCoordinates(chunk, hour_ms)
+    assert parse_hour(rows) == hour_ms
+    assert layout.parse_dead_value_name(dead) == DeadValueCoordinates(log, partition, start)
+    assert layout.parse_day_folder(layout.day_folder(date)) == date
+    assert layout.parse_marker_name(layout.marker_name(date)) == date
+    assert layout.parse_profiles_name(layout.profiles_name(date)) == date
+    assert layout.parse_notification_name(layout.notification_name(*notification)) == notification
+    assert layout.parse_receipt_name(layout.receipt_name(*notification)) == notification
+
+
+PARSERS = [parse for name, parse in vars(layout).items() if name.startswith("parse_")]
+OURS = [
+    head_name(LOG),
+    plan_name(LOG, 3, 7),
+    manifest_name(LOG, 3, PLAN),
+    rows_name(LOG, 3, PLAN, NOON_MS),
+    dead_value_name(LOG, 3, 9),
+    layout.log_folder(LOG),
+    layout.plans_prefix(LOG, 3),
+    layout.day_folder(dt.date(2026, 9, 22)),
+    layout.marker_name(dt.date(2026, 9, 22)),
+    layout.profiles_name(dt.date(2026, 9, 22)),
+    layout.notification_name("0123456789abcdef", 1),
+    layout.receipt_name("0123456789abcdef", 1),
+]
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_name_is_parsed_by_the_parser_of_its_kind_alone(name):
+    understood = {parse.__name__ for parse in PARSERS if parse(name) is not None}
+
+    assert len(understood - {"parse_hour"}) == 1
+    assert ("parse_hour" in understood) == (understood >= {"parse_rows_name"})
+
+
+@pytest.mark.parametrize("parse", PARSERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/",
+        "README.md",
+        "_plans",
+        "_plans/.json",
+        "_plans/mentions/3/00000000000000000007.json",  # no incarnation
+        "_plans/mentions.0a1b2c3d/3/7.json",
+        "_plans/mentions.0a1b2c3d/03/00000000000000000007.json",
+        "_plans/mentions.0a1b2c3d/3/00000000000000000007.json.tmp",
+        "_plans/mentions.0a1b2c3d/3/0000000000000000000\N{ARABIC-INDIC DIGIT SEVEN}.json",
+        "_manifests/mentions.0a1b2c3d/3/00000000000000000007.json",
+        "dt=2026-02-30",
+        "dt=2026-02-30/hour=12/mentions.0a1b2c3d+3+00000000000000000007-00000000000000000009.parquet",
+        "dt=2026-09-22/hour=24/mentions.0a1b2c3d+3+00000000000000000007-00000000000000000009.parquet",
+        "old/dt=2026-09-22/hour=12/mentions.0a1b2c3d+3+00000000000000000007-00000000000000000009.parquet",
+        "dt=2026-09-22/hour=12",
+        "_days/yesterday.json",
+        "_profiles/2026-13-01.json",
+        "_alerts/0123456789abcdef/1.json",
+        "_alerts/00000001.json",
+        "_receipts/0123456789abcdef/00000001.json\n",
+        "_dead/mentions.0a1b2c3d/3/00000000000000000009.json",
+    ],
+)
+def test_a_foreign_name_is_none_of_ours(parse, name):
+    assert parse(name) is None
+
+
+@given(st.text())
+def test_no_text_breaks_a_parser(text):
+    for parse in PARSERS:
+        for name in (text, *(f"{ours}{text}" for ours in OURS), *(f"{text}{ours}" for ours in OURS)):
+            parse(name)  # returns; what it returns is up to the other tests
+
+
+def test_an_object_in_the_folder_of_an_hour_has_that_hour_whoever_named_it():
+    assert parse_hour("dt=2026-09-22/hour=12/compacted.parquet") == NOON_MS
+    assert parse_hour("dt=2026-09-22/compacted.parquet") is None
 
 
 def test_another_incarnation_is_another_log():
@@ -142,3 +268,10 @@ def test_a_document_of_a_later_release_with_fields_more_can_still_be_read():
     later = json.dumps({**written(PLAN), "added": [1]}).encode()
 
     assert msgspec.json.decode(later, type=Plan) == PLAN
+
+
+def test_no_other_module_spells_a_name_of_the_archive():
+    spelling = re.compile(r"""["'](?:_(?:plans|manifests|days|dead|alerts|receipts|profiles|probe)\b|dt=)""")
+    modules = sorted((CHECKOUT / "stream_worker").rglob("*.py"))
+
+    assert [path.name for path in modules if spelling.search(path.read_text("utf-8"))] == ["layout.py"]
