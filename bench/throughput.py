@@ -32,6 +32,7 @@ from stream_worker.adapters.redis.keys import ControlField, CursorField, Keys
 from stream_worker.core.records.batch import Records
 from stream_worker.core.records.decode import decode
 from stream_worker.core.records.limits import Limits
+from stream_worker.core.time import rfc3339
 from tests.servers import kafka as kafka_servers
 from tests.servers import redis as redis_servers
 from tests.servers.choice import Absent
@@ -69,7 +70,6 @@ def fill(bootstrap: str, topic: str, mentions: int) -> None:
     for number in range(mentions):
         event_ms = begin_ms + number * EVENT_MINUTES * 60_000 // mentions
         brand = f"brand {chance.randrange(BRANDS)}"
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(event_ms / 1000)) + f".{event_ms % 1000:03d}Z"
         value = json.dumps(
             {
                 "id": f"post-{number}",
@@ -77,7 +77,7 @@ def fill(bootstrap: str, topic: str, mentions: int) -> None:
                 "network": chance.choice(["x", "reddit", "bluesky"]),
                 "author": f"author {chance.randrange(50_000)}",
                 "text": " ".join(chance.choices(VOCABULARY, k=18)),
-                "event_time": when,
+                "event_time": rfc3339(event_ms, fraction="always"),
                 "url": f"https://example.org/posts/{number}",
                 "lang": "en",
                 "reach": chance.randrange(10_000),

@@ -6,12 +6,12 @@ Rules:
 3. Every answer says how fresh it is: `as_of`, `final`, `revision`, `coverage`, `model`.
 """
 
-import datetime as dt
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stream_worker.core.sentiment.estimate import Holds
+from stream_worker.core.time import rfc3339
 
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 Window = Literal["5m", "15m", "1h", "24h"]
@@ -256,9 +256,7 @@ class Problem(BaseModel):
 
 def instant(time_ms: int) -> str:
     """Write a time, ms UTC, as RFC 3339; whole seconds without a fraction."""
-    at = dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC)
-    fraction = f".{time_ms % 1000:03d}" if time_ms % 1000 else ""
-    return f"{at:%Y-%m-%dT%H:%M:%S}{fraction}Z"
+    return rfc3339(time_ms)
 
 
 def instant_or_none(time_ms: int | None) -> str | None:

@@ -16,6 +16,7 @@ from stream_worker.core.archive.layout import parse_day_folder
 from stream_worker.core.detection.replay import MINUTES_PER_WEEK, CountSeries, ReplayedEpisode, replay
 from stream_worker.core.detection.sensitivity import OPEN_SCORES, advice
 from stream_worker.core.detection.share_detector import ShareDetector
+from stream_worker.core.time import rfc3339
 from stream_worker.errors import Misconfigured
 from stream_worker.quantity import quantity
 from stream_worker.settings.schema import Settings
@@ -80,8 +81,8 @@ def as_rows(episodes: Sequence[ReplayedEpisode]) -> list[dict[str, object]]:
     return [
         {
             "brand": one.brand,
-            "opened_at": _instant(one.opened_ms),
-            "resolved_at": None if one.ended_ms is None else _instant(one.ended_ms),
+            "opened_at": rfc3339(one.opened_ms),
+            "resolved_at": None if one.ended_ms is None else rfc3339(one.ended_ms),
             "expired": one.expired,
             "peak_score": round(one.peak_score, 2),
             "escalated": one.escalated,
@@ -163,10 +164,6 @@ def _is_found(incident: Incident, episodes: Iterable[ReplayedEpisode]) -> bool:
 
 def _is_in(one: ReplayedEpisode, incident: Incident) -> bool:
     return one.brand == incident.brand and incident.from_ms <= one.opened_ms <= incident.to_ms
-
-
-def _instant(time_ms: int) -> str:
-    return f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _ms(text: str) -> int:

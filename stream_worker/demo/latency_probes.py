@@ -8,7 +8,6 @@ Rules:
    share a partition, and the first k of a minute are visible when its field says k.
 """
 
-import datetime as dt
 import json
 import threading
 import time
@@ -20,6 +19,7 @@ import redis
 from confluent_kafka import Producer
 
 from stream_worker.adapters.redis.keys import Keys, cell_field
+from stream_worker.core.time import rfc3339
 
 NETWORK: Final = "probe"
 EACH_S: Final = 0.5
@@ -95,7 +95,7 @@ class Probes:
             "brand": self._brand,
             "network": NETWORK,
             "text": f"Probe {at_ms}: how long until this is seen?",
-            "event_time": dt.datetime.fromtimestamp(due_s, dt.UTC).isoformat(timespec="milliseconds"),
+            "event_time": rfc3339(at_ms),
         }
         self._producer.produce(
             self._topic, json.dumps(said).encode(), self._brand.encode(), on_delivery=self._delivered

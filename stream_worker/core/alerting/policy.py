@@ -11,7 +11,6 @@ Pure: the same log, entries and snapshot give the same message. Rules (docs/desi
    brand is reported.
 """
 
-import datetime as dt
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -25,7 +24,7 @@ from stream_worker.core.alerting.notification_log import (
     OutboxEntry,
     rewritten,
 )
-from stream_worker.core.time import MINUTE_MS
+from stream_worker.core.time import MINUTE_MS, rfc3339
 
 AGE_MAX_MS: Final = 10 * MINUTE_MS
 WITHDRAWN: Final = (
@@ -115,7 +114,7 @@ def _message_of_alert(alert: NotifiedEpisode, entry: OutboxEntry) -> Message:
     if entry.episode == alert.episode:
         return _message(entry)
     name = alert.episode + entry.id.removeprefix(entry.episode)
-    body = rewritten(entry.body, id=name, episode=alert.episode, opened=_instant(alert.opened_ms))
+    body = rewritten(entry.body, id=name, episode=alert.episode, opened=rfc3339(alert.opened_ms))
     return Message(id=name, kind=entry.kind, brand=entry.brand, episode=alert.episode, body=body)
 
 
@@ -133,10 +132,6 @@ def withdrawal(log: NotificationLog, brand: BrandSnapshot) -> Message | None:
 
 def _withdrawn(alert: NotifiedEpisode, brand: BrandSnapshot) -> Message:
     name, opened = f"{alert.episode}.withdrawn", alert.opened
-    minute = _instant(max(alert.opened_ms, brand.closed_ms - MINUTE_MS))
+    minute = rfc3339(max(alert.opened_ms, brand.closed_ms - MINUTE_MS))
     body = rewritten(opened.body, id=name, kind="withdrawn", minute=minute, reason=WITHDRAWN)
     return Message(id=name, kind="withdrawn", brand=opened.brand, episode=alert.episode, body=body)
-
-
-def _instant(time_ms: int) -> str:
-    return f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

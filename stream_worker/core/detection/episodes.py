@@ -26,7 +26,7 @@ import msgspec
 from msgspec.structs import replace
 
 from stream_worker.core.detection.detector import OPEN_AT, Verdict
-from stream_worker.core.time import HOUR_MS, MINUTE_MS
+from stream_worker.core.time import HOUR_MS, MINUTE_MS, rfc3339
 from stream_worker.errors import Unreadable
 
 FORMAT_VERSION = 1
@@ -230,8 +230,8 @@ def _event(kind: Kind, episode: Episode, evaluated: EvaluatedMinute) -> EpisodeC
         kind=kind,
         episode=episode.id,
         brand=evaluated.brand,
-        opened=_instant(episode.opened_ms),
-        minute=_instant(evaluated.minute_ms),
+        opened=rfc3339(episode.opened_ms),
+        minute=rfc3339(evaluated.minute_ms),
         window=Window(verdict.window_minutes, verdict.voices, verdict.neg_voices),
         share=None if share is None else round(share, SHARE_DIGITS),
         baseline=round(verdict.baseline, SHARE_DIGITS),
@@ -276,7 +276,3 @@ def _length(minutes: int) -> str:
     if minutes == 1:
         return "1 minute"
     return f"{minutes} minutes" if minutes < HOURS_FROM_MINUTES else f"{minutes // 60} hours"
-
-
-def _instant(time_ms: int) -> str:
-    return f"{dt.datetime.fromtimestamp(time_ms / 1000, dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,10 +1,13 @@
 """Profiles: fourteen archived days spare a brand its warm-up."""
 
+import datetime as dt
 from itertools import groupby
 
 import numpy as np
 import pytest
 
+from stream_worker.core.archive.layout import profiles_name
+from stream_worker.core.archive.layout import profiles_name
 from stream_worker.core.detection import profiles
 from stream_worker.core.detection.detector import OPEN_AT, Observation
 from stream_worker.core.detection.share_detector import ShareDetector
@@ -87,7 +90,7 @@ def test_the_object_of_a_day_names_its_detector_and_is_worthless_to_another(lear
 
     data = profiles.encode("2027-01-28", DETECTOR, {"b": learned, "a": learned})
 
-    assert profiles.name_of("2027-01-28") == "_profiles/2027-01-28.json"
+    assert profiles_name(dt.date(2027, 1, 28)) == "_profiles/2027-01-28.json"
     assert profiles.decode(data, DETECTOR) == {"a": learned, "b": learned}
     assert profiles.decode(data, Other()) == {}
     assert data == profiles.encode("2027-01-28", DETECTOR, {"a": learned, "b": learned})
