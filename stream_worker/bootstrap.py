@@ -1,5 +1,6 @@
 """From settings to adapters: the only place that knows both."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,6 +11,7 @@ from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.adapters.redis.aggregates import RedisAggregates
+from stream_worker.adapters.redis.snapshot import RedisSnapshots
 from stream_worker.core.archive.layout import PROFILES, Log, parse_profiles_name
 from stream_worker.core.detection import profiles
 from stream_worker.core.detection.detector import Detector
@@ -61,6 +63,17 @@ def open_aggregates(settings: Settings, topic: Topic, owner: str) -> RedisAggreg
         max_brands=settings.redis.max_brands,
         owner=owner,
         socket_timeout_s=settings.redis.socket_timeout.total_seconds(),
+    )
+
+
+def open_snapshots(settings: Settings, logs: Sequence[Log]) -> RedisSnapshots:
+    """Open the reader of consistent snapshots of these logs."""
+    redis = settings.redis
+    return RedisSnapshots(
+        redis.url.get_secret_value(),
+        [log.name for log in logs],
+        prefix=redis.prefix,
+        socket_timeout_s=redis.socket_timeout.total_seconds(),
     )
 
 

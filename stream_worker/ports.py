@@ -17,6 +17,7 @@ from stream_worker.core.alerting.retry_queue import SendOutcome
 from stream_worker.core.archive.layout import LogOrigin, Manifest, Plan, StoredObject
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.partition.inputs import Applied, Cursor, LogPosition, PlanLog
+from stream_worker.core.reconcile.redis_position import RedisPosition
 from stream_worker.core.records.batch import PackedBatch, Rejected, ScoredBatch
 from stream_worker.core.records.poll import Poll, TopicFacts
 
@@ -105,6 +106,39 @@ class Aggregates(Protocol):
 
     def ping(self) -> str:
         """Name and version of the server, for `check`."""
+
+
+class SnapshotReader(Protocol):
+    """Redis as the audit and the daily batch read it: each part with the position of its very instant.
+
+    Nothing is written, not even that a script ran. Every method raises Unavailable, and Unreadable for values
+    that are not ours; each may be repeated, and then reads a later instant.
+    """
+
+    def position(self) -> RedisPosition:
+        """Return how far everything is, with the minutes that have a hash."""
+
+    def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
+        """Read the hash of a minute; empty if there is none."""
+
+    def history_of_minutes(
+        self, hour_ms: int, brands: Sequence[str]
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
+        """Read the closed minutes of an hour, start -> ten sums, for each of at most 200 brands."""
+
+    def history_of_hours(
+        self, day_ms: int, brands: Sequence[str]
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
+        """Read the hours of a day, start -> ten sums, for each of at most 200 brands."""
+
+    def admitted_brands(self) -> list[str]:
+        """Return the admitted brands, in no order."""
+
+    def admitted_networks(self) -> list[str]:
+        """Return the admitted networks, in no order."""
+
+    def close(self) -> None:
+        """Close the connection; the reader cannot be used again."""
 
 
 # Archive

@@ -22,10 +22,9 @@ from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.archive_reader import StoredArchive, other_logs
 from stream_worker.adapters.object_store.parquet import SCHEMA
-from stream_worker.adapters.redis.snapshot import RedisSnapshots
+from stream_worker.adapters.redis.spilled_snapshot import Progress, SpilledSnapshot
 from stream_worker.audit.archive_pass import RowsPass
-from stream_worker.audit.redis_spill import Progress, SpilledSnapshot
-from stream_worker.bootstrap import open_archive
+from stream_worker.bootstrap import open_archive, open_snapshots
 from stream_worker.core.archive.layout import Log, LogOrigin, log_folder, parse_plans_prefix
 from stream_worker.core.partition.recovery import first_offset
 from stream_worker.core.reconcile.findings import Findings
@@ -78,24 +77,24 @@ def audit(settings: Settings, wanted: AuditOptions, say: Say, progress: Progress
     now = _open(settings, topic, findings)
     if wanted.partition is not None:
         _narrow(now, wanted, topic)
-        chains, picture, waited_s, lost = _range(now, wanted, findings), None, 0.0, 0
+        chains, snapshot, waited_s, lost = _range(now, wanted, findings), None, 0.0, 0
         logs = [now]
     else:
         logs = [now, *_older(settings, now, topic, findings)]
-        picture, waited_s = _read_redis(settings, logs, wanted, findings, say, progress)
+        snapshot, waited_s = _read_redis(settings, logs, wanted, say, progress)
         chains = [chain for log in logs for chain in log.chains.values()]
-        lost = _never_archived(logs[1:], picture.standing, findings)
+        lost = _never_archived(logs[1:], snapshot.position, findings)
     for chain in chains:
         check_documents(chain, findings, whole=wanted.whole)
-    with closing(picture) if picture else nullcontext():
+    with closing(snapshot) if snapshot else nullcontext():
         there = set[str]().union(*(_listing(log, findings, whole=wanted.whole) for log in logs))
-        rows = RowsPass(chains, picture, findings, SCHEMA, now.stored.read, lost)
+        rows = RowsPass(chains, snapshot, findings, SCHEMA, now.stored.read, lost)
         rows.run(there, progress)
     for chain in chains:
         check_rows(chain, findings, whole=wanted.whole)
     _letters(settings, now, rows, findings, older=len(list(other_logs(now.archive, now.log))) > 0)
     accounts = [account_of(chain, expired) for chain, expired in zip(chains, rows.expired, strict=True)]
-    as_of_ms = None if picture is None else picture.standing.now_ms
+    as_of_ms = None if snapshot is None else snapshot.position.now_ms
     return AuditReport(now.log.name, accounts, findings, as_of_ms, waited_s, time.monotonic() - begun_s)
 
 
@@ -174,38 +173,33 @@ def _read_redis(
     settings: Settings,
     logs: Sequence[_AuditedLog],
     wanted: AuditOptions,
-    findings: Findings,
     say: Say,
     progress: Progress,
 ) -> tuple[SpilledSnapshot, float]:
-    """Read Redis, then wait for the chains; returns the picture and the seconds waited."""
+    """Read Redis, then wait for the chains; returns the snapshot and the seconds waited."""
     begun_s = time.monotonic()
-    redis = settings.redis
-    snapshots = RedisSnapshots(
-        redis.url.get_secret_value(),
-        [log.log.name for log in logs],
-        prefix=redis.prefix,
-        socket_timeout_s=redis.socket_timeout.total_seconds(),
-    )
+    snapshots = open_snapshots(settings, [log.log for log in logs])
     try:
-        cursors = snapshots.look().cursors
+        cursors = snapshots.position().cursors
         for log in logs:
             for partition in cursors[log.log.name]:
                 log.add(partition)
             for chain in log.chains.values():
                 log.stored.extend(chain)
         now = logs[0]
-        _wait(wanted, begun_s, say, lambda: _without_cursor(now, snapshots.look()))
-        places = [(log.log.name, partition) for log in logs for partition in log.chains]
-        picture = SpilledSnapshot(snapshots, places, findings)
+        _wait(wanted, begun_s, say, lambda: _without_cursor(now, snapshots.position()))
+        partitions = [(log.log.name, partition) for log in logs for partition in log.chains]
+        snapshot = SpilledSnapshot(snapshots, partitions)
         try:
-            picture.read(progress)
+            snapshot.read(progress)
+            if not snapshot.position.partitions().keys() <= set(partitions):
+                raise Unavailable("a partition was added while Redis was audited: audit again")
             read_s = time.monotonic()
-            _wait(wanted, read_s, say, lambda: _behind(now, picture.standing))
+            _wait(wanted, read_s, say, lambda: _behind(now, snapshot.position))
         except BaseException:
-            picture.close()
+            snapshot.close()
             raise
-        return picture, time.monotonic() - read_s
+        return snapshot, time.monotonic() - read_s
     finally:
         snapshots.close()
 
@@ -222,9 +216,9 @@ def _wait(wanted: AuditOptions, begun_s: float, say: Say, what: Callable[[], str
         time.sleep(LOOK_EACH_S)
 
 
-def _without_cursor(now: _AuditedLog, standing: RedisPosition) -> str:
+def _without_cursor(now: _AuditedLog, position: RedisPosition) -> str:
     """Name the partitions that have an archive and no cursor in Redis."""
-    cursors = standing.cursors[now.log.name]
+    cursors = position.cursors[now.log.name]
     without = [p for p, chain in now.chains.items() if p not in cursors and (chain.chunks or chain.planned)]
     if not without:
         return ""
@@ -233,10 +227,10 @@ def _without_cursor(now: _AuditedLog, standing: RedisPosition) -> str:
     )
 
 
-def _behind(now: _AuditedLog, standing: RedisPosition) -> str:
+def _behind(now: _AuditedLog, position: RedisPosition) -> str:
     """Name the chains that have not passed the cursors; those are read on."""
     behind = []
-    for partition, cursor in standing.cursors[now.log.name].items():
+    for partition, cursor in position.cursors[now.log.name].items():
         chain = now.chains[partition]
         if chain.end < cursor:
             now.stored.extend(chain)
@@ -251,11 +245,11 @@ def _partitions(numbers: Sequence[int]) -> str:
     return f"partition{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:8]))}"
 
 
-def _never_archived(older: Sequence[_AuditedLog], standing: RedisPosition, findings: Findings) -> int:
+def _never_archived(older: Sequence[_AuditedLog], position: RedisPosition, findings: Findings) -> int:
     """How much of deleted topics Redis has counted and the archive will never have."""
     lost = 0
     for log in older:
-        for partition, cursor in standing.cursors[log.log.name].items():
+        for partition, cursor in position.cursors[log.log.name].items():
             missing = max(0, cursor - log.chains[partition].end)
             lost += missing
             if missing:

@@ -19,10 +19,9 @@ import pandas as pd
 
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.days import Day
-from stream_worker.core.reconcile.cells import BRAND_BITS, NETWORK_BITS, Cells, Names, unpack
+from stream_worker.core.reconcile.cells import BRAND_BITS, NETWORK_BITS, CellKind, Cells, Names, unpack
 from stream_worker.core.records.batch import Bool, Int64
 from stream_worker.core.time import DAY_MS, MINUTE_MS
-from stream_worker.daily.redis_spill import MINUTES
 
 DIFFERENCES_MAX: Final = 50
 NOT_ARCHIVED, LOST = "not yet archived", "lost to retention"
@@ -38,7 +37,7 @@ class Parity:
 
     def __init__(self, day: Day, networks: Names, brands: Names, spare: dict[str, int]) -> None:
         self._day, self._networks, self._brands = day, networks, brands
-        self._spare = {(reason, kind): count for reason, count in spare.items() for kind in ("m", "hm", "hd")}
+        self._spare = {(reason, kind): count for reason, count in spare.items() for kind in CellKind}
         self._held = np.zeros(DAY_MS // MINUTE_MS, np.bool_)
         self._by_hash = np.zeros(DAY_MS // MINUTE_MS, np.bool_)
         self._reasons: dict[str, dict[int, dict[str, int]]] = {}  # -> minute of the day -> kind -> mentions
@@ -57,12 +56,14 @@ class Parity:
         if line not in self.notes:
             self.notes.append(line)
 
-    def compare(self, kind: str, hour_ms: int, rows: Cells, redis: Cells, held: Bool, scored: Bool) -> None:
+    def compare(
+        self, kind: CellKind, hour_ms: int, rows: Cells, redis: Cells, held: Bool, scored: Bool
+    ) -> None:
         """Compare cells of an hour; `held` and `scored` (60): which minutes, and whether their sentiment."""
         first = (hour_ms - self._day.start_ms) // MINUTE_MS
         span = slice(first, first + 60)
-        self._held[span] |= held if kind != "hd" else held.any()
-        if kind == MINUTES:
+        self._held[span] |= held
+        if kind == CellKind.MINUTE:
             self._by_hash[span] |= held
         if not len(rows.keys) and not len(redis.keys):
             return
@@ -77,7 +78,7 @@ class Parity:
             self._evaluate(kind, hour_ms, int(number), cells, measures)
 
     def _evaluate(
-        self, kind: str, hour_ms: int, number: int, cells: pd.DataFrame, measures: list[str]
+        self, kind: CellKind, hour_ms: int, number: int, cells: pd.DataFrame, measures: list[str]
     ) -> None:
         """Find the reason of the cells of one minute that differ."""
         minute = (hour_ms - self._day.start_ms) // MINUTE_MS + number
@@ -98,23 +99,25 @@ class Parity:
         self._tell(kind, hour_ms, cells, measures)
 
     @staticmethod
-    def _raised(kind: str, cells: pd.DataFrame, more: Int64) -> bool:
+    def _raised(kind: CellKind, cells: pd.DataFrame, more: Int64) -> bool:
         """Whether the minute sums up, and only the reserved names have more than the rows."""
         keys = cells.index.to_numpy()
         reserved = keys & ((1 << BRAND_BITS) - 1) == 0
-        if kind == MINUTES:
+        if kind == CellKind.MINUTE:
             reserved |= (keys >> BRAND_BITS) & ((1 << NETWORK_BITS) - 1) == 0
         above = reserved[more[:, 0] > 0]
         return bool(len(above) and above.all() and not more.sum(axis=0).any())
 
-    def _tell(self, kind: str, hour_ms: int, cells: pd.DataFrame, measures: list[str]) -> None:
+    def _tell(self, kind: CellKind, hour_ms: int, cells: pd.DataFrame, measures: list[str]) -> None:
         for key, cell in cells.iterrows():
             if len(self.differences) >= DIFFERENCES_MAX:
                 return
             minute, network, brand = unpack(int(key))
             at = dt.datetime.fromtimestamp((hour_ms + minute * MINUTE_MS) / 1000, dt.UTC)
             wrong = [one for one in measures if cell[f"{one}_rows"] != cell[f"{one}_redis"]]
-            where = f"{at:%H:%M}" + (f", network {self._networks.name(network)}" if kind == MINUTES else "")
+            where = f"{at:%H:%M}" + (
+                f", network {self._networks.name(network)}" if kind == CellKind.MINUTE else ""
+            )
             said = ", ".join(
                 f"{one}: archive {cell[f'{one}_rows']}, Redis {cell[f'{one}_redis']}" for one in wrong
             )

@@ -19,8 +19,7 @@ import pyarrow as pa
 
 from stream_worker.adapters.object_store.days import StoredDays
 from stream_worker.adapters.object_store.parquet import SCHEMA
-from stream_worker.adapters.redis.snapshot import RedisSnapshots
-from stream_worker.bootstrap import open_archive_store
+from stream_worker.bootstrap import open_archive_store, open_snapshots
 from stream_worker.core.archive.days import (
     ChainEnd,
     Day,
@@ -37,9 +36,9 @@ from stream_worker.core.sentiment.estimate import MeasuredModel, is_by
 from stream_worker.daily import tables
 from stream_worker.daily.html import ReportPage, page
 from stream_worker.daily.learning import ProfileLearner
+from stream_worker.daily.live_day import LiveDay
 from stream_worker.daily.parity import LOST, NOT_ARCHIVED, Parity
 from stream_worker.daily.recount import DayCounts, Progress, recount
-from stream_worker.daily.redis_spill import LiveDay
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.inference.confusion import known_model
 from stream_worker.quantity import quantity
@@ -125,7 +124,11 @@ def _report(
     counts = DayCounts(
         day, learner=ProfileLearner(ShareDetector(), days.profiles_before(day, ShareDetector()))
     )
-    parity = Parity(day, live.networks, live.brands, _allowances(ends, listing, live)) if live else None
+    parity = (
+        Parity(day, live.snapshot.networks, live.snapshot.brands, _allowances(ends, listing, live))
+        if live
+        else None
+    )
     recount(counts, listing, days.read, SCHEMA, live, parity, progress)
     why_open = open_partitions(day, ends, *_sealed(live)) + [
         f"cannot be read: {one}" for one in counts.faults
@@ -181,13 +184,7 @@ def _models_of(listing: DayListing, known: MeasuredModel | None) -> tables.Score
 
 
 def _read_live(settings: Settings, logs: list[Log], day: Day) -> LiveDay:
-    redis = settings.redis
-    snapshots = RedisSnapshots(
-        redis.url.get_secret_value(),
-        [log.name for log in logs],
-        prefix=redis.prefix,
-        socket_timeout_s=redis.socket_timeout.total_seconds(),
-    )
+    snapshots = open_snapshots(settings, logs)
     live: LiveDay | None = None
     try:
         live = LiveDay(snapshots, day)
@@ -202,7 +199,7 @@ def _read_live(settings: Settings, logs: list[Log], day: Day) -> LiveDay:
 
 
 def _sealed(live: LiveDay | None) -> tuple[int, dict[tuple[str, int], int]]:
-    return (live.standing.sealed_ms, live.cursors) if live else (0, {})
+    return (live.sealed_ms, live.cursors) if live else (0, {})
 
 
 def _allowances(ends: list[ChainEnd], listing: DayListing, live: LiveDay) -> dict[str, int]:
@@ -269,8 +266,10 @@ def _incomplete(
     if listing.partial:
         chunks = quantity(listing.partial, "chunk")
         lines.append(f"partial: {chunks}; a duplicate or a copy may not have been seen as one")
-    if live is not None and live.incomplete:
-        lines.append(f"sealed without some partition: {quantity(len(live.incomplete), 'minute')}")
+    if live is not None and live.snapshot.incomplete_minutes:
+        lines.append(
+            f"sealed without some partition: {quantity(len(live.snapshot.incomplete_minutes), 'minute')}"
+        )
     if marker is not None and counts.rows > marker.rows:
         late = quantity(counts.rows - marker.rows, "row")
         lines.append(f"{late} came after the day was marked complete")

@@ -1,14 +1,11 @@
 """Reading a `MemoryState` for the audit: the twin of `adapters/redis/snapshot.py`."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from stream_worker.core.aggregates.encoding import encode_sums
 from stream_worker.core.reconcile.redis_position import RedisPosition
 from stream_worker.core.time import DAY_MS, HOUR_MS
 from tests.fakes.redis_state import MemoryState, StoredMinute
-
-_UNITS: Final = {"hm": HOUR_MS, "hd": DAY_MS}
 
 
 class MemorySnapshots:
@@ -17,9 +14,9 @@ class MemorySnapshots:
     def __init__(self, state: MemoryState, logs: Sequence[str], now_ms: Callable[[], int]) -> None:
         self._state, self._logs, self._now_ms = state, list(logs), now_ms
 
-    def look(self) -> RedisPosition:
+    def position(self) -> RedisPosition:
         """Return how far everything is, with the minutes that have a hash."""
-        return self._standing()._replace(minutes=tuple(sorted(self._state.minutes)))
+        return self._position()._replace(minutes=tuple(sorted(self._state.minutes)))
 
     def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
         """Read the hash of a minute."""
@@ -30,32 +27,28 @@ class MemorySnapshots:
         if minute.seal_id is not None:
             fields |= {"mark": minute.seal_id, "complete": str(int(minute.complete))}
             fields["sealed_ms_at"] = str(minute.sealed_at_ms)
-        return self._standing(), fields
+        return self._position(), fields
 
-    def history(
-        self, kind: str, start_ms: int, brands: Sequence[str]
-    ) -> tuple[RedisPosition, list[dict[str, str]]]:
-        """Read history (`hm` of an hour, `hd` of a day) of some brands."""
-        history = self._state.by_minute if kind == "hm" else self._state.by_hour
-        end_ms = start_ms + _UNITS[kind]
-        found = [
-            {
-                str(at): encode_sums(sums)
-                for at, sums in history.get(brand, {}).items()
-                if start_ms <= at < end_ms
-            }
-            for brand in brands
-        ]
-        return self._standing(), found
+    def history_of_minutes(self, hour_ms, brands):
+        """Read the closed minutes of an hour for some brands."""
+        return self._position(), _history(self._state.by_minute, hour_ms, hour_ms + HOUR_MS, brands)
 
-    def admitted(self, what: str) -> list[str]:
-        """Return the admitted `brands` or `networks`, in no order."""
-        return list(self._state.brands if what == "brands" else self._state.networks)
+    def history_of_hours(self, day_ms, brands):
+        """Read the hours of a day for some brands."""
+        return self._position(), _history(self._state.by_hour, day_ms, day_ms + DAY_MS, brands)
+
+    def admitted_brands(self):
+        """Return the admitted brands, in no order."""
+        return list(self._state.brands)
+
+    def admitted_networks(self):
+        """Return the admitted networks, in no order."""
+        return list(self._state.networks)
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _standing(self) -> RedisPosition:
+    def _position(self) -> RedisPosition:
         ctl = self._state.ctl
         rows = {log: self._state.cursors.get(log, {}) for log in self._logs}
         return RedisPosition(
@@ -71,3 +64,14 @@ class MemorySnapshots:
                 for log, of_log in rows.items()
             },
         )
+
+
+def _history(history, start_ms, end_ms, brands):
+    return [
+        {
+            str(start): encode_sums(sums)
+            for start, sums in history.get(brand, {}).items()
+            if start_ms <= start < end_ms
+        }
+        for brand in brands
+    ]

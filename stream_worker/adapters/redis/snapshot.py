@@ -1,8 +1,8 @@
-"""Reading Redis for the audit: each part in one transaction with the cursors that it belongs to.
+"""`ports.SnapshotReader` over Redis: each part in one transaction with the cursors that it belongs to.
 
 Rules:
 1. Nothing is written, not even that a script ran: an audit of a stopped system leaves it as it is.
-2. A minute, or the history of some brands, is read together with the standing of that very instant. Parts of
+2. A minute, or the history of some brands, is read together with the position of that very instant. Parts of
    different instants are never mixed: each is compared with the rows below its own cursors.
 3. One transaction reads one minute, or about `FIELDS_MAX` fields of history: Redis serves nobody meanwhile.
 """
@@ -23,7 +23,7 @@ BRANDS_AT_ONCE: Final = FIELDS_MAX // 60
 
 
 class RedisSnapshots:
-    """What the audit reads below one prefix; `logs` are names `<topic>.<inc>`. Raises Unavailable."""
+    """What the audit and the daily batch read below one prefix; `logs` are names `<topic>.<inc>`."""
 
     def __init__(
         self,
@@ -40,39 +40,54 @@ class RedisSnapshots:
         self._client = connect(url, socket_timeout_s)
         self._scripts = Scripts(self._client, self._keys.roots(self._logs[0]), clock)
 
-    def look(self) -> RedisPosition:
-        """Return how far everything is, with the minutes that have a hash."""
-        return self._read("1", [])[0]
+    def position(self) -> RedisPosition:
+        """Return how far everything is, with the minutes that have a hash. Raises Unavailable."""
+        return self._read([], list_minutes=True)[0]
 
     def minute(self, start_ms: int) -> tuple[RedisPosition, dict[str, str]]:
-        """Read the hash of a minute."""
-        standing, (fields,) = self._read("", [self._keys.minute(start_ms)])
-        return standing, fields
+        """Read the hash of a minute; empty if there is none. Raises Unavailable."""
+        position, (fields,) = self._read([self._keys.minute(start_ms)])
+        return position, fields
 
-    def history(
-        self, kind: str, start_ms: int, brands: Sequence[str]
+    def history_of_minutes(
+        self, hour_ms: int, brands: Sequence[str]
     ) -> tuple[RedisPosition, list[dict[str, str]]]:
-        """Read history (`hm` of an hour, `hd` of a day) of at most `BRANDS_AT_ONCE` brands."""
-        assert len(brands) <= BRANDS_AT_ONCE, "the caller cuts"
-        key_of = {"hm": self._keys.history_of_minutes, "hd": self._keys.history_of_hours}[kind]
-        return self._read("", [key_of(start_ms, brand) for brand in brands])
+        """Read the closed minutes of an hour for at most `BRANDS_AT_ONCE` brands. Raises Unavailable."""
+        assert len(brands) <= BRANDS_AT_ONCE, "the caller reads brands in batches"
+        return self._read([self._keys.history_of_minutes(hour_ms, brand) for brand in brands])
 
-    def admitted(self, what: str) -> list[str]:
-        """Return the admitted `brands` or `networks`, in no order."""
-        with translated(self._address):
-            return list(
-                self._client.hkeys({"brands": self._keys.brands, "networks": self._keys.networks}[what])
-            )
+    def history_of_hours(
+        self, day_ms: int, brands: Sequence[str]
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
+        """Read the hours of a day for at most `BRANDS_AT_ONCE` brands. Raises Unavailable."""
+        assert len(brands) <= BRANDS_AT_ONCE, "the caller reads brands in batches"
+        return self._read([self._keys.history_of_hours(day_ms, brand) for brand in brands])
+
+    def admitted_brands(self) -> list[str]:
+        """Return the admitted brands, in no order. Raises Unavailable."""
+        return self._names(self._keys.brands)
+
+    def admitted_networks(self) -> list[str]:
+        """Return the admitted networks, in no order. Raises Unavailable."""
+        return self._names(self._keys.networks)
 
     def close(self) -> None:
         """Close the connection."""
         self._client.close()
 
-    def _read(self, minutes: str, keys: Sequence[str]) -> tuple[RedisPosition, list[dict[str, str]]]:
+    def _names(self, key: str) -> list[str]:
+        with translated(self._address):
+            return list(self._client.hkeys(key))
+
+    def _read(
+        self, keys: Sequence[str], *, list_minutes: bool = False
+    ) -> tuple[RedisPosition, list[dict[str, str]]]:
         reads = [("HGETALL", raw(key)) for key in keys]
         with translated(self._address):
-            told, *hashes = self._scripts.call_with("snapshot", [minutes, *self._logs], reads)
-        now_ms, control, closed, listed, *cursors = told
+            reply, *hashes = self._scripts.call_with(
+                "snapshot", ["1" if list_minutes else "", *self._logs], reads
+            )
+        now_ms, control, closed, listed, *cursors = reply
         by_log = dict(zip(self._logs, map(_hash, cursors), strict=True))
         try:
             return _position(now_ms, _hash(control), closed, listed, by_log), list(map(_hash, hashes))

@@ -8,6 +8,7 @@ Rules:
 
 import datetime as dt
 import re
+from hashlib import sha256
 from typing import Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -62,6 +63,11 @@ class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     sha256: str
     model: str
+
+
+def is_whole(stored: StoredObject, body: bytes) -> bool:
+    """Whether these are the bytes that were stored, by size and SHA-256."""
+    return len(body) == stored.bytes and sha256(body).hexdigest() == stored.sha256
 
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True):

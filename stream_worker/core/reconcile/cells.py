@@ -10,6 +10,7 @@ Rules:
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,6 +26,14 @@ MERGE_AT: Final = 60_000
 
 _WIDTH: Final = len(MEASURES)
 _INDEX: Final = {measure: i for i, measure in enumerate(MEASURES)}
+
+
+class CellKind(StrEnum):
+    """Where cells are in Redis, as people read it."""
+
+    MINUTE = "minute"
+    HISTORY_OF_MINUTES = "history of minutes"
+    HISTORY_OF_HOURS = "history of hours"
 
 
 class Names:

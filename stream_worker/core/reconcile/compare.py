@@ -21,6 +21,7 @@ from stream_worker.core.reconcile.cells import (
     BRAND_BITS,
     MINUTE_SHIFT,
     NETWORK_BITS,
+    CellKind,
     Cells,
     Names,
     unpack,
@@ -29,9 +30,6 @@ from stream_worker.core.reconcile.findings import Difference, Findings
 from stream_worker.core.records.batch import Bool, Int64
 from stream_worker.core.time import MINUTE_MS
 
-MINUTE: Final = "minute"
-HISTORY_OF_MINUTES: Final = "history of minutes"
-HISTORY_OF_HOURS: Final = "history of hours"
 COUNTS: Final = np.array([measure in ("n", "repeats", "voices") for measure in MEASURES])
 FREE_OF_SIGN: Final = np.array([measure != "sum" for measure in MEASURES])
 
@@ -65,7 +63,7 @@ class DifferingCells:
 class CellComparison:
     """Compares one kind of cells of one hour; `kind` names where they lie in Redis."""
 
-    kind: str
+    kind: CellKind
     hour_ms: int
     networks: Names
     brands: Names
@@ -88,7 +86,7 @@ class CellComparison:
         more = aligned.redis.sums[at] - aligned.rows.sums[at]
         keys = aligned.keys[at]
         reserved = keys & ((1 << BRAND_BITS) - 1) == 0
-        if self.kind == MINUTE:
+        if self.kind == CellKind.MINUTE:
             reserved |= (keys >> BRAND_BITS) & ((1 << NETWORK_BITS) - 1) == 0
         above = reserved[more[:, 0] > 0]
         compared = aligned.measures[at].all(axis=0)
@@ -136,8 +134,8 @@ class CellComparison:
         """Name a cell for people."""
         minute, network, brand = unpack(key)
         at = dt.datetime.fromtimestamp((self.hour_ms + minute * MINUTE_MS) / 1000, dt.UTC)
-        of_network = f", network {self.networks.name(network)}" if self.kind == MINUTE else ""
-        unit = "hour" if self.kind == HISTORY_OF_HOURS else "minute"
+        of_network = f", network {self.networks.name(network)}" if self.kind == CellKind.MINUTE else ""
+        unit = "hour" if self.kind == CellKind.HISTORY_OF_HOURS else "minute"
         named = repr(self.brands.name(brand)) if brand else "'' (all that Redis has not admitted)"
         return f"{unit} {at:%Y-%m-%dT%H:%MZ}{of_network}, brand {named}"
 

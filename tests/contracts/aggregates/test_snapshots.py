@@ -19,26 +19,26 @@ def feeder(world):
 
 
 def test_a_look_names_cursors_control_and_minutes(world, feeder):
-    standing = world.snapshots([LOG.name, "mentions.00000000"]).look()
+    position = world.snapshots([LOG.name, "mentions.00000000"]).position()
 
-    assert standing.cursors == {LOG.name: {0: 2, 1: 1}, "mentions.00000000": {}}
-    assert (standing.sealed_ms, standing.complete_from_ms, standing.trimmed_ms) == (minute(1), NOON, 0)
-    assert standing.closed_ms == (minute(1),) * 16
-    assert standing.minutes == (NOON, minute(1))
-    assert (standing.expired, standing.now_ms) == (0, world.now_ms)
+    assert position.cursors == {LOG.name: {0: 2, 1: 1}, "mentions.00000000": {}}
+    assert (position.sealed_ms, position.complete_from_ms, position.trimmed_ms) == (minute(1), NOON, 0)
+    assert position.closed_ms == (minute(1),) * 16
+    assert position.minutes == (NOON, minute(1))
+    assert (position.expired, position.now_ms) == (0, world.now_ms)
 
 
 def test_a_minute_comes_with_its_cursors(world, feeder):
     # Given a reader that has looked
     snapshots = world.snapshots([LOG.name])
-    before = snapshots.look()
+    before = snapshots.position()
 
     # When something is counted and then the minute is read
     feeder.apply((minute(1), "acme", 4))
-    standing, fields = snapshots.minute(minute(1))
+    position, fields = snapshots.minute(minute(1))
 
     # Then both are of the same instant
-    assert (before.cursors[LOG.name][0], standing.cursors[LOG.name][0]) == (2, 3)
+    assert (before.cursors[LOG.name][0], position.cursors[LOG.name][0]) == (2, 3)
     assert fields["n:x:acme"] == fields["mentions"] == "5"
     assert fields == world.dump()[f"m:{minute(1)}"]
 
@@ -47,17 +47,20 @@ def test_a_minute_that_is_not_there_is_empty(world, feeder):
     assert world.snapshots([LOG.name]).minute(minute(9))[1] == {}
 
 
-@pytest.mark.parametrize(("kind", "start"), [("hm", NOON), ("hd", NOON - NOON % DAY_MS)])
-def test_history_comes_brand_by_brand(world, feeder, kind, start):
+@pytest.mark.parametrize(
+    ("read", "kind", "start"),
+    [("history_of_minutes", "hm", NOON), ("history_of_hours", "hd", NOON - NOON % DAY_MS)],
+)
+def test_history_comes_brand_by_brand(world, feeder, read, kind, start):
     snapshots = world.snapshots([LOG.name])
 
-    standing, found = snapshots.history(kind, start, ["b:c", "nobody", "acme"])
+    position, found = getattr(snapshots, read)(start, ["b:c", "nobody", "acme"])
 
-    assert standing.cursors[LOG.name] == {0: 2, 1: 1}
+    assert position.cursors[LOG.name] == {0: 2, 1: 1}
     first = f"{kind}:{start}"
     assert found == [world.dump()[f"{first}:b:c"], {}, world.dump()[f"{first}:acme"]]
-    assert sorted(snapshots.admitted("brands")) == ["acme", "b:c"]
-    assert sorted(snapshots.admitted("networks")) == ["x", "y"]
+    assert sorted(snapshots.admitted_brands()) == ["acme", "b:c"]
+    assert sorted(snapshots.admitted_networks()) == ["x", "y"]
 
 
 def test_reading_leaves_no_trace_not_even_in_an_empty_redis(world):
@@ -66,9 +69,9 @@ def test_reading_leaves_no_trace_not_even_in_an_empty_redis(world):
     snapshots = world.snapshots([LOG.name])
 
     # When everything is read
-    empty = snapshots.look()
+    empty = snapshots.position()
     snapshots.minute(NOON)
-    snapshots.history("hm", NOON, ["acme"])
+    snapshots.history_of_minutes(NOON, ["acme"])
 
     # Then there is still nothing
     assert (empty.cursors, empty.minutes, empty.closed_ms) == ({LOG.name: {}}, (), (-1,) * 16)
@@ -81,7 +84,7 @@ def test_reading_does_not_note_the_time(world, feeder):
     world.advance(DAY_MS)
 
     # When an audit reads
-    world.snapshots([LOG.name]).look()
+    world.snapshots([LOG.name]).position()
 
     # Then the next script of a worker still finds the gap
     assert world.dump() == before

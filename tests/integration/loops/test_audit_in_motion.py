@@ -9,11 +9,12 @@ from obstore.store import MemoryStore
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.parquet import SCHEMA
-from stream_worker.audit.archive_pass import KINDS, ListedObject, RowsPass, _removed_days
-from stream_worker.audit.redis_spill import SpilledSnapshot
+from stream_worker.adapters.redis.spilled_snapshot import SpilledSnapshot
+from stream_worker.audit.archive_pass import ListedObject, RowsPass, _removed_days
 from stream_worker.core.aggregates.aggregate import fold
 from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.partition.effects import Apply
+from stream_worker.core.reconcile.cells import CellKind
 from stream_worker.core.reconcile.findings import Findings
 from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
 from stream_worker.core.records.limits import Limits
@@ -40,9 +41,13 @@ class Moving(MemorySnapshots):
         self._system.step()
         return super().minute(start_ms)
 
-    def history(self, kind, start_ms, brands):
+    def history_of_minutes(self, hour_ms, brands):
         self._system.step()
-        return super().history(kind, start_ms, brands)
+        return super().history_of_minutes(hour_ms, brands)
+
+    def history_of_hours(self, day_ms, brands):
+        self._system.step()
+        return super().history_of_hours(day_ms, brands)
 
 
 class System:
@@ -121,7 +126,7 @@ def audit(*systems, moving=True):
     findings, newest = Findings(), systems[0]
     logs = [it.log.name for it in systems]
     snapshots = Moving(newest, logs) if moving else MemorySnapshots(newest.state, logs, lambda: newest.now_ms)
-    picture = SpilledSnapshot(snapshots, [(name, 0) for name in logs], findings)
+    picture = SpilledSnapshot(snapshots, [(name, 0) for name in logs])
     picture.read(lambda *_: None)
     chains = [it.chain() for it in systems]
     bodies = {
@@ -132,7 +137,7 @@ def audit(*systems, moving=True):
     rows = RowsPass(chains, picture, findings, SCHEMA, bodies.get)
     rows.run(set(bodies), lambda *_: None)
     picture.kinds = {
-        kind for hour in picture.hours() for kind in KINDS if len(_keys(picture.part(kind, hour)))
+        kind for hour in picture.hours() for kind in CellKind if len(_keys(picture.cells(kind, hour)))
     }
     picture.close()
     return findings, picture, rows
@@ -156,8 +161,8 @@ def test_a_worker_that_counts_meanwhile_changes_nothing_of_the_result(seed):
 
     # Then all was compared as of its own instant, history too, and nothing differs
     assert told(findings) == []
-    assert picture.standing.cursors[LOG.name][0] == BATCHES * ROWS > 12 * ROWS
-    assert picture.kinds == {"m", "hm", "hd"}
+    assert picture.position.cursors[LOG.name][0] == BATCHES * ROWS > 12 * ROWS
+    assert picture.kinds == set(CellKind)
     assert rows.seen[0].has(np.arange(BATCHES * ROWS)).all()
 
 
@@ -225,14 +230,14 @@ def test_redis_that_goes_back_meanwhile_voids_the_audit():
     system = System()
     before = system.state.copy()
     snapshots = Moving(system, [LOG.name])
-    picture = SpilledSnapshot(snapshots, [(LOG.name, 0)], Findings())
+    picture = SpilledSnapshot(snapshots, [(LOG.name, 0)])
     snapshots.minute(NOON_MS)
-    picture._take(snapshots.look())
+    picture._advance(snapshots.position())
 
     system.state.restore(before)
 
     with pytest.raises(Unavailable, match="went back in time"):
-        picture._take(snapshots.look())
+        picture._advance(snapshots.position())
     picture.close()
 
 
@@ -277,7 +282,7 @@ def peak_of_an_audit(hours, rows=1_000):
         )
     findings = Findings()
     tracemalloc.start()
-    picture = SpilledSnapshot(MemorySnapshots(state, [LOG.name], lambda: NOON_MS), [(LOG.name, 0)], findings)
+    picture = SpilledSnapshot(MemorySnapshots(state, [LOG.name], lambda: NOON_MS), [(LOG.name, 0)])
     picture.read(lambda *_: None)
     RowsPass([chain], picture, findings, SCHEMA, objects.get).run(set(objects), lambda *_: None)
     picture.close()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.archive.days import Day
-from stream_worker.core.reconcile.cells import Cells, Names, grouped, key_of
+from stream_worker.core.reconcile.cells import CellKind, Cells, Names, grouped, key_of
 from stream_worker.core.sentiment.correction import ConfusionMatrix
 from stream_worker.core.sentiment.estimate import BOTH, SAMPLING, MeasuredModel
 from stream_worker.core.time import HOUR_MS
@@ -186,7 +186,7 @@ def parity():
     ],
 )
 def test_each_difference_has_the_one_reason_that_can_be_true(parity, rows, redis, reason, mentions):
-    parity.compare("m", 0, cells(*rows), cells(*redis), EVERY, EVERY)
+    parity.compare(CellKind.MINUTE, 0, cells(*rows), cells(*redis), EVERY, EVERY)
 
     result = parity.result()
     assert result["reasons"] == {reason: {"minutes": 1, "mentions": mentions}}
@@ -196,7 +196,7 @@ def test_each_difference_has_the_one_reason_that_can_be_true(parity, rows, redis
 
 def test_a_reason_is_used_up(parity):
     for minute in range(3):
-        parity.compare("m", 0, cells((minute, 1, 1, 1)), cells((minute, 1, 1, 4)), EVERY, EVERY)
+        parity.compare(CellKind.MINUTE, 0, cells((minute, 1, 1, 1)), cells((minute, 1, 1, 4)), EVERY, EVERY)
 
     assert {name: one["mentions"] for name, one in parity.result()["reasons"].items()} == {
         NOT_ARCHIVED: 3,
@@ -209,8 +209,8 @@ def test_sentiment_is_compared_only_where_it_can_be(parity):
     redis = cells((3, 1, 1, 9))
     redis.sums[0, MEASURES.index("sum")] += 1
 
-    parity.compare("m", 0, cells((3, 1, 1, 9)), redis, EVERY, ~EVERY)
+    parity.compare(CellKind.MINUTE, 0, cells((3, 1, 1, 9)), redis, EVERY, ~EVERY)
     assert parity.result()["unexplained"] == 0
-    parity.compare("m", 0, cells((3, 1, 1, 9)), redis, EVERY, EVERY)
+    parity.compare(CellKind.MINUTE, 0, cells((3, 1, 1, 9)), redis, EVERY, EVERY)
     assert parity.result()["unexplained"] == 1
     assert parity.differences == ["00:03, network x, brand 'acme': sum: archive 63, Redis 64"]

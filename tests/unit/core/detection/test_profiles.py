@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from stream_worker.core.archive.layout import profiles_name
-from stream_worker.core.archive.layout import profiles_name
 from stream_worker.core.detection import profiles
 from stream_worker.core.detection.detector import OPEN_AT, Observation
 from stream_worker.core.detection.share_detector import ShareDetector

@@ -12,6 +12,7 @@ from stream_worker.adapters.redis.minute_hash import minute_cells
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.reconcile.cells import (
     EMPTY,
+    CellKind,
     Names,
     Recount,
     RecountRows,
@@ -21,7 +22,7 @@ from stream_worker.core.reconcile.cells import (
     row_sums,
     unpack,
 )
-from stream_worker.core.reconcile.compare import HISTORY_OF_MINUTES, MINUTE, CellComparison, LostOffsets
+from stream_worker.core.reconcile.compare import CellComparison, LostOffsets
 from stream_worker.core.reconcile.findings import LISTED_MAX, Findings
 from stream_worker.core.records.batch import NEGATIVE, UNSCORED
 
@@ -43,7 +44,7 @@ def sides(fields, minute=0):
     return minute_cells(texts, minute, networks, brands).cells, networks, brands
 
 
-def compared(rows, redis, *, scored=SCORED, lost=0, kind=MINUTE, frozen=True):
+def compared(rows, redis, *, scored=SCORED, lost=0, kind=CellKind.MINUTE, frozen=True):
     """The findings of a comparison of two minute hashes."""
     expected, networks, brands = sides(rows)
     found = sides(redis)[0]
@@ -117,11 +118,11 @@ def test_what_was_counted_before_a_limit_was_raised_stands_under_the_reserved_br
     assert compared({"n:x:acme": 1, "n:x:": 2}, {"n:x:acme": 3}).count == 2
 
 
-@pytest.mark.parametrize("kind", [MINUTE, HISTORY_OF_MINUTES])
+@pytest.mark.parametrize("kind", [CellKind.MINUTE, CellKind.HISTORY_OF_MINUTES])
 def test_counts_moved_from_one_brand_to_another_differ(kind):
     rows, redis = {"n::acme": 3, "n::globex": 1}, {"n::acme": 2, "n::globex": 2}
 
-    if kind == MINUTE:
+    if kind == CellKind.MINUTE:
         rows, redis = ({name.replace("::", ":x:"): n for name, n in it.items()} for it in (rows, redis))
     assert compared(rows, redis, kind=kind).count == 2
 
