@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from stream_worker.adapters.kafka.dead_letter_offsets import read_places
+from stream_worker.adapters.kafka.dead_letter_reader import read_dead_letter_offsets
 from stream_worker.adapters.kafka.topic import Topic, open_admin
 from stream_worker.adapters.kafka.topic import describe as describe_topic
 from stream_worker.adapters.object_store.archive import ObjectArchive
@@ -268,12 +268,12 @@ def _letters(
 ) -> None:
     """Compare the rejected of each manifest with the letters that are there."""
     kafka = settings.kafka
-    places = read_places(client_properties(kafka), kafka.dead_letter_topic, kafka.topic)
+    dead_letters = read_dead_letter_offsets(client_properties(kafka), kafka.dead_letter_topic, kafka.topic)
     for chain, seen in zip(now.chains.values(), rows.seen, strict=False):  # older logs come behind
-        offsets = places.offsets.get(chain.partition, np.empty(0, np.int64))
+        offsets = dead_letters.offsets.get(chain.partition, np.empty(0, np.int64))
         offsets = offsets[(offsets >= seen.start) & (offsets < seen.end)]
         offsets = offsets[~seen.has(offsets)]
         ends = np.array([one.plan.end for one in chain.chunks], np.int64)
         of_chunk = np.searchsorted(ends, offsets, side="right")
         found = np.bincount(of_chunk, minlength=len(ends)).tolist()[: len(ends)]
-        check_letters(chain, found, findings, may_be_gone=places.truncated, may_be_foreign=older)
+        check_letters(chain, found, findings, may_be_gone=dead_letters.truncated, may_be_foreign=older)

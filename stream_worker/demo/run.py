@@ -25,7 +25,7 @@ from typing import Final
 import redis
 from rich.console import Console
 
-from stream_worker.adapters.kafka.dead_letters import read_dead_letters
+from stream_worker.adapters.kafka.dead_letter_reader import read_newest_dead_letters
 from stream_worker.demo.account import WAIT_S, RecordAccount, account_of, ask, caught_up, passed
 from stream_worker.demo.brand_table import PREFIX, read_rows, told
 from stream_worker.demo.dump import dump
@@ -139,7 +139,7 @@ def _perform(
         _settle(watch, delivered)
         screen.say("the audit counts the archive again and compares it with Redis and the dead letters")
         found = ask(processes.settings, "audit", "--wait", f"{WAIT_S}s")
-        letters = sum(1 for _ in read_dead_letters(kafka, f"{TOPIC}.dead-letters", LETTERS_MAX))
+        letters = sum(1 for _ in read_newest_dead_letters(kafka, f"{TOPIC}.dead-letters", LETTERS_MAX))
         account = account_of(found, delivered, not_delivered, letters)
         crisis = CRISIS_BRAND, processes.crisis_s
         return account, tell(watch.client, receiver.receipts.values(), crisis, probes.visible)

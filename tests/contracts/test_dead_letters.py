@@ -6,7 +6,7 @@ import time
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from stream_worker.adapters.kafka.dead_letters import read_dead_letters
+from stream_worker.adapters.kafka.dead_letter_reader import read_newest_dead_letters
 from stream_worker.devservers.child_process import free_port
 from stream_worker.errors import Unavailable
 from tests.contracts.letters import client_of, letters_to, needs_real, rejected
@@ -171,7 +171,7 @@ def test_brokers_that_are_away_are_unknown_and_the_letters_are_not_lost(private_
             break
         except Unavailable:
             continue
-    listed = [letter.headers["sw-offset"] for letter in read_dead_letters(client, topic, 100)]
+    listed = [letter.headers["sw-offset"] for letter in read_newest_dead_letters(client, topic, 100)]
     assert set(listed) == {"1", "2", "3"}
 
 

@@ -117,7 +117,7 @@ def _audit(system, monkeypatch):
     topic = SimpleNamespace(name=LOG.topic, incarnation=LOG.incarnation, partitions=script.PARTITIONS)
     monkeypatch.setattr(of_audit, "open_admin", lambda _properties: None)
     monkeypatch.setattr(of_audit, "describe_topic", lambda *_: topic)
-    monkeypatch.setattr(of_audit, "read_places", lambda *_: _letter_places(system.letters.sent))
+    monkeypatch.setattr(of_audit, "read_dead_letter_offsets", lambda *_: _letter_places(system.letters.sent))
     code, stdout = surfaces.run("audit", "--json", environment=_environment(system))
     real = {"redis_as_of_ms": "…", "waited_s": "…", "took_s": "…"}
     return {"exit code": code, "report": {**json.loads(stdout), **real}}

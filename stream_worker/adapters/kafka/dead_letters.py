@@ -10,12 +10,12 @@ Rules:
 3. A value the broker refuses as too large is kept in the archive, and a letter with its name is sent instead.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from time import monotonic
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
 
 from stream_worker.core.archive.layout import Log
@@ -28,8 +28,21 @@ ADMIN_TIMEOUT_S = 20.0
 ROOM_BYTES = 65_536  # what a letter may be larger than its record: headers
 _PRODUCER_BYTES_MAX = 1_000_000_000  # librdkafka's highest; the broker decides, not the client
 _SETTLE_S = 5.0
-_TAIL_BASE = -2000  # librdkafka's RD_KAFKA_OFFSET_TAIL(n) is this less n: n before the end, or the beginning
 _FORBIDDEN: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
+
+
+class DeadLetterHeader(StrEnum):
+    """The headers of a dead letter."""
+
+    REASON = "sw-reason"
+    FIELD = "sw-field"
+    ERROR = "sw-error"
+    TOPIC = "sw-topic"
+    PARTITION = "sw-partition"
+    OFFSET = "sw-offset"
+    RECORD_TIME = "sw-record-time"
+    VERSION = "sw-version"
+    VALUE_AT = "sw-value-at"  # name in the archive of a value that the broker refused
 
 
 class _Outgoing(NamedTuple):
@@ -78,7 +91,7 @@ class KafkaDeadLetters:
         """Keep the value in the archive, and send where it is."""
         if letter.value is not None:
             name = self._keep_dead_value(partition, letter.offset, letter.value)
-            headers = [*letter.headers, ("sw-value-at", name.encode())]
+            headers = [*letter.headers, (DeadLetterHeader.VALUE_AT.value, name.encode())]
             if not self._produce([letter._replace(value=b"", headers=headers)]):
                 return
         raise Unavailable(
@@ -87,16 +100,16 @@ class KafkaDeadLetters:
 
     def _letter(self, partition: int, one: Rejected) -> _Outgoing:
         headers = {
-            "sw-reason": one.reason,
-            "sw-field": one.field,
-            "sw-error": one.error[:ERROR_CHARS_MAX],
-            "sw-topic": self._main_topic,
-            "sw-partition": str(partition),
-            "sw-offset": str(one.offset),
-            "sw-record-time": str(one.record_time_ms),
-            "sw-version": self._version,
+            DeadLetterHeader.REASON: one.reason,
+            DeadLetterHeader.FIELD: one.field,
+            DeadLetterHeader.ERROR: one.error[:ERROR_CHARS_MAX],
+            DeadLetterHeader.TOPIC: self._main_topic,
+            DeadLetterHeader.PARTITION: str(partition),
+            DeadLetterHeader.OFFSET: str(one.offset),
+            DeadLetterHeader.RECORD_TIME: str(one.record_time_ms),
+            DeadLetterHeader.VERSION: self._version,
         }
-        return _Outgoing(one.offset, one.value, [(key, _bytes(text)) for key, text in headers.items()])
+        return _Outgoing(one.offset, one.value, [(key.value, _bytes(text)) for key, text in headers.items()])
 
     def _produce(self, letters: Sequence[_Outgoing]) -> list[_Outgoing]:
         """Produce and flush; returns the letters that are too large. Any other failure: Unavailable."""
@@ -221,71 +234,3 @@ def _why_not_created(topic: str, code: int | None, error: Exception) -> str:
         )
     why = error.args[0].str() if code is not None else "no answer in time"
     return f"dead letters: the topic {topic} cannot be created: {why}; check the brokers (`kafka.servers`)"
-
-
-class DeadLetter(NamedTuple):
-    """A letter as it lies in the topic, without its value (it may hold what people wrote)."""
-
-    headers: dict[str, str]
-    value_bytes: int | None  # None: the record was a tombstone
-    time_ms: int
-
-
-def read_dead_letters(
-    config: Mapping[str, Any], topic: str, limit: int, *, timeout_s: float = ADMIN_TIMEOUT_S
-) -> Iterator[DeadLetter]:
-    """Yield the newest `limit` letters, oldest first, joining no group. Raises Unavailable."""
-    consumer = Consumer(
-        {
-            **config,
-            "group.id": "stream-worker-dead-letters",  # the client wants one; it is never joined
-            "enable.auto.commit": False,
-            "enable.partition.eof": True,
-            "auto.offset.reset": "earliest",
-        }
-    )
-    try:
-        open_partitions = _assign_tail(consumer, topic, limit, timeout_s)
-        newest: deque[DeadLetter] = deque(maxlen=limit)
-        deadline_s = monotonic() + timeout_s
-        while open_partitions:
-            message = consumer.poll(0.2)
-            if message is not None:
-                deadline_s = monotonic() + timeout_s
-                _take_letter(message, newest, open_partitions)
-            elif monotonic() > deadline_s:
-                raise Unavailable(f"dead letters: {topic} was not read to its end in time; check the brokers")
-    except KafkaException as error:
-        raise Unavailable(f"dead letters: {topic} cannot be read: {error.args[0].str()}") from error
-    finally:
-        consumer.close()
-    yield from newest
-
-
-def _assign_tail(consumer: Consumer, topic: str, limit: int, timeout_s: float) -> set[int]:
-    """Assign all partitions at `limit` before their ends; returns the partitions."""
-    known = consumer.list_topics(timeout=timeout_s).topics.get(topic)
-    if known is None:
-        raise Unavailable(f"dead letters: there is no topic {topic}, or this user may not Describe it")
-    starts = []
-    for partition in known.partitions:
-        at = TopicPartition(topic, partition)
-        low, high = consumer.get_watermark_offsets(
-            at, timeout=timeout_s
-        )  # Tansu's end is too low: reads more
-        starts.append(TopicPartition(topic, partition, max(low, high - limit)))
-    consumer.assign(starts)
-    return set(known.partitions)
-
-
-def _take_letter(message: Message, newest: deque[DeadLetter], open_partitions: set[int]) -> None:
-    error = message.error()
-    if error is not None:
-        if error.code() != KafkaError._PARTITION_EOF:  # noqa: SLF001  the library names it so
-            raise KafkaException(error)
-        open_partitions.discard(message.partition())
-        return
-    value = message.value()
-    pairs = dict(message.headers() or ()).items()
-    headers = {key: text.decode(errors="replace") for key, text in pairs if isinstance(text, bytes)}
-    newest.append(DeadLetter(headers, None if value is None else len(value), message.timestamp()[1]))

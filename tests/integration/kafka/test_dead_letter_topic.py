@@ -7,7 +7,8 @@ import pytest
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka.admin import ConfigResource, ResourceType
 
-from stream_worker.adapters.kafka.dead_letters import _why_not_created, ensure_topic, read_dead_letters
+from stream_worker.adapters.kafka.dead_letter_reader import read_newest_dead_letters
+from stream_worker.adapters.kafka.dead_letters import _why_not_created, ensure_topic
 from stream_worker.devservers.child_process import free_port
 from stream_worker.errors import Unavailable
 from tests.contracts.letters import client_of, letters_to, needs_real, rejected
@@ -88,7 +89,7 @@ def test_the_newest_letters_are_listed_without_their_values(kafka, client):
         letters.send(0, [rejected(offset, b"v" * offset)])
     letters.send(0, [rejected(6, None)])
 
-    listed = list(read_dead_letters(client, topic, 3))
+    listed = list(read_newest_dead_letters(client, topic, 3))
 
     assert [letter.headers["sw-offset"] for letter in listed] == ["4", "5", "6"]
     assert [letter.value_bytes for letter in listed] == [4, 5, None]
@@ -97,11 +98,11 @@ def test_the_newest_letters_are_listed_without_their_values(kafka, client):
 
 def test_more_are_asked_for_than_there_are(kafka, client):
     topic = kafka.new_topic(partitions=3, prefix="letters")
-    assert list(read_dead_letters(client, topic, 10)) == []
+    assert list(read_newest_dead_letters(client, topic, 10)) == []
 
     letters_to(client, topic, {}).send(0, [rejected(offset) for offset in range(4)])
 
-    assert len(list(read_dead_letters(client, topic, 10))) == 4
+    assert len(list(read_newest_dead_letters(client, topic, 10))) == 4
 
 
 def test_messages_of_others_in_the_topic_are_listed_as_they_are(kafka, client):
@@ -110,11 +111,11 @@ def test_messages_of_others_in_the_topic_are_listed_as_they_are(kafka, client):
     producer.produce(topic, b"x", headers=[("odd", None), ("sw-reason", b"\xff")])
     assert producer.flush(20) == 0
 
-    [letter] = read_dead_letters(client, topic, 10)
+    [letter] = read_newest_dead_letters(client, topic, 10)
 
     assert letter.headers == {"sw-reason": "\ufffd"}
 
 
 def test_a_topic_that_is_not_there_is_said(kafka, client):
     with pytest.raises(Unavailable, match="there is no topic nowhere-at-all"):
-        list(read_dead_letters(client, "nowhere-at-all", 10))
+        list(read_newest_dead_letters(client, "nowhere-at-all", 10))
