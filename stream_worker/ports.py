@@ -1,9 +1,10 @@
-"""The outside world, as the worker sees it: one Protocol per role, and the values that cross it.
+"""The outside world, as the loops see it: one Protocol for each role, and the values that cross it.
 
 Rules:
-1. Every method is safe to repeat, to lose the answer of and to arrive late (docs/design.md#r1).
-2. `Unavailable` means *unknown* (docs/design.md#r5): ask the same again. Nothing here swallows an error.
-3. All times are ms UTC. `now_ms` in an answer is Redis TIME and only ever used as docs/design.md#r2 allows.
+1. Every method may be repeated, may lose its answer and may arrive late (docs/design.md#r1).
+2. `Unavailable` means *unknown*, never *failed* (docs/design.md#r5): repeat with the same arguments. No adapter
+   swallows an error.
+3. All times are ms UTC. `now_ms` in an answer is Redis TIME; use it only as docs/design.md#r2 allows.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,87 +26,141 @@ from stream_worker.core.records.poll import Poll, TopicFacts
 
 
 class Source(Protocol):
-    """Where the worker gets records. A partition is paused from its assignment until `seek`."""
+    """Where the worker gets records: one member of a consumer group. Every method may be repeated.
 
-    def poll(self, timeout_s: float) -> Poll: ...
-    def position(self, partition: int) -> LogPosition: ...
-    def starts(self, policy: Literal["earliest", "latest"]) -> list[int]: ...
+    A partition is paused from its assignment until its first `seek`. `position`, `starts` and `topic` wait
+    for the broker and may be called from any thread; all other methods belong to the thread of the loop, and
+    of these only `poll` and `close` wait.
+    """
+
+    def poll(self, timeout_s: float) -> Poll:
+        """Take the next records of partitions that are not paused; wait up to `timeout_s` for the first.
+
+        The reply names lost and new partitions too. It has no record from before a seek that is still to be
+        made. Raises Unavailable only for an error after which the client cannot go on.
+        """
+
+    def position(self, partition: int) -> LogPosition:
+        """Ask the broker where the log begins and ends, and what the group committed. Raises Unavailable."""
+
+    def starts(self, policy: Literal["earliest", "latest"]) -> list[int]:
+        """Ask for the first, or the next, offset of every partition, in their order. Raises Unavailable.
+
+        A repetition of `latest` may find higher ones; the log origin in the archive decides once.
+        """
+
     def topic(self) -> TopicFacts:
-        """Ask which incarnation the topic is, and how many partitions it has."""
+        """Ask which incarnation the topic is, and how many partitions it has. Raises Unavailable."""
 
     def joined(self) -> bool:
         """Whether this process is a member of its group."""
 
     def seek(self, partition: int, offset: int) -> None:
-        """Read on from `offset`, and resume."""
+        """Read on from `offset`, and resume. It may take effect only with the next `poll`.
 
-    def pause(self, partition: int) -> None: ...
-    def resume(self, partition: int) -> None: ...
+        Raises Unavailable when the client refuses the seek.
+        """
+
+    def pause(self, partition: int) -> None:
+        """Bring no more records of this partition until it is resumed or sought."""
+
+    def resume(self, partition: int) -> None:
+        """Read on behind the last record that was handed over."""
+
     def log_end(self, partition: int) -> int:
-        """Newest known end of the log, from the last fetch; for people, not for proofs."""
+        """Return the end of the log that the last fetch reported, 0 before the first: for people, no proof."""
 
     def ask_ends(self, partitions: Sequence[int]) -> None:
         """Ask the broker, without waiting, for the ends of these partitions; see `answered_ends`."""
 
     def answered_ends(self) -> dict[int, int] | None:
-        """The answer to the last `ask_ends`, once; None while it is under way, empty if there is none."""
+        """Return the answer to the last `ask_ends`, once; None: it is under way, empty: there is none."""
 
     def commit(self, partition: int, offset: int) -> None:
-        """Tell Kafka, without waiting, where the archive is; a hint for tools and for `find_plan_log`."""
+        """Report to Kafka, without waiting, how far the archive is; a hint for tools and `find_plan_log`.
 
-    def close(self) -> None: ...
+        A failure is only counted: the next commit carries more.
+        """
+
+    def close(self) -> None:
+        """Leave the group; the source cannot be used again."""
 
 
-# The rolling picture: Redis
+# Counts and views in Redis
 
 
 class Aggregates(Protocol):
-    """The rolling picture and its cursors (docs/design.md#redis). All methods raise Unavailable."""
+    """Counts, views and cursors of one log (docs/design.md#redis).
+
+    Every method raises Unavailable; then it may have been done, and the caller repeats it with the same
+    arguments. Every method raises Misconfigured for rights that are missing or another format version, and
+    Unreadable for a key that is not ours; a script that raises one of these has changed nothing.
+    """
 
     def create_cursor(self, partition: int, start: int, watermark_ms: int, complete_from_ms: int) -> Cursor:
-        """Create the cursor if there is none; return what is stored."""
+        """Create the cursor if there is none; return the stored one. `complete_from_ms` only ever rises."""
 
-    def cursor(self, partition: int) -> Cursor | None: ...
+    def cursor(self, partition: int) -> Cursor | None:
+        """Return the stored cursor; None when there is none, which is not 0."""
+
     def advance_cursor(
         self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
     ) -> Cursor | None:
-        """Compare-and-set the cursor over records that are gone, raise the floor; return what is stored."""
+        """Move the cursor over records that are gone, if it is at `expected`, and raise complete_from.
+
+        Returns the cursor that is stored then; None when there is none. A repetition finds the cursor at `to`
+        and changes nothing.
+        """
 
     def apply(self, calls: Sequence[Apply]) -> list[Applied]:
-        """Apply in order, in one round trip."""
+        """Count each delta, in order and in one round trip, whose partition's cursor is the expected one.
+
+        A delta and its cursor change together or not at all. A repetition is not applied: the cursor has
+        moved, or there was nothing to count.
+        """
 
     def seal(
         self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
     ) -> SealResult:
-        """Seal what may be sealed; `older_log`: one that is known to be older; the group is taken from it."""
+        """Seal, in order, the minutes that every partition has passed; trim what was closed long ago.
+
+        `older_log` names a log that is known to be older: the group moves from it to ours. One call seals a
+        bounded number of minutes; call again for more.
+        """
 
     def brands(self) -> Mapping[str, int | None]:
-        """Admitted brands and the start of their first on-time minute, ms; None: only late ones so far."""
+        """Return admitted brands and the start of their first on-time minute, ms; None: only late ones."""
 
-    def shard(self, number: int) -> Shard: ...
+    def shard(self, number: int) -> Shard:
+        """Read the state of a shard; an empty one when nothing of it was closed."""
+
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
-        """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""
+        """Read the first sealed minute that starts at or after `after_ms`, with its frozen fields."""
 
     def close(self, *calls: Close) -> set[int]:
-        """Write judged shards of a minute in one round trip; returns the numbers of those that were written.
+        """Write evaluated shards of a minute in one round trip; return the numbers of those written.
 
-        One that is missing was written by somebody else, or its minute was sealed again: read it again.
+        One that is missing was written before, by us or another worker, or its minute was sealed again: read
+        shard and minute again. An outbox entry that is there stays as it is.
         """
 
     def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, tuple[int, ...]]:
-        """Closed minutes of these hours: start -> ten sums, on-time and late together."""
+        """Read closed minutes of these hours: start, ms -> ten sums, on-time and late together."""
 
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """Take or renew a lease: so that one worker seals, judges and draws; truth never needs it."""
+        """Take or renew a lease; False: another owner has it. It saves work, truth never needs it."""
 
     def publish_change(self, kind: str, minutes_ms: Sequence[int], brands: Sequence[str]) -> None:
-        """Append one change notice; at most 100 brands are named, more are `*`."""
+        """Append one change notice; at most 100 brands are named, more are `*`.
+
+        A repetition appends another one, which readers take for another change.
+        """
 
     def refresh_view(self, brands: Sequence[str] | None) -> None:
-        """Overwrite the rolling hash `now:<brand>` of these brands (None: all): a view, never judged."""
+        """Overwrite the rolling view of these brands (None: of all): for readers, never evaluated."""
 
     def ping(self) -> str:
-        """Name and version of the server, for `check`."""
+        """Return name and version of the server, and which of its settings can lose counts, for `check`."""
 
 
 class SnapshotReader(Protocol):
@@ -145,39 +200,60 @@ class SnapshotReader(Protocol):
 
 
 class Archive(Protocol):
-    """Create-only objects; the archive's cursor is its chain of plans. All methods raise Unavailable."""
+    """Create-only objects of one log; the archive's cursor of a partition is its plan log.
 
-    def find_plan_log(self, partition: int, committed: int) -> PlanLog: ...
-    def create_log_origin(self, head: LogOrigin) -> LogOrigin:
-        """Create the head, or return the one that is there."""
+    Every method raises Unavailable; then objects may have been created, and the caller repeats with the same
+    arguments. Nothing is ever overwritten. A document that cannot be read is Unreadable: nothing is guessed.
+    """
+
+    def find_plan_log(self, partition: int, committed: int) -> PlanLog:
+        """Find the log's origin and the newest plan, looking near the committed offset first.
+
+        Raises Unreadable.
+        """
+
+    def create_log_origin(self, origin: LogOrigin) -> LogOrigin:
+        """Create the log's origin, or return the one that is there. Raises Unreadable."""
 
     def create_plan(self, partition: int, plan: Plan) -> Plan:
         """Create the plan, or return the one that is there with the same start. Raises Unreadable."""
 
     def plans(self, partition: int) -> list[Plan]:
-        """The whole chain, oldest first: for a lost Redis, `skip` and `audit`."""
+        """Read all plans of a partition, oldest first: for a lost Redis and for `skip`. Raises Unreadable."""
 
     def write_rows(
         self, partition: int, plan: Plan, batches: Sequence[ScoredBatch[PackedBatch]]
     ) -> list[StoredObject]:
-        """Write one object per event hour; what is there already is read and described instead."""
+        """Write one object for each event hour, oldest first, and describe them.
 
-    def create_manifest(self, partition: int, plan: Plan, manifest: Manifest) -> None: ...
+        One that is there already stays, and is described. Raises Unreadable when that one is damaged.
+        """
+
+    def create_manifest(self, partition: int, plan: Plan, manifest: Manifest) -> None:
+        """Declare the chunk done; a manifest that is there stays. Call it when every object is written."""
+
     def keep_dead_value(self, partition: int, offset: int, value: bytes) -> str:
-        """Keep a value that the broker refuses as a dead letter; returns its name."""
+        """Keep a value that the broker refuses as a dead letter; return its name."""
 
     def probe(self) -> str:
-        """Check that a create-only write is refused the second time; describe the store, for `check`."""
+        """Check the rights, and that a second create is refused; describe the store, for `check`.
+
+        Raises Misconfigured for a store that overwrites.
+        """
 
 
 # Dead letters
 
 
 class DeadLetters(Protocol):
-    """The topic of dead letters. Raises Unavailable."""
+    """The topic of dead letters."""
 
     def send(self, partition: int, rejected: Sequence[Rejected]) -> None:
-        """Produce and flush; when it returns every letter is stored. Identity is the coordinates."""
+        """Send one dead letter for each record, and wait until the broker has confirmed all of them.
+
+        Raises Unavailable; then some may be stored, and a repetition sends all again: a dead letter is
+        identified by its coordinates, so twice is once.
+        """
 
 
 # Alerts
