@@ -2,8 +2,8 @@
 
 Rules:
 1. Every method may be repeated, may lose its answer and may arrive late (docs/design.md#r1).
-2. `Unavailable` means *unknown*, never *failed* (docs/design.md#r5): repeat with the same arguments. No adapter
-   swallows an error.
+2. `Unavailable` means *unknown*, never *failed* (docs/design.md#r5): repeat with the same arguments. No
+   adapter swallows an error.
 3. All times are ms UTC. `now_ms` in an answer is Redis TIME; use it only as docs/design.md#r2 allows.
 """
 
@@ -68,7 +68,7 @@ class Source(Protocol):
         """Read on behind the last record that was handed over."""
 
     def log_end(self, partition: int) -> int:
-        """Return the end of the log that the last fetch reported, 0 before the first: for people, no proof."""
+        """Return the end of the log that the last fetch reported, 0 before the first; no proof."""
 
     def ask_ends(self, partitions: Sequence[int]) -> None:
         """Ask the broker, without waiting, for the ends of these partitions; see `answered_ends`."""

@@ -18,12 +18,14 @@ from typing import Any, Final, NamedTuple, Self
 import redis
 from confluent_kafka import Producer
 
+from stream_worker.adapters.redis.connection import connect
 from stream_worker.adapters.redis.keys import Keys, cell_field
 from stream_worker.core.time import rfc3339
 
 NETWORK: Final = "probe"
 EACH_S: Final = 0.5
 LOOK_EACH_S: Final = 0.02
+REDIS_TIMEOUT_S: Final = 5.0
 FOLLOWED_MAX: Final = 10_000
 
 
@@ -42,7 +44,7 @@ class Probes:
         self.published = 0  # confirmed by the broker
         self.unknown = 0  # not known to be on the topic
         self._producer = Producer({**client, "linger.ms": 0})
-        self._redis: Any = redis.Redis.from_url(redis_url, decode_responses=True)
+        self._redis = connect(redis_url, REDIS_TIMEOUT_S)
         self._topic, self._brand, self._keys = topic, brand, Keys(prefix)
         self._waited: dict[int, deque[float]] = {}  # minute -> due times of its probes not yet seen
         self._seen: dict[int, int] = {}  # minute -> probes of it that were seen

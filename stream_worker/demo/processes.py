@@ -15,9 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
-
+from stream_worker.adapters.kafka.topic import create_topic, open_admin
 from stream_worker.devservers.archive import open_archive
 from stream_worker.devservers.binaries import binary_in_wheel
 from stream_worker.devservers.child_process import LOOPBACK, Child, free_port
@@ -44,7 +42,6 @@ API_PORT: Final = 8080  # any other when it is taken
 BROKEN_SHARE: Final = 0.01
 
 _CODE = Path(__file__).parents[2]
-_ANSWER_S = 10.0
 _LEAVE_S = 15.0
 
 
@@ -96,7 +93,8 @@ def start_all(folder: Path, wanted: DemoOptions, webhook: Mapping[str, str]) -> 
     try:
         started.append(kafka := start_kafka(folder / "kafka"))
         started.append(redis := start_redis(folder / "redis"))
-        create_topic(kafka.address)
+        admin = open_admin(client_properties(kafka.address))
+        create_topic(admin, TOPIC, PARTITIONS, TOPIC_CONFIG, kafka.address)
         archive, port = folder / "archive", _api_port()
         settings = _settings(kafka, redis, archive, port)
         for name, command in (("worker", "run"), ("api", "serve"), ("notifier", "notify")):
@@ -141,16 +139,6 @@ def _api_port() -> int:
         except OSError:
             return free_port()
     return API_PORT
-
-
-def create_topic(bootstrap: str) -> None:
-    """Create the topic of the mentions. Raises Unavailable."""
-    admin = AdminClient(client_properties(bootstrap))
-    new = NewTopic(TOPIC, PARTITIONS, 1, config=TOPIC_CONFIG)
-    try:
-        admin.create_topics([new], operation_timeout=_ANSWER_S)[TOPIC].result(_ANSWER_S + 1)
-    except (KafkaException, TimeoutError) as error:
-        raise Unavailable(f"the topic {TOPIC} was not created at {bootstrap}: {error}") from None
 
 
 def client_properties(bootstrap: str) -> dict[str, str | int | float | bool]:

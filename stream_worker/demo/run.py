@@ -26,6 +26,7 @@ import redis
 from rich.console import Console
 
 from stream_worker.adapters.kafka.dead_letter_reader import read_newest_dead_letters
+from stream_worker.adapters.redis.connection import connect
 from stream_worker.demo.account import WAIT_S, RecordAccount, account_of, ask, caught_up, passed
 from stream_worker.demo.brand_table import PREFIX, read_rows, told
 from stream_worker.demo.dump import dump
@@ -59,6 +60,7 @@ LETTERS_MAX: Final = 100_000
 """Dead letters that are counted at most."""
 EACH_S: Final = 0.5
 SETTLE_S: Final = 30.0
+REDIS_TIMEOUT_S: Final = 5.0
 
 
 def play(wanted: DemoOptions, keep: Path | None) -> tuple[RecordAccount, Ending]:
@@ -163,7 +165,7 @@ class _Watch:
     """What is looked at again and again, and what of it was told already."""
 
     def __init__(self, processes: Processes, screen: Screen, receiver: Receiver, *, browser: bool) -> None:
-        self.client = redis.Redis.from_url(processes.redis.address, decode_responses=True)
+        self.client = connect(processes.redis.address, REDIS_TIMEOUT_S)
         self._processes, self._receiver = processes, receiver
         self.screen = screen
         self._browser = browser

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from stream_worker.errors import Misconfigured, Unavailable
 
@@ -29,7 +29,7 @@ class Topic(NamedTuple):
     settings: dict[str, str]
 
 
-def open_admin(properties: Mapping[str, str]) -> AdminClient:
+def open_admin(properties: Mapping[str, str | int | float | bool]) -> AdminClient:
     """Open a client for questions to the broker; it connects at the first one."""
     return AdminClient(dict(properties))
 
@@ -57,6 +57,18 @@ def describe(admin: AdminClient, topic: str, bootstrap: str) -> Topic:
             f"Kafka at {bootstrap} (kafka.bootstrap_servers): no answer in {ANSWER_TIMEOUT_S:.0f} s"
         ) from None
     return Topic(topic, incarnation_of(str(answer.topic_id)), len(answer.partitions), settings)
+
+
+def create_topic(
+    admin: AdminClient, topic: str, partitions: int, settings: Mapping[str, str], bootstrap: str
+) -> None:
+    """Create a topic with one replica. Raises Unavailable, also when it exists."""
+    new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=dict(settings))
+    try:
+        created = admin.create_topics([new], operation_timeout=ANSWER_TIMEOUT_S)[topic]
+        created.result(ANSWER_TIMEOUT_S + 1)
+    except (KafkaException, TimeoutError) as failure:
+        raise Unavailable(f"the topic {topic} was not created at {bootstrap}: {failure}") from None
 
 
 def log_end(admin: AdminClient, topic: str, partition: int, bootstrap: str) -> int:
