@@ -48,8 +48,8 @@ from stream_worker.core.archive.layout import (
     Outcomes,
     Plan,
     StoredObject,
-    head_name,
     manifest_name,
+    origin_name,
     plan_name,
     rows_name,
 )
@@ -74,7 +74,7 @@ def write_archive(
     texts = pa.array([" ".join(chance.choice(WORDS, 12)) + f" {i}" for i in range(5_000)])
     recounts: Recounts = {}
     ends = {}
-    put(folder, head_name(log), msgspec.json.encode(LogOrigin(policy="earliest", starts=[0] * PARTITIONS)))
+    put(folder, origin_name(log), msgspec.json.encode(LogOrigin(policy="earliest", starts=[0] * PARTITIONS)))
     each = mentions // PARTITIONS
     for partition in range(PARTITIONS):
         watermark_ms = 0

@@ -313,7 +313,7 @@ class Channel(Protocol):
 
 
 class TopicDescribed(NamedTuple):
-    """What the broker says of the topic; `newer_than` is the log that was named before it was asked."""
+    """What the broker says of the topic; `newer_than` is the log that was named before the question."""
 
     facts: TopicFacts
     newer_than: str

@@ -22,7 +22,7 @@ from stream_worker.core.archive.layout import StoredObject, chunk_of, is_whole, 
 from stream_worker.core.reconcile.cells import CellKind, Names, Recount
 from stream_worker.core.reconcile.compare import CellComparison, LostOffsets
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
+from stream_worker.core.reconcile.plan_log import ArchivedChunk, PlanLogReading
 from stream_worker.core.reconcile.rows import OffsetBitmap, RowBatch, read_batches
 from stream_worker.core.records.batch import Bool
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
@@ -34,37 +34,37 @@ class ListedObject(NamedTuple):
     """One object that a manifest names."""
 
     hour_ms: int
-    chain: int  # its index in `chains`, and the column of its partition in limits
+    column: int  # index of its plan log, and column of its partition in limits
     chunk: ArchivedChunk
     stored: StoredObject
 
 
 class RowsPass:
-    """One pass over all rows; `snapshot` None: Redis is not compared. Its columns are those of `chains`.
+    """One pass over all rows; `snapshot` None: Redis is not compared. Its columns are those of `plan_logs`.
 
-    `lost_besides`: offsets that Redis has counted and no chain will ever have.
+    `lost_besides`: offsets that Redis has counted and no plan log will ever have.
     """
 
     def __init__(
         self,
-        chains: Sequence[PlanLogReading],
+        plan_logs: Sequence[PlanLogReading],
         snapshot: SpilledSnapshot | None,
         findings: Findings,
         schema: pa.Schema,
         read: Callable[[str], bytes | None],
         lost_besides: int = 0,
     ) -> None:
-        self.seen = [_seen(chain) for chain in chains]
-        self.expired = [0] * len(chains)
+        self.seen = [_seen(plan_log) for plan_log in plan_logs]
+        self.expired = [0] * len(plan_logs)
         self._removed: set[int] = set()  # days whose rows a lifecycle rule has removed
-        self._chains, self._snapshot, self._findings = chains, snapshot, findings
+        self._plan_logs, self._snapshot, self._findings = plan_logs, snapshot, findings
         self._schema, self._read = schema, read
         self._networks = snapshot.networks if snapshot else Names()
         self._brands = snapshot.brands if snapshot else Names()
-        lost = sum(chunk.outcomes.lost for chain in chains for chunk in chain.chunks) + lost_besides
+        lost = sum(chunk.outcomes.lost for plan_log in plan_logs for chunk in plan_log.chunks) + lost_besides
         self._lost = {kind: LostOffsets(lost) for kind in CellKind}
         self._models = {
-            stored.model for chain in chains for chunk in chain.chunks for stored in chunk.objects
+            stored.model for plan_log in plan_logs for chunk in plan_log.chunks for stored in chunk.objects
         }
 
     def run(self, stored_names: set[str], progress: Progress) -> None:
@@ -92,18 +92,18 @@ class RowsPass:
     def _listed(self, stored_names: set[str]) -> deque[ListedObject]:
         """All objects of the manifests, by hour; those of days that a lifecycle rule removed are left out."""
         found = []
-        for index, chain in enumerate(self._chains):
-            for chunk in chain.chunks:
+        for column, plan_log in enumerate(self._plan_logs):
+            for chunk in plan_log.chunks:
                 for stored in chunk.objects:
                     rows = parse_rows_name(stored.name)
-                    if rows is None or rows.chunk != chunk_of(chain.log, chain.partition, chunk.plan):
+                    if rows is None or rows.chunk != chunk_of(plan_log.log, plan_log.partition, chunk.plan):
                         chunk.unread = True
                         self._findings.differ(
-                            "object's name", stored.name, "one of its chunk", chain.where(chunk)
+                            "object's name", stored.name, "one of its chunk", plan_log.where(chunk)
                         )
                         continue
-                    found.append(ListedObject(rows.hour_ms, index, chunk, stored))
-        found.sort(key=lambda one: (one.hour_ms, one.chain, one.stored.name))
+                    found.append(ListedObject(rows.hour_ms, column, chunk, stored))
+        found.sort(key=lambda one: (one.hour_ms, one.column, one.stored.name))
         removed = self._removed = _removed_days(found, stored_names)
         for one in found:
             one.chunk.unread |= one.hour_ms // DAY_MS in removed
@@ -140,17 +140,18 @@ class RowsPass:
         return True
 
     def _take_batch(self, one: ListedObject, batch: RowBatch, hour: "_AuditedHour") -> bool:
-        chain, chunk, seen = self._chains[one.chain], one.chunk, self.seen[one.chain]
+        plan_log, chunk, seen = self._plan_logs[one.column], one.chunk, self.seen[one.column]
         offsets = batch.rows.offsets
         coordinates = (batch.topics, batch.partitions, np.unique(batch.event_times_ms // HOUR_MS).tolist())
         inside = bool(((offsets >= chunk.plan.start) & (offsets < chunk.plan.end)).all())
-        if coordinates != ([chain.log.topic], [chain.partition], [one.hour_ms // HOUR_MS]) or not inside:
+        expected = ([plan_log.log.topic], [plan_log.partition], [one.hour_ms // HOUR_MS])
+        if coordinates != expected or not inside:
             self._findings.differ(
                 "rows' place", one.stored.name, "only rows of its partition, range and hour", "others"
             )
             return False
         for offset in seen.add(offsets).tolist():
-            where = f"{chain.name}, offset {offset}"
+            where = f"{plan_log.name}, offset {offset}"
             self._findings.differ("rows twice", where, "one row", f"another one in {one.stored.name}")
         chunk.rows += len(offsets)
         chunk.duplicates += int(np.count_nonzero(batch.duplicate))
@@ -160,8 +161,8 @@ class RowsPass:
         if self._snapshot:
             complete_from_ms = self._snapshot.position.complete_from_ms
             expired = ~batch.duplicate & (batch.event_times_ms < complete_from_ms)
-            self.expired[one.chain] += int(np.count_nonzero(expired))
-            hour.take(one.chain, batch)
+            self.expired[one.column] += int(np.count_nonzero(expired))
+            hour.take(one.column, batch)
         return True
 
     # ------------------------------------------------------------ one hour
@@ -226,8 +227,8 @@ class _AuditedHour:
             recount.add(rows, counted & held & below)
 
 
-def _seen(chain: PlanLogReading) -> OffsetBitmap:
-    return OffsetBitmap(chain.chunks[0].plan.start if chain.chunks else chain.start, chain.end)
+def _seen(plan_log: PlanLogReading) -> OffsetBitmap:
+    return OffsetBitmap(plan_log.chunks[0].plan.start if plan_log.chunks else plan_log.start, plan_log.end)
 
 
 def _removed_days(listed: Sequence[ListedObject], stored_names: set[str]) -> set[int]:

@@ -1,8 +1,8 @@
-"""The audit of a running system: where every offset went, and whether Redis, archive and letters agree.
+"""The audit of a running system: where every offset went, and whether Redis, archive and dead letters agree.
 
 Rules (docs/design.md#audit):
-1. First Redis is read, each part with the cursors of its instant. Then it is waited until every chain has
-   passed these cursors. Then the rows below them are counted again, from the archive alone.
+1. The audit reads Redis first, each part with the cursors of its instant. Then it waits until every plan log
+   has passed these cursors. Then it counts the rows below them again, from the archive alone.
 2. Nothing is written anywhere. A worker, a late mention or a seal beside it changes nothing of the result.
 3. A range of offsets is compared with itself only: cells of Redis are sums over all partitions.
 4. A recreated topic is another log. The minutes hold mentions of both; so the older one is recounted too.
@@ -28,11 +28,11 @@ from stream_worker.bootstrap import open_archive, open_snapshots
 from stream_worker.core.archive.layout import Log, LogOrigin, log_folder, parse_plans_prefix
 from stream_worker.core.partition.recovery import first_offset
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import (
+from stream_worker.core.reconcile.plan_log import (
     PlanLogReading,
     account_of,
+    check_dead_letters,
     check_documents,
-    check_letters,
     check_rows,
 )
 from stream_worker.core.reconcile.redis_position import RedisPosition
@@ -50,23 +50,23 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class _AuditedLog:
-    """One log: its archive and its chains, by partition."""
+    """One log: its archive and its plan logs, by partition."""
 
     log: Log
-    head: LogOrigin
+    origin: LogOrigin
     archive: ObjectArchive
     stored: StoredArchive
-    chains: dict[int, PlanLogReading]
+    plan_logs: dict[int, PlanLogReading]
 
     def add(self, partition: int) -> None:
-        """Have a chain for a partition, be it empty."""
-        self.chains.setdefault(
-            partition, PlanLogReading(self.log, partition, first_offset(self.head, partition))
+        """Have a plan log for a partition, be it empty."""
+        self.plan_logs.setdefault(
+            partition, PlanLogReading(self.log, partition, first_offset(self.origin, partition))
         )
 
 
-def audit(settings: Settings, wanted: AuditOptions, say: Say, progress: Progress) -> AuditReport:
-    """Audit the system that the settings name; `say` is told what is waited for.
+def audit(settings: Settings, options: AuditOptions, say: Say, progress: Progress) -> AuditReport:
+    """Audit the system that the settings name; `say` takes what it waits for.
 
     Raises Misconfigured when there is nothing to audit, Unavailable when a server is away or the archive does
     not get as far as Redis in time.
@@ -75,25 +75,28 @@ def audit(settings: Settings, wanted: AuditOptions, say: Say, progress: Progress
     begun_s, findings, kafka = time.monotonic(), Findings(), settings.kafka
     topic = describe_topic(open_admin(client_properties(kafka)), kafka.topic, kafka.bootstrap_servers)
     now = _open(settings, topic, findings)
-    if wanted.partition is not None:
-        _narrow(now, wanted, topic)
-        chains, snapshot, waited_s, lost = _range(now, wanted, findings), None, 0.0, 0
+    if options.partition is not None:
+        _narrow(now, options, topic)
+        plan_logs, snapshot, waited_s, lost = _range(now, options, findings), None, 0.0, 0
         logs = [now]
     else:
         logs = [now, *_older(settings, now, topic, findings)]
-        snapshot, waited_s = _read_redis(settings, logs, wanted, say, progress)
-        chains = [chain for log in logs for chain in log.chains.values()]
+        snapshot, waited_s = _read_redis(settings, logs, options, say, progress)
+        plan_logs = [plan_log for log in logs for plan_log in log.plan_logs.values()]
         lost = _never_archived(logs[1:], snapshot.position, findings)
-    for chain in chains:
-        check_documents(chain, findings, whole=wanted.whole)
+    for plan_log in plan_logs:
+        check_documents(plan_log, findings, whole=options.whole)
     with closing(snapshot) if snapshot else nullcontext():
-        there = set[str]().union(*(_listing(log, findings, whole=wanted.whole) for log in logs))
-        rows = RowsPass(chains, snapshot, findings, SCHEMA, now.stored.read, lost)
+        there = set[str]().union(*(_listing(log, findings, whole=options.whole) for log in logs))
+        rows = RowsPass(plan_logs, snapshot, findings, SCHEMA, now.stored.read, lost)
         rows.run(there, progress)
-    for chain in chains:
-        check_rows(chain, findings, whole=wanted.whole)
-    _letters(settings, now, rows, findings, older=len(list(other_logs(now.archive, now.log))) > 0)
-    accounts = [account_of(chain, expired) for chain, expired in zip(chains, rows.expired, strict=True)]
+    for plan_log in plan_logs:
+        check_rows(plan_log, findings, whole=options.whole)
+    has_older = any(True for _ in other_logs(now.archive, now.log))
+    _compare_dead_letters(settings, now, rows, findings, has_older=has_older)
+    accounts = [
+        account_of(plan_log, expired) for plan_log, expired in zip(plan_logs, rows.expired, strict=True)
+    ]
     as_of_ms = None if snapshot is None else snapshot.position.now_ms
     return AuditReport(now.log.name, accounts, findings, as_of_ms, waited_s, time.monotonic() - begun_s)
 
@@ -102,18 +105,18 @@ def audit(settings: Settings, wanted: AuditOptions, say: Say, progress: Progress
 
 
 def _open(settings: Settings, topic: Topic, findings: Findings) -> _AuditedLog:
-    """Find the chains of a log. Raises Misconfigured when no worker ever started on it."""
+    """Find the plan logs of a log. Raises Misconfigured when no worker ever started on it."""
     archive, log = open_archive(settings, topic), Log(topic.name, topic.incarnation)
-    head = archive.head()
-    if head is None:
+    origin = archive.origin()
+    if origin is None:
         raise Misconfigured(
             f"nothing to audit: no worker has ever started on {log.name} with the archive "
             f"{archive.objects.address}"
         )
     folders = archive.objects.folders(log_folder(log))
     known = [partition for _, partition in filter(None, map(parse_plans_prefix, folders))]
-    made = _AuditedLog(log, head, archive, StoredArchive(archive, log, findings), {})
-    for partition in range(max([topic.partitions, len(head.starts), *(number + 1 for number in known)])):
+    made = _AuditedLog(log, origin, archive, StoredArchive(archive, log, findings), {})
+    for partition in range(max([topic.partitions, len(origin.starts), *(number + 1 for number in known)])):
         made.add(partition)
     return made
 
@@ -123,60 +126,61 @@ def _older(settings: Settings, now: _AuditedLog, topic: Topic, findings: Finding
     found = [
         topic._replace(incarnation=log.incarnation, partitions=0) for log in other_logs(now.archive, now.log)
     ]
-    return [_open(settings, older, findings) for older in found if open_archive(settings, older).head()]
+    return [_open(settings, older, findings) for older in found if open_archive(settings, older).origin()]
 
 
-def _narrow(now: _AuditedLog, wanted: AuditOptions, topic: Topic) -> None:
-    """Keep the one partition that is wanted."""
-    assert wanted.partition is not None
-    if wanted.partition not in now.chains:
+def _narrow(now: _AuditedLog, options: AuditOptions, topic: Topic) -> None:
+    """Keep the one partition that was requested."""
+    assert options.partition is not None
+    if options.partition not in now.plan_logs:
         raise Misconfigured(
-            f"there is no partition {wanted.partition}: {topic.name} has 0 to {max(now.chains)}"
+            f"there is no partition {options.partition}: {topic.name} has 0 to {max(now.plan_logs)}"
         )
-    now.chains = {wanted.partition: now.chains[wanted.partition]}
+    now.plan_logs = {options.partition: now.plan_logs[options.partition]}
 
 
-def _range(now: _AuditedLog, wanted: AuditOptions, findings: Findings) -> list[PlanLogReading]:
-    """Read the chain of one partition and keep the chunks of the wanted range."""
-    (chain,) = now.chains.values()
-    now.stored.extend(chain)
-    start = chain.start if wanted.start is None else wanted.start
-    end = chain.end if wanted.end is None else wanted.end
-    if not chain.start <= start < end <= chain.end:
+def _range(now: _AuditedLog, options: AuditOptions, findings: Findings) -> list[PlanLogReading]:
+    """Read the plan log of one partition and keep the chunks of the requested range."""
+    (plan_log,) = now.plan_logs.values()
+    now.stored.extend(plan_log)
+    start = plan_log.start if options.start is None else options.start
+    end = plan_log.end if options.end is None else options.end
+    if not plan_log.start <= start < end <= plan_log.end:
         raise Misconfigured(
-            f"there is no range [{start}, {end}) in the archive of {chain.name}: it holds "
-            f"[{chain.start}, {chain.end})"
+            f"there is no range [{start}, {end}) in the archive of {plan_log.name}: it holds "
+            f"[{plan_log.start}, {plan_log.end})"
         )
-    chain.chunks = [one for one in chain.chunks if one.plan.end > start and one.plan.start < end]
+    plan_log.chunks = [one for one in plan_log.chunks if one.plan.end > start and one.plan.start < end]
     findings.note(
         "one partition was audited by itself: Redis holds sums over all of them and was not compared"
     )
-    return [chain]
+    return [plan_log]
 
 
 def _listing(log: _AuditedLog, findings: Findings, *, whole: bool) -> set[str]:
     """Names of the objects in the store; one that no manifest names is a difference."""
     there = log.stored.rows_there()
-    log.stored.check_listing(list(log.chains.values()), whole=whole)
-    named = {stored.name for chain in log.chains.values() for one in chain.chunks for stored in one.objects}
+    log.stored.check_listing(list(log.plan_logs.values()), whole=whole)
+    chunks = [chunk for plan_log in log.plan_logs.values() for chunk in plan_log.chunks]
+    named = {stored.name for chunk in chunks for stored in chunk.objects}
     for name, (partition, start) in there.items():
-        chain = log.chains.get(partition)
-        if whole and chain is not None and name not in named and start < chain.end:
+        plan_log = log.plan_logs.get(partition)
+        if whole and plan_log is not None and name not in named and start < plan_log.end:
             findings.differ("object", name, "a manifest that names it", "none")
     return set(there)
 
 
-# ---------------------------------------------------------------- Redis, and the chains behind it
+# ---------------------------------------------------------------- Redis, and the plan logs behind it
 
 
 def _read_redis(
     settings: Settings,
     logs: Sequence[_AuditedLog],
-    wanted: AuditOptions,
+    options: AuditOptions,
     say: Say,
     progress: Progress,
 ) -> tuple[SpilledSnapshot, float]:
-    """Read Redis, then wait for the chains; returns the snapshot and the seconds waited."""
+    """Read Redis, then wait for the plan logs; returns the snapshot and the seconds waited."""
     begun_s = time.monotonic()
     snapshots = open_snapshots(settings, [log.log for log in logs])
     try:
@@ -184,18 +188,18 @@ def _read_redis(
         for log in logs:
             for partition in cursors[log.log.name]:
                 log.add(partition)
-            for chain in log.chains.values():
-                log.stored.extend(chain)
+            for plan_log in log.plan_logs.values():
+                log.stored.extend(plan_log)
         now = logs[0]
-        _wait(wanted, begun_s, say, lambda: _without_cursor(now, snapshots.position()))
-        partitions = [(log.log.name, partition) for log in logs for partition in log.chains]
+        _wait(options, begun_s, say, lambda: _without_cursor(now, snapshots.position()))
+        partitions = [(log.log.name, partition) for log in logs for partition in log.plan_logs]
         snapshot = SpilledSnapshot(snapshots, partitions)
         try:
             snapshot.read(progress)
             if not snapshot.position.partitions().keys() <= set(partitions):
                 raise Unavailable("a partition was added while Redis was audited: audit again")
             read_s = time.monotonic()
-            _wait(wanted, read_s, say, lambda: _behind(now, snapshot.position))
+            _wait(options, read_s, say, lambda: _behind(now, snapshot.position))
         except BaseException:
             snapshot.close()
             raise
@@ -204,12 +208,12 @@ def _read_redis(
         snapshots.close()
 
 
-def _wait(wanted: AuditOptions, begun_s: float, say: Say, what: Callable[[], str]) -> None:
-    """Wait while `what` says something. Raises Unavailable with its last words."""
+def _wait(options: AuditOptions, begun_s: float, say: Say, what: Callable[[], str]) -> None:
+    """Wait while `what` says something. Raises Unavailable with the last line."""
     said_s = 0.0
     while line := what():
-        if time.monotonic() - begun_s > wanted.wait_s:
-            raise Unavailable(f"the audit waited {wanted.wait_s:g} s in vain: {line}; is a worker running?")
+        if time.monotonic() - begun_s > options.wait_s:
+            raise Unavailable(f"the audit waited {options.wait_s:g} s in vain: {line}; is a worker running?")
         if time.monotonic() - said_s > SAY_EACH_S:
             said_s = time.monotonic()
             say(f"waiting: {line}")
@@ -219,7 +223,8 @@ def _wait(wanted: AuditOptions, begun_s: float, say: Say, what: Callable[[], str
 def _without_cursor(now: _AuditedLog, position: RedisPosition) -> str:
     """Name the partitions that have an archive and no cursor in Redis."""
     cursors = position.cursors[now.log.name]
-    without = [p for p, chain in now.chains.items() if p not in cursors and (chain.chunks or chain.planned)]
+    archived = [p for p, plan_log in now.plan_logs.items() if plan_log.chunks or plan_log.planned]
+    without = [partition for partition in archived if partition not in cursors]
     if not without:
         return ""
     return (
@@ -228,15 +233,15 @@ def _without_cursor(now: _AuditedLog, position: RedisPosition) -> str:
 
 
 def _behind(now: _AuditedLog, position: RedisPosition) -> str:
-    """Name the chains that have not passed the cursors; those are read on."""
+    """Name the plan logs that have not passed the cursors; those are read on."""
     behind = []
     for partition, cursor in position.cursors[now.log.name].items():
-        chain = now.chains[partition]
-        if chain.end < cursor:
-            now.stored.extend(chain)
-        if chain.end < cursor and not chain.broken:
+        plan_log = now.plan_logs[partition]
+        if plan_log.end < cursor:
+            now.stored.extend(plan_log)
+        if plan_log.end < cursor and not plan_log.broken:
             behind.append(
-                f"partition {partition} is archived up to {chain.end}, Redis has counted up to {cursor}"
+                f"partition {partition} is archived up to {plan_log.end}, Redis has counted up to {cursor}"
             )
     return "; ".join(behind[:3]) + (f"; and {len(behind) - 3} more" if len(behind) > 3 else "")
 
@@ -250,10 +255,10 @@ def _never_archived(older: Sequence[_AuditedLog], position: RedisPosition, findi
     lost = 0
     for log in older:
         for partition, cursor in position.cursors[log.log.name].items():
-            missing = max(0, cursor - log.chains[partition].end)
+            missing = max(0, cursor - log.plan_logs[partition].end)
             lost += missing
             if missing:
-                name = log.chains[partition].name
+                name = log.plan_logs[partition].name
                 findings.note(
                     f"{name}: the topic was deleted before its last {missing} offsets were archived"
                 )
@@ -263,17 +268,19 @@ def _never_archived(older: Sequence[_AuditedLog], position: RedisPosition, findi
 # ---------------------------------------------------------------- dead letters
 
 
-def _letters(
-    settings: Settings, now: _AuditedLog, rows: RowsPass, findings: Findings, *, older: bool
+def _compare_dead_letters(
+    settings: Settings, now: _AuditedLog, rows: RowsPass, findings: Findings, *, has_older: bool
 ) -> None:
-    """Compare the rejected of each manifest with the letters that are there."""
+    """Compare the rejected of each manifest with the dead letters that are there."""
     kafka = settings.kafka
     dead_letters = read_dead_letter_offsets(client_properties(kafka), kafka.dead_letter_topic, kafka.topic)
-    for chain, seen in zip(now.chains.values(), rows.seen, strict=False):  # older logs come behind
-        offsets = dead_letters.offsets.get(chain.partition, np.empty(0, np.int64))
+    for plan_log, seen in zip(now.plan_logs.values(), rows.seen, strict=False):  # older logs come behind
+        offsets = dead_letters.offsets.get(plan_log.partition, np.empty(0, np.int64))
         offsets = offsets[(offsets >= seen.start) & (offsets < seen.end)]
         offsets = offsets[~seen.has(offsets)]
-        ends = np.array([one.plan.end for one in chain.chunks], np.int64)
+        ends = np.array([one.plan.end for one in plan_log.chunks], np.int64)
         of_chunk = np.searchsorted(ends, offsets, side="right")
         found = np.bincount(of_chunk, minlength=len(ends)).tolist()[: len(ends)]
-        check_letters(chain, found, findings, may_be_gone=dead_letters.truncated, may_be_foreign=older)
+        check_dead_letters(
+            plan_log, found, findings, may_be_gone=dead_letters.truncated, may_be_foreign=has_older
+        )

@@ -96,7 +96,7 @@ class Parity:
                     return
         self.explain(UNEXPLAINED, minute, mentions, kind)
         self.unexplained += 1
-        self._tell(kind, hour_ms, cells, measures)
+        self._describe(kind, hour_ms, cells, measures)
 
     @staticmethod
     def _raised(kind: CellKind, cells: pd.DataFrame, more: Int64) -> bool:
@@ -108,7 +108,7 @@ class Parity:
         above = reserved[more[:, 0] > 0]
         return bool(len(above) and above.all() and not more.sum(axis=0).any())
 
-    def _tell(self, kind: CellKind, hour_ms: int, cells: pd.DataFrame, measures: list[str]) -> None:
+    def _describe(self, kind: CellKind, hour_ms: int, cells: pd.DataFrame, measures: list[str]) -> None:
         for key, cell in cells.iterrows():
             if len(self.differences) >= DIFFERENCES_MAX:
                 return
@@ -118,10 +118,10 @@ class Parity:
             where = f"{at:%H:%M}" + (
                 f", network {self._networks.name(network)}" if kind == CellKind.MINUTE else ""
             )
-            said = ", ".join(
+            measured = ", ".join(
                 f"{one}: archive {cell[f'{one}_rows']}, Redis {cell[f'{one}_redis']}" for one in wrong
             )
-            self.differences.append(f"{where}, brand {self._brands.name(brand)!r}: {said}")
+            self.differences.append(f"{where}, brand {self._brands.name(brand)!r}: {measured}")
 
     def result(self) -> dict[str, Any]:
         """Return how many of the day's minutes agree, and for each reason minutes and mentions."""

@@ -21,10 +21,10 @@ from stream_worker.adapters.object_store.days import StoredDays
 from stream_worker.adapters.object_store.parquet import SCHEMA
 from stream_worker.bootstrap import open_archive_store, open_snapshots
 from stream_worker.core.archive.days import (
-    ChainEnd,
     Day,
     DayListing,
     Marker,
+    PlanLogEnd,
     day_of,
     marker_of,
     open_partitions,
@@ -202,14 +202,18 @@ def _sealed(live: LiveDay | None) -> tuple[int, dict[tuple[str, int], int]]:
     return (live.sealed_ms, live.cursors) if live else (0, {})
 
 
-def _allowances(ends: list[ChainEnd], listing: DayListing, live: LiveDay) -> dict[str, int]:
+def _allowances(ends: list[PlanLogEnd], listing: DayListing, live: LiveDay) -> dict[str, int]:
     """Return how many mentions Redis may hold beyond the rows, by reason."""
-    done = {one.place: one.end for one in ends}
-    behind = sum(max(0, cursor - done.get(place, 0)) for place, cursor in live.cursors_after.items())
+    done = {one.coordinates: one.end for one in ends}
+    behind = sum(
+        max(0, cursor - done.get(coordinates, 0)) for coordinates, cursor in live.cursors_after.items()
+    )
     return {NOT_ARCHIVED: behind, LOST: listing.lost}
 
 
-def _mark(days: StoredDays, day: Day, ends: list[ChainEnd], counts: DayCounts, listing: DayListing) -> Marker:
+def _mark(
+    days: StoredDays, day: Day, ends: list[PlanLogEnd], counts: DayCounts, listing: DayListing
+) -> Marker:
     return days.mark(day, marker_of(day, ends, counts.rows, counts.duplicates, len(listing.objects)))
 
 

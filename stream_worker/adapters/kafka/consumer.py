@@ -162,9 +162,9 @@ class KafkaSource:
     def starts(self, policy: Literal["earliest", "latest"]) -> list[int]:
         """Ask for the first, or the next, offset of every partition. Raises Unavailable."""
         spec = OffsetSpec.earliest() if policy == "earliest" else OffsetSpec.latest()
-        wanted = {TopicPartition(self._topic, p): spec for p in range(self.topic().partitions)}
-        answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_TIMEOUT_S)
-        return [self._answer(answers[at]).offset for at in wanted]
+        specs = {TopicPartition(self._topic, p): spec for p in range(self.topic().partitions)}
+        answers = self._admin.list_offsets(specs, request_timeout=ANSWER_TIMEOUT_S)
+        return [self._answer(answers[at]).offset for at in specs]
 
     def topic(self) -> TopicFacts:
         """Ask which incarnation the topic is, and how many partitions it has. Raises Unavailable."""
@@ -189,7 +189,7 @@ class KafkaSource:
         self._consumer.resume([TopicPartition(self._topic, partition)])
 
     def log_end(self, partition: int) -> int:
-        """Return the newest end of the log that a fetch has told; 0 before the first."""
+        """Return the newest end of the log that a fetch reported; 0 before the first."""
         _, end = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
         return max(0, end)
 
@@ -197,8 +197,8 @@ class KafkaSource:
         """Ask for the ends of these partitions without waiting."""
         if not partitions:
             return
-        wanted = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}
-        self._ends = self._admin.list_offsets(wanted, request_timeout=ANSWER_TIMEOUT_S)
+        specs = {TopicPartition(self._topic, partition): OffsetSpec.latest() for partition in partitions}
+        self._ends = self._admin.list_offsets(specs, request_timeout=ANSWER_TIMEOUT_S)
 
     def answered_ends(self) -> dict[int, int] | None:
         """Return the answer to the last question, once; None while it is under way, empty if it failed."""
@@ -252,7 +252,7 @@ class KafkaSource:
             except KafkaException as failure:
                 if failure.args[0].code() != KafkaError._STATE:  # noqa: SLF001 - its public name
                     raise self._unavailable(failure) from None
-                continue  # the fetcher has not started yet: asked again at the next poll
+                continue  # the fetcher has not started yet: sought again at the next poll
             del self._to_seek[partition]
 
     def _take_error(

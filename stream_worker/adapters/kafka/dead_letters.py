@@ -1,13 +1,14 @@
-"""Dead letters: rejected records with their unchanged bytes, in a Kafka topic of their own.
+"""Dead dead letters: rejected records with their unchanged bytes, in a Kafka topic of their own.
 
 See docs/design.md#kafka.
 
 Rules:
-1. The value is never changed: a tombstone stays one. A letter has no key; its identity is the coordinates
-   in its headers, and a letter that was sent twice is one letter.
-2. `send` returns when the broker has confirmed every letter. One that is not is unknown (docs/design.md#r5):
-   `Unavailable`.
-3. A value the broker refuses as too large is kept in the archive, and a letter with its name is sent instead.
+1. The value is never changed: a tombstone stays one. A dead letter has no key; its identity is the
+   coordinates in its headers, and one that was sent twice is one.
+2. `send` returns when the broker has confirmed every dead letter. One that is not confirmed is unknown
+   (docs/design.md#r5): `Unavailable`.
+3. The archive keeps a value that the broker refuses as too large; a dead letter with its name is sent
+   instead.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from stream_worker.errors import Unavailable
 ERROR_CHARS_MAX = 500
 SEND_TIMEOUT_S = 30.0
 ADMIN_TIMEOUT_S = 20.0
-ROOM_BYTES = 65_536  # what a letter may be larger than its record: headers
+ROOM_BYTES = 65_536  # what a dead letter may be larger than its record: headers
 _PRODUCER_BYTES_MAX = 1_000_000_000  # librdkafka's highest; the broker decides, not the client
 _SETTLE_S = 5.0
 _FORBIDDEN: Final = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
@@ -77,28 +78,28 @@ class KafkaDeadLetters:
         self._version = version
         self._keep_dead_value = keep_dead_value
         self._timeout_s = timeout_s
-        self._producer: Producer | None = None  # made at the first letter: most logs never have one
+        self._producer: Producer | None = None  # made at the first dead letter: most logs never have one
 
     def send(self, partition: int, rejected: Sequence[Rejected]) -> None:
-        """Produce and flush; when it returns every letter is stored. Raises Unavailable."""
-        letters = [self._letter(partition, one) for one in rejected]
-        # The broker refuses a batch of letters as a whole, so those are tried again one by one.
-        for letter in self._produce(letters):
-            if self._produce([letter]):
-                self._send_without_value(partition, letter)
+        """Produce and flush; when it returns every dead letter is stored. Raises Unavailable."""
+        dead_letters = [self._dead_letter(partition, one) for one in rejected]
+        # The broker refuses a batch of dead letters as a whole, so those are tried again one by one.
+        for dead_letter in self._produce(dead_letters):
+            if self._produce([dead_letter]):
+                self._send_without_value(partition, dead_letter)
 
-    def _send_without_value(self, partition: int, letter: _Outgoing) -> None:
+    def _send_without_value(self, partition: int, dead_letter: _Outgoing) -> None:
         """Keep the value in the archive, and send where it is."""
-        if letter.value is not None:
-            name = self._keep_dead_value(partition, letter.offset, letter.value)
-            headers = [*letter.headers, (DeadLetterHeader.VALUE_AT.value, name.encode())]
-            if not self._produce([letter._replace(value=b"", headers=headers)]):
+        if dead_letter.value is not None:
+            name = self._keep_dead_value(partition, dead_letter.offset, dead_letter.value)
+            headers = [*dead_letter.headers, (DeadLetterHeader.VALUE_AT.value, name.encode())]
+            if not self._produce([dead_letter._replace(value=b"", headers=headers)]):
                 return
         raise Unavailable(
             f"dead letters: {self._topic} refuses a letter even without value: raise its max.message.bytes"
         )
 
-    def _letter(self, partition: int, one: Rejected) -> _Outgoing:
+    def _dead_letter(self, partition: int, one: Rejected) -> _Outgoing:
         headers = {
             DeadLetterHeader.REASON: one.reason,
             DeadLetterHeader.FIELD: one.field,
@@ -111,50 +112,50 @@ class KafkaDeadLetters:
         }
         return _Outgoing(one.offset, one.value, [(key.value, _bytes(text)) for key, text in headers.items()])
 
-    def _produce(self, letters: Sequence[_Outgoing]) -> list[_Outgoing]:
-        """Produce and flush; returns the letters that are too large. Any other failure: Unavailable."""
+    def _produce(self, dead_letters: Sequence[_Outgoing]) -> list[_Outgoing]:
+        """Produce and flush; returns the dead letters that are too large. Any other failure: Unavailable."""
         too_large: list[_Outgoing] = []
         failures: list[KafkaError] = []
         confirmed = 0
 
-        def settle(letter: _Outgoing, error: KafkaError | None) -> None:
+        def settle(dead_letter: _Outgoing, error: KafkaError | None) -> None:
             nonlocal confirmed
             if error is None:
                 confirmed += 1
             elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                too_large.append(letter)
+                too_large.append(dead_letter)
             else:
                 failures.append(error)
 
         producer = self._open()
         deadline_s = monotonic() + self._timeout_s
-        for letter in letters:
-            self._enqueue(producer, letter, settle, deadline_s)
+        for dead_letter in dead_letters:
+            self._enqueue(producer, dead_letter, settle, deadline_s)
         producer.flush(max(0.0, deadline_s - monotonic()) + _SETTLE_S)
-        if confirmed + len(too_large) < len(letters):
+        if confirmed + len(too_large) < len(dead_letters):
             self._discard()
             why = failures[0].str() if failures else "no answer in time"
             raise Unavailable(
-                f"dead letters: {len(letters) - confirmed} of {len(letters)} letters to {self._topic} "
-                f"are unconfirmed: {why}; check the brokers and the right Write on that topic"
+                f"dead letters: {len(dead_letters) - confirmed} of {len(dead_letters)} letters to "
+                f"{self._topic} are unconfirmed: {why}; check the brokers and the right Write on that topic"
             )
         return too_large
 
     def _enqueue(
         self,
         producer: Producer,
-        letter: _Outgoing,
+        dead_letter: _Outgoing,
         settle: Callable[[_Outgoing, KafkaError | None], None],
         deadline_s: float,
     ) -> None:
-        """Hand a letter to the producer; waits while its queue is full."""
+        """Hand a dead letter to the producer; waits while its queue is full."""
         while True:
             try:
                 producer.produce(
                     self._topic,
-                    value=letter.value,
-                    headers=letter.headers,
-                    on_delivery=lambda error, _message: settle(letter, error),
+                    value=dead_letter.value,
+                    headers=dead_letter.headers,
+                    on_delivery=lambda error, _message: settle(dead_letter, error),
                 )
             except BufferError:
                 if monotonic() > deadline_s:
@@ -164,7 +165,7 @@ class KafkaDeadLetters:
                     ) from None
                 producer.poll(0.1)
             except KafkaException as error:
-                settle(letter, error.args[0])
+                settle(dead_letter, error.args[0])
                 return
             else:
                 producer.poll(0)
@@ -193,14 +194,14 @@ def ensure_topic(
     """Create the topic of dead letters if it is missing; True: it was created. Raises Unavailable.
 
     One partition, the broker's replication, and room for the largest record of the main topic and the
-    headers of its letter; brokers that do not tell the main topic's limit leave their own default.
+    headers of its dead letter; brokers that do not report the main topic's limit leave their own default.
     """
     admin = AdminClient(dict(config))
     try:
         # All topics: asking for one by name would have it created by a broker that does so on request.
         if topic in admin.list_topics(timeout=timeout_s).topics:
             return False
-        settings = _letter_limit(admin, main_topic, timeout_s)
+        settings = _size_limit(admin, main_topic, timeout_s)
         new = NewTopic(topic, num_partitions=1, replication_factor=-1, config=settings)
         admin.create_topics([new], operation_timeout=timeout_s)[topic].result(timeout_s + _SETTLE_S)
     except (KafkaException, TimeoutError) as error:
@@ -211,16 +212,16 @@ def ensure_topic(
     return True
 
 
-def _letter_limit(admin: AdminClient, main_topic: str, timeout_s: float) -> dict[str, str]:
-    """Settings for the largest letter, if the broker tells the limit of the main topic."""
+def _size_limit(admin: AdminClient, main_topic: str, timeout_s: float) -> dict[str, str]:
+    """Settings for the largest dead letter, if the broker reports the limit of the main topic."""
     resource = ConfigResource(ResourceType.TOPIC, main_topic)
     try:
-        told = admin.describe_configs([resource], request_timeout=timeout_s)[resource].result(timeout_s)
+        limits = admin.describe_configs([resource], request_timeout=timeout_s)[resource].result(timeout_s)
     except KafkaException as error:
         if error.args[0].code() in {*_FORBIDDEN, KafkaError.UNKNOWN_TOPIC_OR_PART}:
             return {}  # the right DescribeConfigs is a convenience; larger values go to the archive
         raise
-    limit = told.get("max.message.bytes")
+    limit = limits.get("max.message.bytes")
     if limit is None or limit.value is None:
         return {}
     return {"max.message.bytes": str(int(limit.value) + ROOM_BYTES)}

@@ -2,8 +2,9 @@
 
 Rules:
 1. Names carry the topic's incarnation: a recreated topic is another log.
-2. A topic that is compacted, or keeps less than the horizon, is refused: verdicts could not be found again.
-3. What a broker does not tell is not a fault: small brokers answer without a configuration.
+2. A topic that is compacted, or keeps less than the dedup window, is refused: verdicts could not be found
+   again.
+3. What a broker does not report is not a fault: small brokers answer without a configuration.
 """
 
 import base64
@@ -21,7 +22,7 @@ BrokerTime = Literal["require", "warn", "ignore"]
 
 
 class Topic(NamedTuple):
-    """A topic as its broker describes it. `settings` is empty when the broker does not tell."""
+    """A topic as its broker describes it. `settings` is empty when the broker does not report."""
 
     name: str
     incarnation: str
@@ -75,8 +76,8 @@ def log_end(admin: AdminClient, topic: str, partition: int, bootstrap: str) -> i
     """Ask for the next offset of a partition. Raises Unavailable."""
     at = TopicPartition(topic, partition)
     try:
-        asked = admin.list_offsets({at: OffsetSpec.latest()}, request_timeout=ANSWER_TIMEOUT_S)[at]
-        return int(asked.result(ANSWER_TIMEOUT_S + 1).offset)
+        answer = admin.list_offsets({at: OffsetSpec.latest()}, request_timeout=ANSWER_TIMEOUT_S)[at]
+        return int(answer.result(ANSWER_TIMEOUT_S + 1).offset)
     except (KafkaException, TimeoutError) as failure:
         raise Unavailable(f"Kafka at {bootstrap} (kafka.bootstrap_servers): {failure}") from None
 

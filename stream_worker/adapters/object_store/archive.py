@@ -27,8 +27,8 @@ from stream_worker.core.archive.layout import (
     Plan,
     StoredObject,
     dead_value_name,
-    head_name,
     manifest_name,
+    origin_name,
     parse_plan_name,
     plan_name,
     plans_prefix,
@@ -62,13 +62,13 @@ class ObjectArchive:
         names = names or self.plan_names(partition, 0)
         last = self.read_plan(names[-1]) if names else None
         done = last is not None and self._has_manifest(partition, last)
-        return PlanLog(self.head(), last, done)
+        return PlanLog(self.origin(), last, done)
 
-    def create_log_origin(self, head: LogOrigin) -> LogOrigin:
-        """Create the head, or return the one that is there."""
-        name = head_name(self._log)
-        there = self._objects.create_or_read(name, msgspec.json.encode(head))
-        return head if there is None else self._read(name, there, LogOrigin)
+    def create_log_origin(self, origin: LogOrigin) -> LogOrigin:
+        """Create the log's origin, or return the one that is there."""
+        name = origin_name(self._log)
+        there = self._objects.create_or_read(name, msgspec.json.encode(origin))
+        return origin if there is None else self._read(name, there, LogOrigin)
 
     def create_plan(self, partition: int, plan: Plan) -> Plan:
         """Create the plan, or return the one that is there with the same start. Raises Unreadable."""
@@ -79,7 +79,7 @@ class ObjectArchive:
         return plan if there is None else self._checked_plan(name, there)
 
     def plans(self, partition: int) -> list[Plan]:
-        """The whole chain, oldest first. Raises Unavailable, Unreadable."""
+        """The whole plan log, oldest first. Raises Unavailable, Unreadable."""
         names = self.plan_names(partition, 0)
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="plans") as pool:
             return list(pool.map(self.read_plan, names))
@@ -178,9 +178,9 @@ class ObjectArchive:
     def _has_manifest(self, partition: int, plan: Plan) -> bool:
         return self.manifest(partition, plan) is not None
 
-    def head(self) -> LogOrigin | None:
-        """Read the head; None before the first start. Raises Unavailable, Unreadable."""
-        name = head_name(self._log)
+    def origin(self) -> LogOrigin | None:
+        """Read the log's origin; None before the first start. Raises Unavailable, Unreadable."""
+        name = origin_name(self._log)
         body = self._objects.read(name)
         return None if body is None else self._read(name, body, LogOrigin)
 

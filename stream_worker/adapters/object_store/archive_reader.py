@@ -1,8 +1,8 @@
-"""Reading the archive for the audit: chains as they grow, and what lies in the store.
+"""Reading the archive for the audit: plan logs as they grow, and what is in the store.
 
 Rules:
 1. Nothing is written. What cannot be read, or is missing, is a difference with its name; the rest is read on.
-2. A chain is read on from where it was read to: documents never change.
+2. Reading a plan log goes on where it ended: documents never change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,11 +24,11 @@ from stream_worker.core.archive.layout import (
     plan_name,
 )
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
+from stream_worker.core.reconcile.plan_log import ArchivedChunk, PlanLogReading
 from stream_worker.errors import Unreadable
 
 STRAYS_MAX = 3
-"""So many manifests behind a chain are looked at."""
+"""So many manifests behind a plan log are read."""
 
 
 class StoredArchive:
@@ -36,72 +36,72 @@ class StoredArchive:
 
     def __init__(self, archive: ObjectArchive, log: Log, findings: Findings) -> None:
         self._archive, self._log, self._findings = archive, log, findings
-        self._told: set[str] = set()  # names of documents that were told
+        self._reported: set[str] = set()  # names of documents that were reported
 
-    def extend(self, chain: PlanLogReading) -> None:
-        """Read the plans and manifests that were written since. Raises Unavailable."""
-        known = chain.chunks[-1].plan.start + 1 if chain.chunks else 0
-        names = self._archive.plan_names(chain.partition, known)
+    def extend(self, plan_log: PlanLogReading) -> None:
+        """Read the plans and manifests that were written since the last call. Raises Unavailable."""
+        known = plan_log.chunks[-1].plan.start + 1 if plan_log.chunks else 0
+        names = self._archive.plan_names(plan_log.partition, known)
         with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="plans") as pool:
             plans = [plan for plan in pool.map(self._plan, names) if plan is not None]
             # The order matters: a manifest read after the LIST is there for every plan but the last listed
-            chunks = list(pool.map(lambda plan: self._chunk(chain, plan), plans))
-        chain.broken = len(plans) < len(names)
-        chain.planned = None
+            chunks = list(pool.map(lambda plan: self._chunk(plan_log, plan), plans))
+        plan_log.broken = len(plans) < len(names)
+        plan_log.planned = None
         for i, chunk in enumerate(chunks, 1):
             if chunk.manifest is None and i == len(chunks) and not chunk.unread:
-                chain.planned = chunk.plan
+                plan_log.planned = chunk.plan
                 break
             if chunk.manifest is None and not chunk.unread:
                 self._findings.differ(
-                    "manifest", chain.where(chunk), "one, since a later plan is there", "none"
+                    "manifest", plan_log.where(chunk), "one, since a later plan is there", "none"
                 )
-            chain.chunks.append(chunk)
-        if not chunks or chain.planned:
-            self._look_behind(chain)
+            plan_log.chunks.append(chunk)
+        if not chunks or plan_log.planned:
+            self._look_behind(plan_log)
 
-    def _look_behind(self, chain: PlanLogReading) -> None:
-        """A manifest behind the chain whose plan is not as it says: nobody will finish that chunk."""
-        after = manifests_from(self._log, chain.partition, chain.end)
-        for name, chunk in self._manifests(chain.partition, after)[:STRAYS_MAX]:
+    def _look_behind(self, plan_log: PlanLogReading) -> None:
+        """Report manifests behind the plan log that have no plan, or one with another end: nobody finishes those."""
+        after = manifests_from(self._log, plan_log.partition, plan_log.end)
+        for name, chunk in self._manifests(plan_log.partition, after)[:STRAYS_MAX]:
             # Read after the manifest was listed: a plan that was made meanwhile is there
-            name_of_plan = plan_name(self._log, chain.partition, chunk.start)
+            name_of_plan = plan_name(self._log, plan_log.partition, chunk.start)
             known = self._archive.objects.read(name_of_plan) is not None
             plan = self._plan(name_of_plan) if known else None
             if not known or (plan and plan.end != chunk.end):
-                chain.broken = True
+                plan_log.broken = True
                 found = "none" if plan is None else f"its plan ends at {plan.end}"
-                if name not in self._told:
+                if name not in self._reported:
                     self._findings.differ(
-                        "plans chain", f"{chain.name}, {name}", "a plan of its range", found
+                        "plans chain", f"{plan_log.name}, {name}", "a plan of its range", found
                     )
-                self._told.add(name)
+                self._reported.add(name)
 
     def _plan(self, name: str) -> Plan | None:
         try:
             return self._archive.read_plan(name)
         except Unreadable as error:
-            if name not in self._told:
+            if name not in self._reported:
                 self._findings.differ("plan", name, "a plan", error)
-                self._told.add(name)
+                self._reported.add(name)
             return None
 
-    def _chunk(self, chain: PlanLogReading, plan: Plan) -> ArchivedChunk:
+    def _chunk(self, plan_log: PlanLogReading, plan: Plan) -> ArchivedChunk:
         try:
-            return ArchivedChunk(plan, self._archive.manifest(chain.partition, plan))
+            return ArchivedChunk(plan, self._archive.manifest(plan_log.partition, plan))
         except Unreadable as error:
             self._findings.differ(
-                "manifest", manifest_name(self._log, chain.partition, plan), "a manifest", error
+                "manifest", manifest_name(self._log, plan_log.partition, plan), "a manifest", error
             )
             return ArchivedChunk(plan, None, unread=True)
 
-    def check_listing(self, chains: Sequence[PlanLogReading], *, whole: bool) -> None:
+    def check_listing(self, plan_logs: Sequence[PlanLogReading], *, whole: bool) -> None:
         """Manifests that no plan has, and objects of rows that no manifest names. Raises Unavailable."""
-        for chain in chains:
-            known = {manifest_name(self._log, chain.partition, chunk.plan) for chunk in chain.chunks}
+        for plan_log in plan_logs:
+            known = {manifest_name(self._log, plan_log.partition, chunk.plan) for chunk in plan_log.chunks}
             if whole:
-                for name, chunk in self._manifests(chain.partition):
-                    if name not in known and chunk.start < chain.end:
+                for name, chunk in self._manifests(plan_log.partition):
+                    if name not in known and chunk.start < plan_log.end:
                         self._findings.differ("manifest", name, "a plan of its range", "none")
 
     def rows_there(self) -> dict[str, tuple[int, int]]:

@@ -1,10 +1,10 @@
-"""Days in the store: the chains of a topic, the objects of a day, and its marker.
+"""Days in the store: the plan logs of a topic, the objects of a day, and its marker.
 
 See docs/design.md#the-archive.
 
 Rules:
-1. Ends of chains are read before the objects are listed. So a chunk that was done then is listed whole, and
-   one that ends behind is left out: rows and ends are of one state.
+1. Ends of plan logs are read before the objects are listed. So a chunk that was done then is listed whole,
+   and one that ends behind is left out: rows and ends are of one state.
 2. Plans are listed from the newest one that is known, not from the start of the log.
 """
 
@@ -17,7 +17,7 @@ from obstore.store import ObjectStore
 
 from stream_worker.adapters.object_store.archive import READS_AT_ONCE, ObjectArchive
 from stream_worker.adapters.object_store.objects import Objects
-from stream_worker.core.archive.days import ChainEnd, Day, DayListing, DayObject, Marker
+from stream_worker.core.archive.days import Day, DayListing, DayObject, Marker, PlanLogEnd
 from stream_worker.core.archive.layout import (
     PLANS,
     PROFILES,
@@ -57,17 +57,17 @@ class StoredDays:
         logs = map(parse_log_folder, self._objects.folders(PLANS))
         return [log for log in logs if log is not None and log.topic == self._topic]
 
-    def ends(self, logs: Sequence[Log], day: Day) -> list[ChainEnd]:
-        """How far each chain is done. Raises Unavailable, Unreadable."""
+    def ends(self, logs: Sequence[Log], day: Day) -> list[PlanLogEnd]:
+        """How far each plan log is done. Raises Unavailable, Unreadable."""
         hints: dict[tuple[Log, int], int] = {}
         for _, chunk in self._listed(day):
             partition = chunk.log, chunk.partition
             hints[partition] = max(chunk.start, hints.get(partition, 0))
-        places = [(log, partition) for log in logs for partition in self._partitions(log)]
-        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="chains") as pool:
-            return list(pool.map(lambda place: self._end(place[0], place[1], hints.get(place, 0)), places))
+        partitions = [(log, partition) for log in logs for partition in self._partitions(log)]
+        with ThreadPoolExecutor(READS_AT_ONCE, thread_name_prefix="plan-logs") as pool:
+            return list(pool.map(lambda one: self._end(one[0], one[1], hints.get(one, 0)), partitions))
 
-    def listing(self, day: Day, ends: Sequence[ChainEnd]) -> DayListing:
+    def listing(self, day: Day, ends: Sequence[PlanLogEnd]) -> DayListing:
         """The rows of a day below these ends. Raises Unavailable, Unreadable."""
         done = {(one.log, one.partition): one.end for one in ends}
         by_chunk: dict[ChunkCoordinates, set[str]] = {}
@@ -139,25 +139,25 @@ class StoredDays:
 
     def _partitions(self, log: Log) -> list[int]:
         """Partitions that existed at the first start, or have plans."""
-        head = self._archive(log).head()
+        origin = self._archive(log).origin()
         known = {
             partition
             for _, partition in filter(None, map(parse_plans_prefix, self._objects.folders(log_folder(log))))
         }
-        return sorted(known | set(range(len(head.starts) if head else 0)))
+        return sorted(known | set(range(len(origin.starts) if origin else 0)))
 
-    def _end(self, log: Log, partition: int, near: int) -> ChainEnd:
+    def _end(self, log: Log, partition: int, near: int) -> PlanLogEnd:
         archive = self._archive(log)
         for begin in dict.fromkeys((near, 0)):
             for name in reversed(archive.plan_names(partition, begin)[-2:]):  # the newest may be unfinished
                 plan = archive.read_plan(name)
                 if archive.manifest(partition, plan) is not None:
-                    return ChainEnd(log, partition, plan.end, plan.watermark_end, plan.limits.lateness_ms)
-        head = archive.head()
-        starts = head.starts if head else []
-        return ChainEnd(log, partition, starts[partition] if partition < len(starts) else 0, 0, 0)
+                    return PlanLogEnd(log, partition, plan.end, plan.watermark_end, plan.limits.lateness_ms)
+        origin = archive.origin()
+        starts = origin.starts if origin else []
+        return PlanLogEnd(log, partition, starts[partition] if partition < len(starts) else 0, 0, 0)
 
-    def _amid(self, known: Iterable[ChunkCoordinates], ends: Sequence[ChainEnd]) -> list[ChunkCoordinates]:
+    def _amid(self, known: Iterable[ChunkCoordinates], ends: Sequence[PlanLogEnd]) -> list[ChunkCoordinates]:
         """Chunks amid those of the day that have no object of it: perhaps one is missing."""
         by_place: dict[tuple[Log, int], list[int]] = {}
         for log, partition, start, _ in known:

@@ -41,7 +41,7 @@ def open_store(
 ) -> ObjectStore:
     """Open `file:///folder` (made if missing), `s3://bucket/prefix` or `memory:///`.
 
-    Without keys the usual places are asked (environment, web identity, instance role). Raises Misconfigured.
+    Without keys the client takes those of the environment, web identity or instance role. Raises Misconfigured.
     """
     scheme, bucket = urlsplit(url)[:2]
     try:
@@ -104,7 +104,7 @@ class Objects:
     def create_or_read(self, name: str, body: bytes) -> bytes | None:
         """Create an object and return None, or return what is there. Raises Unavailable.
 
-        A PUT whose answer was lost is refused when it is asked again; reading back makes that harmless.
+        A repeated PUT whose answer was lost is refused; reading back makes that harmless.
         """
         if self.create(name, body):
             return None

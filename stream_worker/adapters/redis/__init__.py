@@ -1,1 +1,1 @@
-"""The rolling picture in Redis: the adapter and its scripts. docs/redis.md describes the keys."""
+"""Counts, views and cursors in Redis: adapters, scripts and the names of the format (docs/redis.md)."""

@@ -1,7 +1,7 @@
-"""The rolling picture in Redis: `ports.Rolling` over Lua scripts (docs/design.md#redis; docs/redis.md).
+"""Counts and views in Redis: `ports.Aggregates` over Lua scripts (docs/design.md#redis; docs/redis.md).
 
 Rules:
-1. What decides is decided inside a script; here values are only encoded, sent and decoded.
+1. Every decision is made inside a script; here values are only encoded, sent and decoded.
 2. Every call may be repeated, lose its answer or arrive late.
 3. Every error leaves as one of ours (`connection.py`).
 """
@@ -37,7 +37,7 @@ from stream_worker.errors import Misconfigured, Unreadable
 
 
 class RedisAggregates:
-    """The rolling picture and the cursors of one log, below one prefix.
+    """The counts, views and cursors of one log, below one prefix.
 
     `owner` stands beside the cursors for people. `clock` replaces the scripts' clock line in tests.
     """
@@ -80,7 +80,7 @@ class RedisAggregates:
     def advance_cursor(
         self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
     ) -> Cursor | None:
-        """Compare-and-set the cursor forward over records that are gone; raise the floor."""
+        """Compare-and-set the cursor forward over records that are gone; raise complete_from."""
         complete_from_ms = minute_at_or_after(complete_from_ms)
         return _cursor(self._call("advance_cursor", partition, expected, to, watermark_ms, complete_from_ms))
 
@@ -119,11 +119,12 @@ class RedisAggregates:
     ) -> SealResult:
         """Seal what every partition has passed, at most `Limit.SEALS` minutes; trim what is closed."""
         args = (self._log.name, partition_count, lateness_ms, max_hold_ms, older_log)
-        sealed, floor, watermark, incomplete, now, held, stored, idle, *more = self._call("seal", *args)
+        reply = self._call("seal", *args)
+        sealed, complete_from, watermark, incomplete, now, excluded, stored, idle, *more = reply
         return SealResult(
             sealed_ms=sealed,
-            complete_from_ms=floor,
-            held=held,
+            complete_from_ms=complete_from,
+            held=excluded,
             watermark_ms=watermark,
             stored_watermarks_ms={stored[i]: int(stored[i + 1]) for i in range(0, len(stored), 2)},
             incomplete=incomplete,
@@ -161,7 +162,7 @@ class RedisAggregates:
             with translated(self._address):
                 fields = self._client.hgetall(self._keys.minute(start))
             if MinuteField.SEAL_ID in fields:
-                break  # else it was trimmed in between: look again
+                break  # else it was trimmed in between: read again
         return SealedMinute(
             start_ms=int(start),
             seal_id=fields[MinuteField.SEAL_ID],
@@ -172,7 +173,7 @@ class RedisAggregates:
         )
 
     def close(self, *calls: Close) -> set[int]:
-        """Write judged shards of a minute in one round trip; returns the numbers of those written."""
+        """Write evaluated shards of a minute in one round trip; returns the numbers of those written."""
         with translated(self._address):
             replies = self._scripts.call_many("close", [_close_args(call) for call in calls])
         return {call.shard for call, written in zip(calls, replies, strict=True) if written}
@@ -209,15 +210,15 @@ class RedisAggregates:
 
     def refresh_view(self, brands: Sequence[str] | None) -> None:
         """Overwrite the rolling view of these brands (None: of all)."""
-        look = parse_head(self._call("read_head"))
-        if look is None:
+        head = parse_head(self._call("read_head"))
+        if head is None:
             return
         if brands is None:
             admitted = list(self.brands())
             full = len(admitted) >= self._max_brands
             brands = [*admitted, ""] if full else admitted  # "": what came after the limit
         with translated(self._address), self._history_read():
-            refresh_view(self._client, self._scripts, self._keys, look, brands)
+            refresh_view(self._client, self._scripts, self._keys, head, brands)
 
     def ping(self) -> str:
         """Name and version of the server, and what of its settings can lose counts."""

@@ -1,11 +1,11 @@
 """The connection to Redis, and what its errors mean to a caller.
 
 Rules:
-1. The client never retries by itself: its default would send a script up to ten times more without telling.
-   Here the caller repeats, and knows it.
+1. The client never retries by itself: its default would repeat a script up to ten times in silence.
+   Only the caller repeats.
 2. A lost connection, a time-out and a server that cannot write now are `Unavailable`: ask the same again.
 3. Text is UTF-8; a lone surrogate passes, so that no brand can break a call. What holds a brand is sent as
-   bytes: hiredis, which the client uses where it is installed, has no ear for `encoding_errors`.
+   bytes: hiredis, which the client uses where it is installed, ignores `encoding_errors`.
 """
 
 import re
@@ -68,30 +68,30 @@ def translated(address: str) -> Iterator[None]:
 def our_error(error: redis.RedisError, address: str) -> StreamWorkerError:
     """Say what an error of the client means: try again, mend the settings, or stop."""
     where = f"Redis at {address} (setting redis.url)"
-    said = re.sub(r" script: [0-9a-f]{40}.*", "", str(error))
+    message = re.sub(r" script: [0-9a-f]{40}.*", "", str(error))
     if isinstance(error, redis.AuthenticationError | redis.exceptions.NoPermissionError):
-        return Misconfigured(f"{where} refused us: {said}; see docs/redis.md for the rights a user needs")
+        return Misconfigured(f"{where} refused us: {message}; see docs/redis.md for the rights a user needs")
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-        return Unavailable(f"{where} did not answer: {said}")
+        return Unavailable(f"{where} did not answer: {message}")
     # The client takes the first word off the message of errors that have a class of their own.
-    code = said.split(" ", 1)[0]
+    code = message.split(" ", 1)[0]
     if code == "SWFORMAT":
-        return Misconfigured(f"{where}: {said}; use another redis.prefix or the version that wrote it")
+        return Misconfigured(f"{where}: {message}; use another redis.prefix or the version that wrote it")
     if code in _REFUSED:
-        return Misconfigured(f"{where} refused us: {said}; see docs/redis.md for the rights a user needs")
+        return Misconfigured(f"{where} refused us: {message}; see docs/redis.md for the rights a user needs")
     if isinstance(error, redis.ResponseError) and code in _BROKEN:
-        return Unreadable(f"{where} holds what is not ours: {said}; see docs/redis.md")
-    return Unavailable(f"{where} cannot do it now: {said}")
+        return Unreadable(f"{where} holds what is not ours: {message}; see docs/redis.md")
+    return Unavailable(f"{where} cannot do it now: {message}")
 
 
 def describe(info: dict[str, Any], address: str) -> str:
     """Say which server it is, and what of its settings can lose counts; `info` is the answer of INFO."""
     name = str(info.get("server_name", "redis"))
     version = info.get(f"{name}_version", info.get("redis_version", "of unknown version"))
-    said = f"{name} {version} at {address}"
+    message = f"{name} {version} at {address}"
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction" and int(info.get("maxmemory", 0)) > 0:
-        said += f"; it may evict counts: maxmemory-policy is {policy}, set noeviction"
+        message += f"; it may evict counts: maxmemory-policy is {policy}, set noeviction"
     if not info.get("aof_enabled", 1):
-        said += "; without appendonly a restart goes back to the last snapshot"
-    return said
+        message += "; without appendonly a restart goes back to the last snapshot"
+    return message

@@ -1,7 +1,7 @@
-"""The notifier's side of the rolling picture in Redis: `ports.Outbox` over Lua scripts (docs/redis.md).
+"""The notifier's side of Redis: `ports.Outbox` over Lua scripts (docs/redis.md).
 
 Rules:
-1. What is read is read by one script, and what is written is compared with it inside a script.
+1. One script reads all that belongs together; whatever is written is compared with it inside a script.
 2. Nothing of the workers is written, not even when a script ran last.
 """
 
@@ -42,8 +42,8 @@ class RedisOutbox:
         return snapshot if len(present) == len(requested) else self._read(sorted(present))
 
     def _read(self, brands: Sequence[str]) -> OutboxSnapshot:
-        asked = to_json([(brand, shard_of(brand)) for brand in brands])
-        now_ms, entries, messages, views = self._call("read_outbox", asked)
+        request = to_json([(brand, shard_of(brand)) for brand in brands])
+        now_ms, entries, messages, views = self._call("read_outbox", request)
         return OutboxSnapshot(
             now_ms,
             _pairs(entries),

@@ -4,7 +4,7 @@ Rules:
 1. A view: it is overwritten, never read back, and nothing judges, counts or compares it.
 2. A minute is worth its history (what was closed, and every late one) and, while its shard has not closed
    it, its on-time fields. Both are read by one script, or a close in between would count twice.
-3. A script reads about `FIELDS_MAX` fields, whatever is asked for: Redis serves nobody meanwhile.
+3. A script reads about `FIELDS_MAX` fields, however much is requested: Redis serves nobody meanwhile.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,29 +49,29 @@ def parse_head(reply: Sequence[Any]) -> RedisHead | None:
     )
 
 
-def refresh_view(client: Any, scripts: Scripts, keys: Keys, look: RedisHead, brands: Sequence[str]) -> None:
+def refresh_view(client: Any, scripts: Scripts, keys: Keys, head: RedisHead, brands: Sequence[str]) -> None:
     """Overwrite the view of these brands. Raises ValueError when history is not ten integers."""
     if not brands:
         return
-    needs = history_range(look.newest_ms)
-    first = max(min(look.closed_ms[shard_of(brand)] for brand in brands), look.newest_ms + MINUTE_MS - DAY_MS)
-    unclosed = list(map(int, client.zrangebyscore(keys.minutes, first, look.newest_ms)))
+    needs = history_range(head.newest_ms)
+    first = max(min(head.closed_ms[shard_of(brand)] for brand in brands), head.newest_ms + MINUTE_MS - DAY_MS)
+    unclosed = list(map(int, client.zrangebyscore(keys.minutes, first, head.newest_ms)))
     networks = [*client.hkeys(keys.networks), ""]
     fields_of_a_brand = len(unclosed) * len(networks) * len(MEASURES) + len(needs.minutes) + len(needs.hours)
     step = max(1, FIELDS_MAX // fields_of_a_brand)
     starts = [*needs.minutes, *needs.hours, *unclosed]
     for at in range(0, len(brands), step):
         some = brands[at : at + step]
-        asked = {
+        request = {
             "hours": _by(needs.minutes, HOUR_MS),
             "days": _by(needs.hours, DAY_MS),
             "unclosed": list(map(str, unclosed)),
             "networks": networks,
             "brands": [(brand, shard_of(brand)) for brand in some],
         }
-        sums = decode_many(scripts.call("read_windows", to_json(asked)))
+        sums = decode_many(scripts.call("read_windows", to_json(request)))
         per_brand = sums.reshape(len(some), len(starts), len(MEASURES))
-        _write(client, keys, look, some, window_sums(look.newest_ms, starts, per_brand))
+        _write(client, keys, head, some, window_sums(head.newest_ms, starts, per_brand))
 
 
 def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
@@ -81,7 +81,7 @@ def _by(starts: Sequence[int], unit_ms: int) -> list[tuple[str, list[str]]]:
 
 
 def _write(
-    client: Any, keys: Keys, look: RedisHead, brands: Sequence[str], sums: Mapping[str, Int64]
+    client: Any, keys: Keys, head: RedisHead, brands: Sequence[str], sums: Mapping[str, Int64]
 ) -> None:
     """Write the hashes; a reader of another one is served in between."""
     names = [window_field(window, measure) for window in WINDOWS for measure in MEASURES]
@@ -89,11 +89,11 @@ def _write(
     pipe = client.pipeline(transaction=False)
     for brand, row in zip(brands, numbers, strict=True):
         about: dict[str, int | str] = {
-            ViewField.NEWEST: look.newest_ms,
-            ViewField.AS_OF_MS: look.now_ms,
-            ViewField.SEALED: look.sealed_ms,
-            ViewField.CLOSED: look.closed_ms[shard_of(brand)],
-            ViewField.MODELS: look.models,
+            ViewField.NEWEST: head.newest_ms,
+            ViewField.AS_OF_MS: head.now_ms,
+            ViewField.SEALED: head.sealed_ms,
+            ViewField.CLOSED: head.closed_ms[shard_of(brand)],
+            ViewField.MODELS: head.models,
         }
         key = raw(keys.view(brand))
         pipe.hset(key, mapping={**about, **dict(zip(names, row, strict=True))})

@@ -1,11 +1,11 @@
-"""A day of the archive: which objects it has, how far its chains are, and when it is complete.
+"""A day of the archive: which objects it has, how far its plan logs are, and when it is complete.
 
 Rules:
 1. A day is UTC, `[start, end)` of event time. Its rows are those of finished chunks only.
-2. It is complete when no partition can bring an on-time mention any more: its chain's watermark has passed
+2. It is complete when no partition can bring an on-time mention any more: its plan log's watermark has passed
    the day's end by the allowed lateness; or, since a quiet partition's watermark stands still, Redis had
-   sealed the day in an instant whose cursors the chains have passed.
-3. The marker of a complete day is create-only. Mentions that come later still are counted, and said.
+   sealed the day in an instant whose cursors the plan logs have passed.
+3. The marker of a complete day is create-only. Mentions that come later are still counted, and reported.
 """
 
 import datetime as dt
@@ -47,8 +47,8 @@ def day_of(date: dt.date) -> Day:
     return Day(day_start_ms(date))
 
 
-class ChainEnd(NamedTuple):
-    """How far the chain of a partition is done."""
+class PlanLogEnd(NamedTuple):
+    """How far the plan log of a partition is done."""
 
     log: Log
     partition: int
@@ -57,7 +57,7 @@ class ChainEnd(NamedTuple):
     lateness_ms: int
 
     @property
-    def place(self) -> tuple[str, int]:
+    def coordinates(self) -> tuple[str, int]:
         """Log and partition."""
         return self.log.name, self.partition
 
@@ -100,34 +100,34 @@ class Marker(msgspec.Struct, frozen=True, kw_only=True):
     logs: dict[str, dict[str, MarkedPartition]]
 
 
-def marker_of(day: Day, ends: Sequence[ChainEnd], rows: int, duplicates: int, objects: int) -> Marker:
+def marker_of(day: Day, ends: Sequence[PlanLogEnd], rows: int, duplicates: int, objects: int) -> Marker:
     """Return the marker of a day that is complete."""
     logs: dict[str, dict[str, MarkedPartition]] = {}
-    for one in sorted(ends, key=lambda one: one.place):
+    for one in sorted(ends, key=lambda one: one.coordinates):
         logs.setdefault(one.log.name, {})[str(one.partition)] = MarkedPartition(one.end, one.watermark_ms)
     return Marker(
         date=str(day), rows=rows, counted=rows - duplicates, duplicates=duplicates, objects=objects, logs=logs
     )
 
 
-def newest_log(ends: Sequence[ChainEnd]) -> Log | None:
+def newest_log(ends: Sequence[PlanLogEnd]) -> Log | None:
     """Return the log that is written to: of several incarnations the one that is furthest in time."""
     return max(ends, key=lambda one: (one.watermark_ms, one.log.name)).log if ends else None
 
 
 def open_partitions(
-    day: Day, ends: Sequence[ChainEnd], sealed_ms: int, cursors: Mapping[tuple[str, int], int]
+    day: Day, ends: Sequence[PlanLogEnd], sealed_ms: int, cursors: Mapping[tuple[str, int], int]
 ) -> list[str]:
     """Why the day is not complete, a line each; nothing when it is (rule 2).
 
     `sealed_ms` and `cursors` are of one instant of Redis, read before `ends`; 0 and nothing without a Redis.
     """
     newest, why = newest_log(ends), []
-    for one in sorted(ends, key=lambda one: one.place):
+    for one in sorted(ends, key=lambda one: one.coordinates):
         if one.log != newest or one.watermark_ms >= day.end_ms + one.lateness_ms:
             continue
         name = f"partition {one.partition} of {one.log.name}"
-        cursor = cursors.get(one.place)
+        cursor = cursors.get(one.coordinates)
         if sealed_ms < day.end_ms:
             why.append(
                 f"{name} is archived up to {_clock(one.watermark_ms)}, and Redis has not sealed the day"

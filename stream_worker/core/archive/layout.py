@@ -118,7 +118,7 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 _LOG_FOLDER: Final = _pattern(rf"{PLANS}/{_LOG}")
 _PARTITION_FOLDER: Final = _pattern(rf"{PLANS}/{_LOG}/{_PARTITION}")
-_HEAD_NAME: Final = _pattern(rf"{PLANS}/{_LOG}/head\.json")
+_ORIGIN_NAME: Final = _pattern(rf"{PLANS}/{_LOG}/head\.json")
 _PLAN_NAME: Final = _pattern(rf"{PLANS}/{_LOG}/{_PARTITION}/(?P<start>\d{{20}})\.json")
 _MANIFEST_NAME: Final = _pattern(rf"{MANIFESTS}/{_LOG}/{_PARTITION}/{_RANGE}\.json")
 _ROWS_NAME: Final = _pattern(rf"{_HOUR}/{_LOG}\+{_PARTITION}\+{_RANGE}\.parquet")
@@ -187,14 +187,14 @@ class NotificationCoordinates(NamedTuple):
     n: int
 
 
-def head_name(log: Log) -> str:
+def origin_name(log: Log) -> str:
     """Name of the log's one origin document."""
     return f"{PLANS}/{log.name}/head.json"
 
 
-def parse_head_name(name: str) -> Log | None:
+def parse_origin_name(name: str) -> Log | None:
     """Return the log whose origin document this is."""
-    found = _HEAD_NAME.fullmatch(name)
+    found = _ORIGIN_NAME.fullmatch(name)
     return None if found is None else _log(found)
 
 

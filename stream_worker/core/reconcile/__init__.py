@@ -1,4 +1,4 @@
-"""The audit's pure parts: chains, the recount of rows, and what is compared with what.
+"""The audit's pure parts: plan logs, the recount of rows, and the comparison of cells.
 
 See docs/design.md#audit.
 """

@@ -122,15 +122,15 @@ class Recount:
         self._pending: list[Cells] = []
         self._merge_at = MERGE_AT
 
-    def add(self, rows: RecountRows, wanted: Bool) -> None:
-        """Add the wanted rows."""
-        keys = rows.brands[wanted]
+    def add(self, rows: RecountRows, selected: Bool) -> None:
+        """Add the selected rows."""
+        keys = rows.brands[selected]
         if self._by_network:
-            keys = keys | rows.networks[wanted] << BRAND_BITS
+            keys = keys | rows.networks[selected] << BRAND_BITS
         if self._by_minute:
-            keys = keys | rows.minutes[wanted] << MINUTE_SHIFT
-        sums = rows.sums[wanted]
-        on_time = np.where(rows.late[wanted][:, None], 0, sums)
+            keys = keys | rows.minutes[selected] << MINUTE_SHIFT
+        sums = rows.sums[selected]
+        on_time = np.where(rows.late[selected][:, None], 0, sums)
         self._pending.append(grouped(keys, sums, on_time))
         if sum(len(cells.keys) for cells in self._pending) > self._merge_at:
             self._pending = [self.cells()]

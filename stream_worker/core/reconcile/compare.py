@@ -77,7 +77,7 @@ class CellComparison:
         for minute in np.unique(minutes).tolist():
             at = np.flatnonzero(minutes == minute)
             if not self._is_explained(aligned, at):
-                self.findings.add(self._told(aligned, at))
+                self.findings.add(self._differences(aligned, at))
         if frozen:
             self.findings.add(self._thawed(rows, redis, scored, aligned.keys))
 
@@ -104,7 +104,7 @@ class CellComparison:
         )
         return True
 
-    def _told(self, aligned: DifferingCells, at: Int64) -> Iterator[Difference]:
+    def _differences(self, aligned: DifferingCells, at: Int64) -> Iterator[Difference]:
         for i in at.tolist():
             expected, found = aligned.rows.sums[i], aligned.redis.sums[i]
             differs = np.flatnonzero((expected != found) & aligned.measures[i])
@@ -116,10 +116,10 @@ class CellComparison:
                 + _split(aligned.redis.on_time[i], found, differs),
             )
 
-    def _thawed(self, rows: Cells, redis: Cells, scored: Bool, told: Int64) -> Iterator[Difference]:
-        """Rule 4, for cells that were not told already."""
+    def _thawed(self, rows: Cells, redis: Cells, scored: Bool, reported: Int64) -> Iterator[Difference]:
+        """Rule 4, for cells that were not reported already."""
         aligned = _aligned(rows, redis, scored, on_time=True)
-        for i in np.flatnonzero(~np.isin(aligned.keys, told)).tolist():
+        for i in np.flatnonzero(~np.isin(aligned.keys, reported)).tolist():
             key = int(aligned.keys[i])
             expected, found = aligned.rows.on_time[i], aligned.redis.on_time[i]
             above = np.flatnonzero((found > expected) & aligned.measures[i])
@@ -141,7 +141,7 @@ class CellComparison:
 
 
 def _split(on_time: Int64, found: Int64, differs: Int64) -> str:
-    """Say how much of what was found is late, where Redis tells."""
+    """Say how much of what was found is late, where Redis knows."""
     if not on_time.any():
         return ""
     return " (" + ", ".join(f"{on_time[m]} on time + {found[m] - on_time[m]} late" for m in differs) + ")"

@@ -1,9 +1,9 @@
-"""The report of an audit, and what it was asked to look at."""
+"""The report of an audit, and its options."""
 
 from typing import Any, Final, NamedTuple
 
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import OffsetAccount
+from stream_worker.core.reconcile.plan_log import OffsetAccount
 
 SUMS: Final = ("offsets", "counted", "duplicates", "rejected", "absent", "lost", "expired", "late", "rows")
 
@@ -18,7 +18,7 @@ class AuditOptions(NamedTuple):
 
     @property
     def whole(self) -> bool:
-        """Whether chains are read from their very start."""
+        """Whether plan logs are read from their very start."""
         return self.start is None and self.end is None
 
 

@@ -2,7 +2,7 @@
 
 Rules:
 1. What makes an object useless is raised as ValueError with the reason; nothing is guessed from the rest.
-2. Coordinates are unique: each offset of a chain is a bit, set by the first row that has it.
+2. Coordinates are unique: each offset of a plan log is a bit, set by the first row that has it.
 """
 
 from collections.abc import Iterator
@@ -116,7 +116,7 @@ def _codes(column: pa.Array, names: Names) -> Int64:
 
 
 class OffsetBitmap:
-    """The offsets `[start, end)` of a chain that a row was found for: one bit each."""
+    """The offsets `[start, end)` of a plan log that a row was found for: one bit each."""
 
     def __init__(self, start: int, end: int) -> None:
         self.start, self.end = start, end

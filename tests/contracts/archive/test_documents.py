@@ -5,7 +5,7 @@ import pytest
 
 from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.objects import open_store
-from stream_worker.core.archive.layout import LogOrigin, head_name, manifest_name, plan_name
+from stream_worker.core.archive.layout import LogOrigin, manifest_name, origin_name, plan_name
 from stream_worker.errors import Unreadable
 from tests.contracts.archive.objects import put
 from tests.contracts.rows import LOG, plan
@@ -59,7 +59,7 @@ def test_a_head_or_a_manifest_that_cannot_be_read_stops_too():
     with pytest.raises(Unreadable, match=r"_manifests/.*missing required field"):
         archive.find_plan_log(0, -1)
 
-    put(store, head_name(LOG), b"null")
+    put(store, origin_name(LOG), b"null")
     with pytest.raises(Unreadable, match=r"head\.json"):
         archive.create_log_origin(LogOrigin(policy="earliest", starts=[0]))
     with pytest.raises(Unreadable, match=r"head\.json"):

@@ -16,7 +16,7 @@ from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, Sto
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.reconcile.cells import CellKind
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReading
+from stream_worker.core.reconcile.plan_log import ArchivedChunk, PlanLogReading
 from stream_worker.core.records.limits import Limits
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from stream_worker.errors import Unavailable

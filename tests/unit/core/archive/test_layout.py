@@ -26,8 +26,8 @@ from stream_worker.core.archive.layout import (
     RowsCoordinates,
     StoredObject,
     dead_value_name,
-    head_name,
     manifest_name,
+    origin_name,
     parse_hour,
     parse_plan_name,
     parse_rows_name,
@@ -47,7 +47,7 @@ def written(document):
 
 
 def test_names_are_those_of_the_contract():
-    assert head_name(LOG) == "_plans/mentions.0a1b2c3d/head.json"
+    assert origin_name(LOG) == "_plans/mentions.0a1b2c3d/head.json"
     assert plans_prefix(LOG, 3) == "_plans/mentions.0a1b2c3d/3/"
     assert plan_name(LOG, 3, 7) == "_plans/mentions.0a1b2c3d/3/00000000000000000007.json"
     assert manifest_name(LOG, 3, PLAN) == (
@@ -73,7 +73,7 @@ def test_rows_lie_under_their_event_hour_in_utc(hour_ms, folder):
 
 def test_only_rows_have_names_that_do_not_begin_with_an_underscore():
     names = [
-        head_name(LOG),
+        origin_name(LOG),
         plan_name(LOG, 0, 0),
         manifest_name(LOG, 0, PLAN),
         dead_value_name(LOG, 0, 0),
@@ -128,7 +128,7 @@ def test_every_name_that_was_built_is_parsed_into_what_it_was_built_from(
     rows = layout.rows_name(chunk.log, chunk.partition, chunk, hour_ms)
     dead = layout.dead_value_name(log, partition, start)
 
-    assert layout.parse_head_name(layout.head_name(log)) == log
+    assert layout.parse_origin_name(layout.origin_name(log)) == log
     assert layout.parse_log_folder(layout.log_folder(log)) == log
     assert layout.parse_plans_prefix(layout.plans_prefix(log, partition)) == (log, partition)
     assert parse_plan_name(plan_name(log, partition, start)) == PlanCoordinates(log, partition, start)
@@ -145,7 +145,7 @@ def test_every_name_that_was_built_is_parsed_into_what_it_was_built_from(
 
 PARSERS = [parse for name, parse in vars(layout).items() if name.startswith("parse_")]
 OURS = [
-    head_name(LOG),
+    origin_name(LOG),
     plan_name(LOG, 3, 7),
     manifest_name(LOG, 3, PLAN),
     rows_name(LOG, 3, PLAN, NOON_MS),

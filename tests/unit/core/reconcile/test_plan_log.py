@@ -4,12 +4,12 @@ import pytest
 
 from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.reconcile.findings import Findings
-from stream_worker.core.reconcile.plan_chain import (
+from stream_worker.core.reconcile.plan_log import (
     ArchivedChunk,
     PlanLogReading,
     account_of,
+    check_dead_letters,
     check_documents,
-    check_letters,
     check_rows,
 )
 from stream_worker.core.records.limits import Limits
@@ -154,7 +154,7 @@ def letters(found, *, gone=False, foreign=False):
     """What is told of three chunks with one, two and no rejected offsets."""
     chunks = [chunk(0, 5, counted=4, rejected=1), chunk(5, 9, counted=2, rejected=2), chunk(9, 12, counted=3)]
     findings = Findings()
-    check_letters(
+    check_dead_letters(
         PlanLogReading(LOG, 0, 0, chunks), found, findings, may_be_gone=gone, may_be_foreign=foreign
     )
     return [it.where.rpartition("chunk ")[2] for it in findings.differences], len(findings.notes)
