@@ -61,7 +61,7 @@ class StoredArchive:
             self._look_behind(plan_log)
 
     def _look_behind(self, plan_log: PlanLogReading) -> None:
-        """Report manifests behind the plan log that have no plan, or one with another end: nobody finishes those."""
+        """Report manifests behind the plan log without a plan that fits: nobody finishes those."""
         after = manifests_from(self._log, plan_log.partition, plan_log.end)
         for name, chunk in self._manifests(plan_log.partition, after)[:STRAYS_MAX]:
             # Read after the manifest was listed: a plan that was made meanwhile is there

@@ -41,7 +41,9 @@ def open_store(
 ) -> ObjectStore:
     """Open `file:///folder` (made if missing), `s3://bucket/prefix` or `memory:///`.
 
-    Without keys the client takes those of the environment, web identity or instance role. Raises Misconfigured.
+    Without keys the client takes those of the environment, web identity or instance role.
+
+    Raises Misconfigured.
     """
     scheme, bucket = urlsplit(url)[:2]
     try:
