@@ -1,6 +1,6 @@
 """`stream-worker config`: what is set, from where, and whether it can be used."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -40,10 +40,10 @@ def schema() -> None:
     print_json(Settings.model_json_schema())
 
 
-def _rows(loaded: "Loaded") -> list[dict[str, Any]]:
+def _rows(loaded: "Loaded") -> list[dict[str, object]]:
     from stream_worker.settings.loader import LEAVES  # noqa: PLC0415
 
-    rows = []
+    rows: list[dict[str, object]] = []
     for key, leaf in LEAVES.items():
         group, _, name = key.partition(".")
         value = getattr(getattr(loaded.settings, group), name)

@@ -22,7 +22,7 @@ def list_letters(
     settings = load_settings(config).settings
     from stream_worker.admin import dead_letters as admin_dead_letters  # noqa: PLC0415
 
-    letters = [dict(letter) for letter in admin_dead_letters.newest_dead_letters(settings, limit)]
+    letters = [letter._asdict() for letter in admin_dead_letters.newest_dead_letters(settings, limit)]
     if as_json:
         print_json(letters)
         return

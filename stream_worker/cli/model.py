@@ -20,14 +20,14 @@ def list_models(config: Config = None, *, as_json: Json = False) -> None:
 
     rows = models.list_models(settings)
     if as_json:
-        print_json(rows)
+        print_json([row._asdict() for row in rows])
         return
     shown = [
         {
-            **row,
-            "languages": ", ".join(row["languages"]),
-            "macro_recall": next((f"{it} ({of})" for of, it in row["macro_recall"].items()), ""),
-            "trouble": row["refusal"] and "refused: see model verify",
+            **row._asdict(),
+            "languages": ", ".join(row.languages),
+            "macro_recall": next((f"{it} ({test_set})" for test_set, it in row.macro_recall.items()), ""),
+            "trouble": row.refusal and "refused: see model verify",
         }
         for row in rows
     ]

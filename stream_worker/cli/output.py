@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -43,12 +43,12 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print data as JSON, indented for people at a terminal."""
     typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False, default=str))
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print rows as aligned columns with a line of headings; nothing without rows."""
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     if not cells:
@@ -59,20 +59,20 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
         typer.echo("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()  # as it is written in a file
     return "" if value is None else printable(str(value))
 
 
 def printable(text: str) -> str:
-    """The same text; a line end or an escape in somebody's data must not draw on the terminal."""
+    """Return a text that is safe to print: a line end or an escape in data must not draw on the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, at a terminal only; tell it what is done, and how much of how much."""
+    """Show a bar on stderr, at a terminal only; yields a function of the unit, the number done, the total."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 

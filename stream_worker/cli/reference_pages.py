@@ -5,14 +5,14 @@ A test fails when a page differs from what stands here; `stream-worker reference
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Final, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr, WithJsonSchema
+from pydantic import SecretStr
 
 from stream_worker.observability.metrics import Metrics
 from stream_worker.settings.loader import LEAVES, Leaf
@@ -115,7 +115,7 @@ def _line(leaf: Leaf) -> str:
     return f"# {name} =" if leaf.field.default is None else f"{name} = {_toml(leaf.field.default)}"
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     """Write a default as TOML; JSON writes texts, numbers, booleans and the empty table the same way."""
     return f"{value:_}" if type(value) is int and value >= 10_000 else json.dumps(value)
 
@@ -127,32 +127,37 @@ def _type(leaf: Leaf) -> str:
         annotation = next(one for one in get_args(annotation) if one is not NoneType)
     if get_origin(annotation) is Literal:
         return " or ".join(json.dumps(value) for value in get_args(annotation))
-    is_size = annotation is int and any(isinstance(one, WithJsonSchema) for one in leaf.field.metadata)
-    name, write = ("size", format_size) if is_size else _TYPES[get_origin(annotation) or annotation]
-    limits = {
-        key: getattr(one, key) for one in leaf.field.metadata for key in ("ge", "le") if hasattr(one, key)
-    }
-    if not limits:
+    name = "size" if leaf.is_size else _TYPES[get_origin(annotation) or annotation]
+    least, most = (_limit(leaf, key) for key in ("ge", "le"))
+    if least is None:
         return name
-    least, most = (write(limits[key]) if key in limits else "" for key in ("ge", "le"))
-    return f"{name}, {least} … {most}" if most else f"{name}, {least} or more"
+    return f"{name}, {least} or more" if most is None else f"{name}, {least} … {most}"
 
 
-def _number(value: float) -> str:
-    return f"{value:_}"
+def _limit(leaf: Leaf, key: str) -> str | None:
+    """Return the limit `ge` or `le` of a setting as people write it; None without one."""
+    for constraint in leaf.field.metadata:
+        match getattr(constraint, key, None):
+            case dt.timedelta() as limit:
+                return format_duration(limit)
+            case int() as limit if leaf.is_size:
+                return format_size(limit)
+            case int() | float() as limit:
+                return f"{limit:_}"
+    return None
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-_TYPES: Final[dict[Any, tuple[str, Callable[[Any], str]]]] = {
-    bool: ("true or false", str),
-    dict: ("table of texts", str),
-    dt.timedelta: ("duration", format_duration),
-    float: ("number", _number),
-    int: ("whole number", _number),
-    Path: ("path", str),
-    SecretStr: ("text", str),
-    str: ("text", str),
+_TYPES: Final[dict[object, str]] = {
+    bool: "true or false",
+    dict: "table of texts",
+    dt.timedelta: "duration",
+    float: "number",
+    int: "whole number",
+    Path: "path",
+    SecretStr: "text",
+    str: "text",
 }

@@ -11,9 +11,9 @@ import datetime as dt
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 from pydantic import SecretStr, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
@@ -28,6 +28,9 @@ from stream_worker.settings.units import format_duration, format_size
 CONFIG_ENV: Final = ENV_PREFIX + "CONFIG"
 _NO_SETTINGS: Final = (CONFIG_ENV, ENV_PREFIX + "TEST_")  # the file itself; addresses of servers for tests
 _SECRET_BYTES_MAX = 65_536
+
+Toml: TypeAlias = dict[str, Any]
+"""A document as tomllib returns it; the settings check what is in it."""
 
 
 class Leaf(NamedTuple):
@@ -46,7 +49,14 @@ class Leaf(NamedTuple):
         """Whether its value must never be shown."""
         return SecretStr in (self.field.annotation, *get_args(self.field.annotation))
 
-    def shown(self, value: Any) -> Any:
+    @property
+    def is_size(self) -> bool:
+        """Whether its value is a number of bytes."""
+        return self.field.annotation is int and any(
+            isinstance(one, WithJsonSchema) for one in self.field.metadata
+        )
+
+    def shown(self, value: object) -> object:
         """Return a value as it may be shown: as people write it, and no secret in it."""
         match value:
             case SecretStr():
@@ -54,7 +64,7 @@ class Leaf(NamedTuple):
                 return bare if "://" in bare and "?" not in bare else HIDDEN
             case dt.timedelta():
                 return format_duration(value)
-            case int() if any(isinstance(m, WithJsonSchema) for m in self.field.metadata):
+            case int() if self.is_size:
                 return format_size(value)
             case Path():
                 return str(value)
@@ -101,7 +111,7 @@ def load(file: Path | None = None) -> Loaded:
         ) from None
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path) -> Toml:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -110,7 +120,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise Misconfigured(f"config file {file} is no TOML: {error}") from None
 
 
-def _keys(tree: Mapping[str, Any]) -> Iterator[str]:
+def _keys(tree: Toml) -> Iterator[str]:
     for group, values in tree.items():
         if isinstance(values, dict):
             yield from (f"{group}.{name}" for name in values)
@@ -134,13 +144,13 @@ def _read_names() -> dict[str, str]:
         if not upper.startswith(ENV_PREFIX) or upper.startswith(_NO_SETTINGS) or upper in files:
             continue
         if upper not in right:
-            raise Misconfigured(f"environment {name}: no such setting; {_nearest(upper, {**right})}")
+            raise Misconfigured(f"environment {name}: no such setting; {_nearest(upper, right)}")
         if value:
             found[right[upper]] = f"environment {name}"
     return found
 
 
-def _read_secret_files(tree: dict[str, Any], origins: dict[str, str]) -> None:
+def _read_secret_files(tree: Toml, origins: dict[str, str]) -> None:
     for leaf in LEAVES.values():
         name = leaf.env + "_FILE"
         path = os.environ.get(name)
@@ -162,8 +172,8 @@ def _read_secret_files(tree: dict[str, Any], origins: dict[str, str]) -> None:
         origins[leaf.key] = f"environment {name}"
 
 
-def _nearest(name: str, right: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, right, n=1, cutoff=0.5)
+def _nearest(name: str, right: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(right), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else "`stream-worker config show` lists them all"
 
 
