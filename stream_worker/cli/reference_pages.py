@@ -15,7 +15,7 @@ from typing import Final, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 
 from stream_worker.observability.metrics import Metrics
-from stream_worker.settings.loader import LEAVES, Leaf
+from stream_worker.settings.loader import LEAVES, Leaf, variable
 from stream_worker.settings.schema import Settings
 from stream_worker.settings.units import format_duration, format_size
 
@@ -36,6 +36,7 @@ Every setting has a default that runs against localhost. A TOML file (`--config 
   `STREAM_WORKER_REDIS__URL_FILE=/run/secrets/redis`.
 * Durations are written `200ms`, `30s`, `5m`, `2h`, `1d`; sizes `1000B`, `64KiB`, `16MiB`, `2GiB`.
 * A dictionary in a variable is written as JSON.
+* A setting with two names may have either; both in one file, or both in the environment, are refused.
 * What is not a setting is refused with the nearest right name, in the file and in the environment (exit 78).
 
 `stream-worker config show` prints each value with where it comes from, `config check` says whether all can be
@@ -79,7 +80,8 @@ def default_file() -> str:
     for group, leaves in _groups():
         lines += ["", *_comment(_meaning_of(group)), f"[{group}]"]
         for leaf in leaves:
-            lines += _comment(f"{leaf.field.description} [{_type(leaf)}]")
+            names = "".join(f" Also named {key.partition('.')[2]}." for key in leaf.other_keys)
+            lines += _comment(f"{leaf.field.description}{names} [{_type(leaf)}]")
             lines.append(_line(leaf))
     return "\n".join(lines) + "\n"
 
@@ -95,7 +97,8 @@ def _tables() -> Iterator[str]:
         for leaf in leaves:
             default = "" if leaf.field.default is None else f"`{_toml(leaf.field.default)}`"
             secret = " A secret." if leaf.is_secret else ""
-            meaning = f"{leaf.field.description}{secret}<br>`{leaf.env}`"
+            names = "".join(f"<br>Also `{key}`, `{variable(key)}`" for key in leaf.other_keys)
+            meaning = f"{leaf.field.description}{secret}<br>`{leaf.env}`{names}"
             yield f"| `{leaf.key}` | {default} | {_cell(_type(leaf))} | {_cell(meaning)} |"
         yield ""
 

@@ -1,9 +1,19 @@
 """What every setting is made of: its type, its default and limits as people write them, its meaning."""
 
 import datetime as dt
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, NamedTuple, TypedDict, Unpack
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from stream_worker.settings.units import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
@@ -19,8 +29,14 @@ Size = Annotated[
 ]
 
 
+class AlsoNamed(NamedTuple):
+    """Marks a setting that has a second name within its group; a file or the environment may use either."""
+
+    name: str
+
+
 class FieldLimits(TypedDict, total=False):
-    """FieldLimits of a setting: the least and the most, a duration as text; of a text its pattern and length."""
+    """The least and the most of a setting, a duration as text; of a text its pattern and its length."""
 
     ge: str | float
     le: str | float
@@ -54,3 +70,20 @@ class SettingsGroup(BaseModel):
     """A group of settings: frozen, and no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe a setting under its second name, too: an editor knows what a file may use."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema)["properties"]
+        for name, field in cls.model_fields.items():
+            for other_name in other_names(field):
+                properties[other_name] = properties[name]
+        return schema
+
+
+def other_names(field: FieldInfo) -> list[str]:
+    """Return the further names of a setting within its group."""
+    return [mark.name for mark in field.metadata if isinstance(mark, AlsoNamed)]

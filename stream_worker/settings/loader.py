@@ -5,6 +5,7 @@ Rules:
 2. `STREAM_WORKER_<GROUP>__<KEY>_FILE` names a file that holds a secret; its last line end is cut off.
 3. What is not a setting is refused, in the file and in the environment, with the nearest right name.
 4. Every refusal is one line: which key, from where, how to mend it. No value of a secret is in it.
+5. A setting with two names is known by the first. Both in one place are refused: one would be ignored.
 """
 
 import datetime as dt
@@ -22,6 +23,7 @@ from pydantic_settings import SettingsError
 
 from stream_worker.errors import Misconfigured
 from stream_worker.redaction import HIDDEN, masked, without_userinfo
+from stream_worker.settings.fields import other_names
 from stream_worker.settings.schema import ENV_PREFIX, Settings
 from stream_worker.settings.units import format_duration, format_size
 
@@ -42,7 +44,13 @@ class Leaf(NamedTuple):
     @property
     def env(self) -> str:
         """Name of its environment variable."""
-        return ENV_PREFIX + self.key.replace(".", "__").upper()
+        return variable(self.key)
+
+    @property
+    def other_keys(self) -> list[str]:
+        """Further dotted keys of the same setting."""
+        group = self.key.partition(".")[0]
+        return [f"{group}.{name}" for name in other_names(self.field)]
 
     @property
     def is_secret(self) -> bool:
@@ -86,7 +94,14 @@ def leaves() -> Iterator[Leaf]:
             yield Leaf(f"{group}.{name}", leaf)
 
 
+def variable(key: str) -> str:
+    """Return the name of the environment variable of a dotted key."""
+    return ENV_PREFIX + key.replace(".", "__").upper()
+
+
 LEAVES: Final = {leaf.key: leaf for leaf in leaves()}
+FIRST_KEYS: Final = {other: leaf.key for leaf in LEAVES.values() for other in leaf.other_keys}
+"""Of a setting with two names: other key -> first key."""
 
 
 def load(file: Path | None = None) -> Loaded:
@@ -97,8 +112,7 @@ def load(file: Path | None = None) -> Loaded:
     if file is None and os.environ.get(CONFIG_ENV):
         file = Path(os.environ[CONFIG_ENV])
     tree = _read_toml(file) if file is not None else {}
-    origins = dict.fromkeys(_keys(tree), f"file {file}")
-    _refuse_unknown(origins, file)
+    origins = _use_first_names(tree, file)
     _read_secret_files(tree, origins)
     origins |= _read_names()
     try:
@@ -128,25 +142,45 @@ def _keys(tree: Toml) -> Iterator[str]:
             yield group
 
 
-def _refuse_unknown(keys: Mapping[str, str], file: Path | None) -> None:
-    for key in keys:
-        if key not in LEAVES:
-            raise Misconfigured(f"{key} (file {file}): no such setting; {_nearest(key, LEAVES)}")
+def _use_first_names(tree: Toml, file: Path | None) -> dict[str, str]:
+    """Give every setting of a file its first name; returns where each comes from."""
+    origins: dict[str, str] = {}
+    for key in list(_keys(tree)):
+        first = FIRST_KEYS.get(key, key)
+        if first not in LEAVES:
+            raise Misconfigured(
+                f"{key} (file {file}): no such setting; {_nearest(key, (*LEAVES, *FIRST_KEYS))}"
+            )
+        if first in origins:
+            raise Misconfigured(f"{_two_names(first)} (file {file}): keep one of them")
+        origins[first] = f"file {file}" if key == first else f"file {file}, as {key}"
+        group, _, name = key.partition(".")
+        tree[group][first.partition(".")[2]] = tree[group].pop(name)
+    return origins
+
+
+def _two_names(first: str) -> str:
+    return f"{first} and {' and '.join(LEAVES[first].other_keys)} are two names of one setting"
 
 
 def _read_names() -> dict[str, str]:
     """Return the origins of the settings that the environment has; refuse what only looks like one."""
     right = {leaf.env: leaf.key for leaf in LEAVES.values()}
+    right |= {variable(other): key for other, key in FIRST_KEYS.items()}
     files = {leaf.env + "_FILE" for leaf in LEAVES.values() if leaf.is_secret}
-    found = {}
+    found: dict[str, str] = {}
     for name, value in os.environ.items():
         upper = name.upper()
         if not upper.startswith(ENV_PREFIX) or upper.startswith(_NO_SETTINGS) or upper in files:
             continue
         if upper not in right:
             raise Misconfigured(f"environment {name}: no such setting; {_nearest(upper, right)}")
-        if value:
-            found[right[upper]] = f"environment {name}"
+        if not value:
+            continue
+        key = right[upper]
+        if key in found:
+            raise Misconfigured(f"{_two_names(key)} ({found[key]} and {name}): unset one of them")
+        found[key] = f"environment {name}"
     return found
 
 

@@ -1,12 +1,13 @@
 """Every setting: one frozen tree, one group per adapter, with its default, its limits and its meaning.
 
 Rules:
-1. This file and kafka_settings.py are the only list. config/default.toml, docs/configuration.md and the JSON
+1. This file and kafka.py are the only list. config/default.toml, docs/configuration.md and the JSON
    Schema are made from it; a test fails when they differ.
-2. Environment over file over default; see configuration.py, the only place that reads either.
+2. Environment over file over default; see loader.py, the only place that reads either.
 3. The defaults run against localhost. A secret is a type, so that nothing prints it by accident.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from pydantic_settings import (
 )
 
 from stream_worker.core.detection.sensitivity import DEFAULT, OPEN_SCORES
-from stream_worker.settings.fields import Duration, SettingsGroup, Size, setting
+from stream_worker.settings.fields import AlsoNamed, Duration, SettingsGroup, Size, other_names, setting
 from stream_worker.settings.kafka import KafkaSettings
 
 ENV_PREFIX: Final = "STREAM_WORKER_"
@@ -98,7 +99,7 @@ class WindowSettings(SettingsGroup):
         "5m", "An event time further ahead of its record time is rejected.", ge="0s", le="24h"
     )
     value_bytes_max: Size = setting("1MiB", "A larger record value is rejected.", ge=1024, le=64 * 1024**2)
-    max_hold: Duration = setting(
+    max_hold: Annotated[Duration, AlsoNamed("idleness_timeout")] = setting(
         "2m", "A partition without progress or proof is waited for this long.", ge="5s", le="1h"
     )
     alignment: Duration = setting(
@@ -212,8 +213,28 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over what was read from files, which configuration.py passes in."""
+        """Environment over what was read from files, which loader.py passes in."""
         assert isinstance(env_settings, EnvSettingsSource)
-        names = env_settings.env_vars
-        env_settings.env_vars = {name: names[name] for name in names if not name.endswith("_file")}
+        env_settings.env_vars = {
+            FIRST_VARIABLES.get(name, name): value
+            for name, value in env_settings.env_vars.items()
+            if not name.endswith("_file")
+        }
         return env_settings, init_settings
+
+
+def _first_variables() -> Iterator[tuple[str, str]]:
+    for group, field in Settings.model_fields.items():
+        assert isinstance(field.annotation, type)
+        assert issubclass(field.annotation, SettingsGroup)
+        for name, leaf in field.annotation.model_fields.items():
+            for other_name in other_names(leaf):
+                yield _variable(group, other_name), _variable(group, name)
+
+
+def _variable(group: str, name: str) -> str:
+    return f"{ENV_PREFIX}{group}__{name}".lower()  # as the library knows them
+
+
+FIRST_VARIABLES: Final = dict(_first_variables())
+"""Of a setting with two names: its variable under the other name -> under the first, in lower case."""
