@@ -9,6 +9,7 @@ from stream_worker.bootstrap import find_topic, open_aggregates, open_archive
 from stream_worker.core.detection.sensitivity import advice
 from stream_worker.errors import StreamWorkerError
 from stream_worker.inference.loader import load_model
+from stream_worker.quantity import quantity
 from stream_worker.settings.schema import Settings
 
 
@@ -31,7 +32,7 @@ def check(settings: Settings, *, connect: bool) -> list[CheckResult]:
 
     def look_at_kafka() -> str:
         topics.append(find_topic(settings))
-        return f"{kafka.topic} at {kafka.bootstrap_servers}: {topics[0].partitions} partitions"
+        return f"{kafka.topic} at {kafka.bootstrap_servers}: {quantity(topics[0].partitions, 'partition')}"
 
     found.append(_tried("kafka", look_at_kafka))
     topic = topics[0] if topics else Topic(kafka.topic, "00000000", 0, {})

@@ -33,6 +33,7 @@ from stream_worker.core.reconcile.plan_chain import ArchivedChunk, PlanLogReadin
 from stream_worker.core.reconcile.rows import OffsetBitmap, RowBatch, read_batches
 from stream_worker.core.records.batch import Bool
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.quantity import quantity
 
 OBJECTS_AHEAD: Final = 4
 KINDS: Final = {"m": MINUTE, "hm": HISTORY_OF_MINUTES, "hd": HISTORY_OF_HOURS}
@@ -115,7 +116,8 @@ class RowsPass:
         for one in found:
             one.chunk.unread |= one.hour_ms // DAY_MS in removed
         if removed:
-            self._findings.note(f"rows of {len(removed)} days are no longer in the store: removed by age")
+            days = quantity(len(removed), "day")
+            self._findings.note(f"rows of {days}: no longer in the store, removed by age")
         return deque(one for one in found if one.hour_ms // DAY_MS not in removed)
 
     def _bodies(self, listed: Sequence[ListedObject]) -> Iterator[bytes | None]:
@@ -148,7 +150,7 @@ class RowsPass:
                 if not self._take_batch(one, batch, hour):
                     return False
         except ValueError as error:
-            self._findings.differ("object's rows", name, f"{stored.rows} rows of schema 1", error)
+            self._findings.differ("object's rows", name, f"{quantity(stored.rows, 'row')} of schema 1", error)
             return False
         if rows != stored.rows:
             self._findings.differ("object's rows", name, f"{stored.rows}, as its manifest says", rows)

@@ -40,6 +40,7 @@ from stream_worker.core.reconcile.redis_position import RedisPosition
 from stream_worker.core.reconcile.report import AuditOptions, AuditReport
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.process import return_freed_arrow_memory
+from stream_worker.quantity import quantity
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 
@@ -263,9 +264,8 @@ def _never_archived(older: Sequence[_AuditedLog], standing: RedisPosition, findi
             lost += missing
             if missing:
                 name = log.chains[partition].name
-                findings.note(
-                    f"{name}: the topic was deleted before its last {missing} offsets were archived"
-                )
+                offsets = quantity(missing, "offset")
+                findings.note(f"{name}: the topic was deleted before its end was archived, {offsets}")
     return lost
 
 

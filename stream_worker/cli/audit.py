@@ -14,6 +14,7 @@ from stream_worker.cli.output import (
     progress_bar,
     say,
 )
+from stream_worker.quantity import quantity
 from stream_worker.settings.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -79,19 +80,20 @@ def audit(
 
 def _show(report: "AuditReport") -> None:
     """Print the account of each partition, what is explained, and the first differences."""
-    rows = [account._asdict() for account in report.accounts]
+    accounts = [account._asdict() for account in report.accounts]
     other = {account.log for account in report.accounts} - {report.log}
     totals = {"partition": "all", **report.totals()}
-    print_table([*rows, totals], (*COLUMNS, "log") if other else COLUMNS)
+    print_table([*accounts, totals], (*COLUMNS, "log") if other else COLUMNS)
     for line in report.findings.notes:
         typer.echo(f"note: {line}")
     for difference in report.findings.differences[:SHOWN_MAX]:
         typer.echo(printable(f"DIFFERENCE  {difference}"))
     if report.clean:
         took = format_duration(dt.timedelta(seconds=round(report.took_s)))
-        typer.echo(f"clean: every offset is in its one place ({report.totals()['rows']} rows, {took})")
-    else:
-        shown = min(SHOWN_MAX, len(report.findings.differences))
         typer.echo(
-            f"NOT clean: {report.findings.count} differences, the first {shown} above; docs/operations.md"
+            f"clean: every offset is in its one place ({quantity(report.totals()['rows'], 'row')}, {took})"
         )
+    else:
+        differences = quantity(report.findings.count, "difference")
+        shown = min(SHOWN_MAX, len(report.findings.differences))
+        typer.echo(f"NOT clean: {differences}, the first {shown} above; docs/operations.md")

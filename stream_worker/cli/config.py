@@ -29,7 +29,7 @@ def show(config: Config = None, *, as_json: Json = False) -> None:
 def check(config: Config = None) -> None:
     """Say whether the settings can be used; nothing is connected to."""
     changed = len(load_settings(config).origins)
-    say(f"settings can be used; {changed} of them are not the default")
+    say(f"settings can be used; not the default: {changed}")
 
 
 @app.command()

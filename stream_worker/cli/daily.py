@@ -93,7 +93,7 @@ def _show(report: "DailyReport") -> None:
 def _show_parity(report: "DailyReport") -> None:
     found = report.parity
     assert found is not None
-    typer.echo(f"live: {found['agree']:,} of {found['minutes']:,} minutes agree")
+    typer.echo(f"live: {found['agree']:,} of {quantity(found['minutes'], 'minute')} agree")
     for reason, one in found["reasons"].items():
         minutes, mentions = quantity(one["minutes"], "minute"), quantity(one["mentions"], "mention")
         typer.echo(f"  {reason}: {minutes}, {mentions}")

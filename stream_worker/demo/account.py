@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from stream_worker.demo.brand_table import PREFIX
 from stream_worker.devservers.child_process import leashed
 from stream_worker.errors import Unavailable
+from stream_worker.quantity import quantity
 
 WAIT_S: Final = 30
 """So long the audit waits for the archive; it cuts a chunk every five seconds."""
@@ -61,7 +62,7 @@ class RecordAccount(NamedTuple):
             ("published", self.published, "confirmed by the broker"),
             ("counted", self.counted, "in Redis and, counted again, in the archive"),
             ("duplicates", self.duplicates, "the same mention again: only archived"),
-            ("rejected", self.rejected, f"cannot be used: {self.dead_letters:,} dead letters"),
+            ("rejected", self.rejected, f"cannot be used: {quantity(self.dead_letters, 'dead letter')}"),
             ("unexplained", self.unexplained, "missing above, or different to the audit"),
             ("archived rows", self.archived, f"counted and duplicates; {self.late:,} came late"),
         ]

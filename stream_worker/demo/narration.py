@@ -9,6 +9,7 @@ from stream_worker.core.time import MINUTE_MS
 from stream_worker.demo.brand_table import PREFIX
 from stream_worker.demo.latency_probes import VisibleLatency
 from stream_worker.demo.webhook_receiver import ReceivedMessage
+from stream_worker.quantity import quantity
 
 
 class Ending(NamedTuple):
@@ -37,7 +38,7 @@ class Ending(NamedTuple):
             ("alerts", self.alerts_opened, f"from the crisis to its webhook: {took}"),
             ("webhooks", self.webhooks_delivered, "verified by the demo's own receiver"),
             ("visible", f"{self.visible.p50_ms:,.0f} ms", "from producer to Redis, half of the probes"),
-            ("", f"{self.visible.p99_ms:,.0f} ms", f"99 of 100, of {self.visible.seen:,} probes"),
+            ("", f"{self.visible.p99_ms:,.0f} ms", f"99 of 100, of {quantity(self.visible.seen, 'probe')}"),
         ]
         return [
             f"{what:<14} {number if isinstance(number, str) else format(number, ','):>9}   {meaning}"

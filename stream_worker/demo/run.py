@@ -53,6 +53,7 @@ from stream_worker.demo.webhook_receiver import Receiver
 from stream_worker.devservers.child_process import LOOPBACK
 from stream_worker.errors import StreamWorkerError, Unavailable
 from stream_worker.inference.confusion import known_model
+from stream_worker.quantity import quantity
 from stream_worker.settings.schema import ModelSettings
 
 LETTERS_MAX: Final = 100_000
@@ -126,7 +127,9 @@ def _perform(
         while processes.producer.is_running and not stop.is_set():
             if caught_up(watch.client):
                 probes.begin()  # how soon a mention is seen is a question about live running
-            watch.look(f"{passed(watch.client):,} records read; Ctrl-C ends the demo and takes the account")
+            watch.look(
+                f"{quantity(passed(watch.client), 'record')} read; Ctrl-C ends the demo and takes the account"
+            )
             stop.wait(EACH_S)
         if stop.is_set() and not watch.is_live:
             screen.say("stopped before the first numbers: there is nothing to account for")
@@ -135,7 +138,7 @@ def _perform(
         processes.producer.stop()
         delivered, not_delivered = published(processes.producer)
         delivered, not_delivered = delivered + probes.published, not_delivered + probes.unknown
-        screen.say(f"the producer has stopped; the broker confirmed {delivered:,} records")
+        screen.say(f"the producer has stopped; the broker confirmed {quantity(delivered, 'record')}")
         _settle(watch, delivered)
         screen.say("the audit counts the archive again and compares it with Redis and the dead letters")
         found = ask(processes.settings, "audit", "--wait", f"{WAIT_S}s")
@@ -217,7 +220,7 @@ def _settle(watch: _Watch, delivered: int) -> None:
     give_up_s = time.monotonic() + SETTLE_S
     while True:
         read = passed(watch.client)
-        status = f"of {delivered:,} records {read:,} are counted"
+        status = f"counted {read:,} of {quantity(delivered, 'record')}"
         watch.look(status)
         if read >= delivered:
             return

@@ -16,6 +16,7 @@ from stream_worker.core.records.batch import Rejected
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
+from stream_worker.quantity import quantity
 
 LABELS: Final = {"neg": "negative", "neu": "neutral", "pos": "positive"}
 SEALED_AT_ONCE_MAX: Final = 1_440  # a longer step is a hole, not minutes
@@ -117,7 +118,7 @@ class WorkerRecorder:
     def group(self, *, joined: bool, partitions: int) -> None:
         """Whether this worker is a member of its group, and how many partitions it has."""
         self._metrics.partitions_assigned.set(partitions)
-        self._health.report("group", ok=joined, detail=f"{partitions} partitions")
+        self._health.report("group", ok=joined, detail=quantity(partitions, "partition"))
 
     def partition(self, machine: PartitionMachine, now_ms: int) -> None:
         """Describe one partition; `now_ms` is Redis TIME."""

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.reconcile.findings import Difference, Findings
+from stream_worker.quantity import quantity
 
 OUTCOMES: Final = ("counted", "duplicate", "rejected", "absent", "lost")
 
@@ -120,14 +121,14 @@ def _sums(chain: PlanLogReading, chunk: ArchivedChunk) -> Iterator[Difference]:
         expected = f"{outcomes.counted + outcomes.duplicate} (counted and duplicates)"
         yield Difference("manifest's rows", chain.where(chunk), expected, f"{rows} in its objects")
     if plan.kind == "skipped" and (chunk.objects or outcomes.lost != plan.end - plan.start):
-        yield Difference("skipped range", chain.where(chunk), "no rows, all lost", f"{rows} rows")
+        yield Difference("skipped range", chain.where(chunk), "no rows, all lost", quantity(rows, "row"))
 
 
 def _explain(chain: PlanLogReading, chunk: ArchivedChunk, findings: Findings) -> None:
     if chunk.plan.kind == "skipped":
         findings.note(f"{chain.where(chunk)} was skipped: {chunk.plan.why}")
     elif chunk.outcomes.lost:
-        findings.note(f"{chain.where(chunk)}: {chunk.outcomes.lost} records were lost to retention")
+        findings.note(f"{chain.where(chunk)}: {quantity(chunk.outcomes.lost, 'record')} lost to retention")
     if chunk.manifest is not None and chunk.manifest.partial:
         findings.note(f"{chain.where(chunk)} is partial: the log no longer held the whole horizon before it")
 
@@ -140,14 +141,14 @@ def check_rows(chain: PlanLogReading, findings: Findings, *, whole: bool) -> Non
             exact = False
             continue
         outcomes, where = chunk.outcomes, chain.where(chunk)
-        counted = chunk.rows - chunk.duplicates
+        unique = chunk.rows - chunk.duplicates
         saved = chunk.manifest.partial and chunk.rows == outcomes.counted + outcomes.duplicate
-        if (counted, chunk.duplicates) != (outcomes.counted, outcomes.duplicate) and not saved:
-            found = f"counted {counted}, duplicate {chunk.duplicates} in its rows"
+        if (unique, chunk.duplicates) != (outcomes.counted, outcomes.duplicate) and not saved:
+            found = f"counted {unique}, duplicate {chunk.duplicates} in its rows"
             told = f"counted {outcomes.counted}, duplicate {outcomes.duplicate}"
             findings.differ("manifest's counts", where, told, found)
         if chunk.late != chunk.manifest.late and not saved:
-            findings.differ("manifest's late", where, chunk.manifest.late, f"{chunk.late} late rows")
+            findings.differ("manifest's late", where, chunk.manifest.late, quantity(chunk.late, "late row"))
         exact = exact and not outcomes.lost
         plan = chunk.plan
         reached_ms = max(
