@@ -49,28 +49,31 @@ def audit(
         int | None, typer.Option(min=0, help="Only this partition, without Redis (it holds sums over all).")
     ] = None,
     start: Annotated[
-        int | None, typer.Option("--from", min=0, help="Only chunks that reach beyond this offset.")
+        int | None, typer.Option("--from", min=0, help="Only chunks that end after this offset.")
     ] = None,
-    end: Annotated[int | None, typer.Option("--to", min=1, help="… and that begin before this one.")] = None,
+    end: Annotated[
+        int | None, typer.Option("--to", min=1, help="Only chunks that begin before this offset.")
+    ] = None,
     wait: Annotated[
-        str, typer.Option(metavar="DURATION", help="Wait so long for the archive to pass Redis.")
+        str, typer.Option(metavar="DURATION", help="Wait this long for the archive to pass Redis.")
     ] = "2m",
-    as_json: Annotated[bool, typer.Option("--json", help="The report on stdout as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Recount the archive and compare it with Redis, manifests and dead letters; nothing is changed.
+    """Recount the archive and compare it with Redis; change nothing.
 
-    Exit code 0 when every offset is in its one place, 1 when something does not add up, 69 when a server is
+    Manifests and dead letters are compared, too. Exit code 0 when every offset
+    is in its one place, 1 when something does not add up, 69 when a server is
     away or the archive does not get as far as Redis in time.
     """
     if partition is None and (start is not None or end is not None):
-        raise typer.BadParameter("name the partition, too", param_hint="--partition")
-    wanted_wait_s = _seconds(wait)
+        raise typer.BadParameter("name the partition as well", param_hint="--partition")
+    wait_s = _seconds(wait)
     settings = load_settings(config).settings
     from stream_worker.audit.service import audit as run  # noqa: PLC0415
     from stream_worker.core.reconcile.report import AuditOptions  # noqa: PLC0415
 
     with progress_bar() as progress:
-        report = run(settings, AuditOptions(partition, start, end, wanted_wait_s), say, progress)
+        report = run(settings, AuditOptions(partition, start, end, wait_s), say, progress)
     if as_json:
         print_json(report.as_object())
     else:

@@ -1,4 +1,4 @@
-"""`stream-worker config`: what is set, from where, and whether it can be used."""
+"""`stream-worker config`: the settings, where each comes from, and whether they can be used."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="Show, check and describe the settings.", no_args_is_help
 
 @app.command()
 def show(config: Config = None, *, as_json: Json = False) -> None:
-    """Print every setting with its value and where that comes from; secrets are hidden."""
+    """Print every setting with its value and origin; secrets are hidden."""
     rows = _rows(load_settings(config))
     if as_json:
         print_json(rows)
@@ -27,7 +27,7 @@ def show(config: Config = None, *, as_json: Json = False) -> None:
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Say whether the settings can be used; nothing is connected to."""
+    """Check whether the settings can be used; connect to nothing."""
     changed = len(load_settings(config).origins)
     say(f"settings can be used; not the default: {changed}")
 

@@ -21,7 +21,10 @@ def explain(
     *,
     as_json: Json = False,
 ) -> None:
-    """Print what each word of a text did to its score. Exit code 78 if the model is refused."""
+    """Print what each word of a text did to its score.
+
+    Exit code 78 if the model is refused.
+    """
     if text == "-":
         text = sys.stdin.read(READ_CHARS_MAX).rstrip("\n")
     text = text.encode(errors="replace").decode()  # a shell hands on bytes that are no UTF-8

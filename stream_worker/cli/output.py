@@ -1,4 +1,4 @@
-"""Options that several commands have, and how they print: data on stdout, messages on stderr.
+"""Options that several commands have, and how commands print: data on stdout, messages on stderr.
 
 What a command needs is imported inside it, so that `--help` and completion are quick.
 """
@@ -22,10 +22,10 @@ Config = Annotated[
         "-c",
         metavar="FILE",
         envvar="STREAM_WORKER_CONFIG",
-        help="Settings as TOML; without one the defaults, changed by the environment.",
+        help="File of settings, TOML; the environment overrides it.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def load_settings(config: Path | None) -> "Loaded":
