@@ -2,10 +2,10 @@
 
 Rules:
 1. Open loop: a probe is due at a fixed time, whatever became of those before it, and its wait counts from
-   there. A reader that only asks for the next one when the last was seen would not notice a stall.
-2. A reader of its own: it looks at the hash of the minute, as docs/redis.md shows it, and at nothing else.
-3. Probes are ordinary mentions of one brand on a network of their own, so each is told by counting: they
-   share a partition, and the first k of a minute are visible when its field says k.
+   there. A probe that is only sent when the last one was seen would not notice a stall.
+2. A reader of its own: it reads the hash of the minute, as docs/redis.md documents it, and nothing else.
+3. Probes are ordinary mentions of one brand on a network of their own, so they are recognised by counting:
+   they share a partition, and the first k of a minute are visible when its field holds k.
 """
 
 import datetime as dt
@@ -13,15 +13,18 @@ import json
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import redis
 from confluent_kafka import Producer
 
+from stream_worker.demo.text_redis import connect
+
 NETWORK: Final = "probe"
-EACH_S: Final = 0.5
-LOOK_EACH_S: Final = 0.02
+EVERY_S: Final = 0.5
+READ_EVERY_S: Final = 0.02
 FOLLOWED_MAX: Final = 10_000
 
 
@@ -36,11 +39,18 @@ class VisibleLatency(NamedTuple):
 class Probes:
     """A thread that publishes probes and watches for them; a context manager."""
 
-    def __init__(self, client: dict[str, Any], topic: str, brand: str, redis_url: str, prefix: str) -> None:
+    def __init__(
+        self,
+        client: Mapping[str, str | int | float | bool],
+        topic: str,
+        brand: str,
+        redis_url: str,
+        prefix: str,
+    ) -> None:
         self.published = 0  # confirmed by the broker
         self.unknown = 0  # not known to be on the topic
         self._producer = Producer({**client, "linger.ms": 0})
-        self._redis: Any = redis.Redis.from_url(redis_url, decode_responses=True)
+        self._redis = connect(redis_url)
         self._topic, self._brand, self._prefix = topic, brand, prefix
         self._waited: dict[int, deque[float]] = {}  # minute -> due times of its probes not yet seen
         self._seen: dict[int, int] = {}  # minute -> probes of it that were seen
@@ -52,7 +62,7 @@ class Probes:
         return self
 
     def begin(self) -> None:
-        """Begin to publish, if it has not."""
+        """Begin to publish. Safe to repeat."""
         if not self._thread.ident:
             self._thread.start()
 
@@ -69,7 +79,7 @@ class Probes:
 
     @property
     def visible(self) -> VisibleLatency:
-        """How long it took so far."""
+        """How long probes took so far."""
         took_ms = sorted(self._took_ms)
         if not took_ms:
             return VisibleLatency(0, 0.0, 0.0)
@@ -80,15 +90,15 @@ class Probes:
         while not self._stop.is_set():
             if time.time() >= due_s:
                 self._publish(due_s)
-                due_s += EACH_S
+                due_s += EVERY_S
             self._producer.poll(0)
             with suppress(redis.RedisError):  # not visible while it does not answer: the wait goes on
-                self._look()
-            self._stop.wait(LOOK_EACH_S)
+                self._read_counts()
+            self._stop.wait(READ_EVERY_S)
 
     def _publish(self, due_s: float) -> None:
         at_ms = int(due_s * 1000)
-        said = {
+        probe = {
             "id": f"probe-{at_ms}",
             "brand": self._brand,
             "network": NETWORK,
@@ -96,7 +106,7 @@ class Probes:
             "event_time": dt.datetime.fromtimestamp(due_s, dt.UTC).isoformat(timespec="milliseconds"),
         }
         self._producer.produce(
-            self._topic, json.dumps(said).encode(), self._brand.encode(), on_delivery=self._delivered
+            self._topic, json.dumps(probe).encode(), self._brand.encode(), on_delivery=self._delivered
         )
         self._waited.setdefault(at_ms - at_ms % 60_000, deque()).append(due_s)
 
@@ -106,10 +116,10 @@ class Probes:
         else:
             self.unknown += 1
 
-    def _look(self) -> None:
+    def _read_counts(self) -> None:
         for minute_ms, waited in list(self._waited.items()):
             cell = f"{NETWORK}:{self._brand}"
-            counted = self._redis.hmget(f"{self._prefix}:m:{minute_ms}", f"n:{cell}", f"late_n:{cell}")
+            counted = self._redis.hmget(f"{self._prefix}:m:{minute_ms}", [f"n:{cell}", f"late_n:{cell}"])
             now_s = time.time()
             for _ in range(sum(map(int, filter(None, counted))) - self._seen.get(minute_ms, 0)):
                 if waited:
@@ -120,5 +130,5 @@ class Probes:
 
 
 def _percentile(rising: list[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed."""
+    """Return the smallest value that at least this share of all does not exceed."""
     return rising[min(len(rising) - 1, max(0, -(-int(share * 10_000) * len(rising) // 10_000) - 1))]
