@@ -1,4 +1,4 @@
-"""What every setting is made of: its type, its default and limits as people write them, its meaning."""
+"""Parts of every setting: its type, its default and limits as people write them, its meaning."""
 
 import datetime as dt
 from typing import Annotated, Any, NamedTuple, TypedDict, Unpack

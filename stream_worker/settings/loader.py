@@ -3,7 +3,7 @@
 Rules:
 1. Environment over file over default. An empty variable counts as absent.
 2. `STREAM_WORKER_<GROUP>__<KEY>_FILE` names a file that holds a secret; its last line end is cut off.
-3. What is not a setting is refused, in the file and in the environment, with the nearest right name.
+3. An unknown name is refused, in the file and in the environment, with the nearest right one.
 4. Every refusal is one line: which key, from where, how to mend it. No value of a secret is in it.
 5. A setting with two names is known by the first. Both in one place are refused: one would be ignored.
 """

@@ -46,15 +46,15 @@ def _absolute(url: str) -> str:
 
 
 class RedisSettings(SettingsGroup):
-    """The rolling picture and its cursors."""
+    """Counts, the rolling view, and their cursors."""
 
     url: SecretStr = setting("redis://localhost:6379/0", "redis://, rediss:// or unix:// address.")
     prefix: str = setting(
         "{sw}", "Begins every key; the part in braces keeps all keys in one slot.", pattern=r"\{[^{}]+\}"
     )
-    socket_timeout: Duration = setting("5s", "Wait no longer for an answer.", ge="100ms", le="1m")
+    socket_timeout: Duration = setting("5s", "The longest wait for a reply.", ge="100ms", le="1m")
     max_brands: int = setting(
-        10_000, "Brands kept apart; mentions of further ones are counted together.", ge=1, le=100_000
+        10_000, "Brands counted apart; further ones are counted together.", ge=1, le=100_000
     )
 
 
@@ -69,7 +69,7 @@ class ArchiveSettings(SettingsGroup):
     secret_access_key: SecretStr | None = setting(None, "S3 secret.")
     region: str | None = setting(None, "S3 region.")
     allow_http: bool = setting(default=False, meaning="Allow an endpoint without TLS.")
-    rows_max: int = setting(50_000, "A chunk is cut after this many rows.", ge=1, le=1_000_000)
+    rows_max: int = setting(50_000, "A chunk ends after this many rows.", ge=1, le=1_000_000)
     bytes_max: Size = setting("16MiB", "… or this many bytes of record values.", ge=1024, le=1024**3)
     seconds_max: float = setting(60.0, "… or this many seconds after its first row.", ge=0.1, le=3_600)
     span_max: int = setting(100_000, "… and at this many offsets in any case.", ge=1, le=10_000_000)
@@ -85,7 +85,7 @@ class ArchiveSettings(SettingsGroup):
 
 
 class WindowSettings(SettingsGroup):
-    """Time: what is late, what is a duplicate, and how long a slow partition is waited for.
+    """Time: what is late, what is a duplicate, and how long minutes wait for an idle partition.
 
     The first five stand in every plan of the archive, since verdicts depend on them.
     """
@@ -100,7 +100,10 @@ class WindowSettings(SettingsGroup):
     )
     value_bytes_max: Size = setting("1MiB", "A larger record value is rejected.", ge=1024, le=64 * 1024**2)
     max_hold: Annotated[Duration, AlsoNamed("idleness_timeout")] = setting(
-        "2m", "A partition without progress or proof is waited for this long.", ge="5s", le="1h"
+        "2m",
+        "Minutes wait this long for a partition without progress or proof of idleness.",
+        ge="5s",
+        le="1h",
     )
     alignment: Duration = setting(
         "10m", "A partition this far ahead of the slowest one is paused.", ge="1m", le="24h"
@@ -108,7 +111,7 @@ class WindowSettings(SettingsGroup):
 
 
 class AlertSettings(SettingsGroup):
-    """How easily people are disturbed: as false alerts per brand and week, 1, 0.5, 0.25 or 0.1."""
+    """How sensitive alerts are, in false alerts per brand and week: 1, 0.5, 0.25 or 0.1."""
 
     sensitivity: Sensitivity = setting(
         DEFAULT, "False alerts per brand and week: 1, 0.5, 0.25 or 0.1. Fewer come later and miss more."
@@ -131,19 +134,23 @@ class ModelSettings(SettingsGroup):
 
 
 class NotifySettings(SettingsGroup):
-    """Where alerts are told, and how persistently."""
+    """Where alerts are sent, and for how long delivery is tried."""
 
     webhook_url: SecretStr | None = setting(None, "Where messages are posted, http:// or https://.")
     webhook_secret: SecretStr | None = setting(
         None, "Signs them: whsec_ and base64. Two, with a space between, while a receiver changes over."
     )
     public_only: bool = setting(
-        default=False, meaning="Post by https and to public addresses only, whatever the name says."
+        default=False,
+        meaning="Post by https only, and only to public addresses, checked after the name is resolved.",
     )
     console: bool = setting(default=True, meaning="Print each message to standard output, one JSON a line.")
-    timeout: Duration = setting("10s", "Wait no longer for a receiver.", ge="100ms", le="1m")
+    timeout: Duration = setting("10s", "The longest wait for a receiver.", ge="100ms", le="1m")
     give_up_after: Duration = setting(
-        "24h", "A message that was not taken for so long is given up, on the record.", ge="1m", le="7d"
+        "24h",
+        "A message that its receiver did not take for this long is given up, on the record.",
+        ge="1m",
+        le="7d",
     )
 
     @model_validator(mode="after")
@@ -166,18 +173,18 @@ class ApiSettings(SettingsGroup):
     host: str = setting("127.0.0.1", "Address to listen at; it has no log-in of its own.", min_length=1)
     port: int = setting(8080, "Port of page and API; 0 takes any free one.", ge=0, le=65_535)
     hosts: str = setting(
-        "", "Names it may be asked by besides localhost, comma-separated; needed behind a proxy on loopback."
+        "", "Host names it answers to besides localhost, comma-separated; needed behind a proxy on loopback."
     )
     clients_max: int = setting(100, "Live feeds at once; further ones must wait.", ge=1, le=10_000)
 
 
 class LogSettings(SettingsGroup):
-    """What the worker says, on stderr."""
+    """Logs, on stderr."""
 
     format: Literal["auto", "json", "console"] = setting(
         "auto", "`auto`: for people at a terminal, JSON elsewhere."
     )
-    level: Literal["debug", "info", "warning", "error"] = setting("info", "The least that is said.")
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "The lowest level that is logged.")
 
 
 class Settings(BaseSettings):
