@@ -29,6 +29,7 @@ from producers.recording import PlayedRange, RecordedFile, brief, open_recording
 from producers.run import Feed, Target, now_ms, print_feed, publish_feed, sayer
 from producers.topics import Creation
 from stream_worker.core.records.mention import schema as mention_schema
+from stream_worker.quantity import quantity
 
 PARTITIONS = 6
 BRANDS = len(HAND_MADE)
@@ -156,7 +157,7 @@ def synthetic(
             "as many mentions as can be sent" if rate == option.RATE_MAX else f"{rate:g} mentions a second"
         )
         past = f"{span(backfill)} of the past first, then " if backfill else ""
-        say(f"inventing {past}{speed} about {brands:,} brands {lasts}, seed {seed}")
+        say(f"inventing {past}{speed} about {quantity(brands, 'brand')} {lasts}, seed {seed}")
 
         def feed(start_ms: int) -> Iterator[ScheduledRecord]:
             endless = synthesise(world, seed, start_ms if start is None else start)
@@ -226,11 +227,11 @@ def _announce_live(
         if record.record_ms is not None:
             filled += 1
         elif filled:
-            say(f"filled in the past with {filled:,} records; live from here on")
+            say(f"filled in the past with {quantity(filled, 'record')}; live from here on")
             filled = 0
         yield record
     if filled:
-        say(f"filled in the past with {filled:,} records; nothing live was asked for")
+        say(f"filled in the past with {quantity(filled, 'record')}; nothing live was asked for")
 
 
 def _present(**values: str | None) -> dict[str, str]:

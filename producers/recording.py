@@ -13,6 +13,7 @@ from producers.feeds.files import open_rows
 from producers.feeds.replay import AHEAD_MS_MAX, BACK_MS_MAX, Pace, Recording, between, outlook, record
 from producers.feeds.row_mapping import SHOWN_MAX, RowMapper
 from producers.feeds.scheduled import instant
+from stream_worker.quantity import quantity
 
 LONG_MS = 24 * 3_600_000
 """A longer replay gets a hint how to make it shorter."""
@@ -96,17 +97,18 @@ def brief(opened: OpenedRecording, pace: Pace, start_ms: int) -> list[str]:
 def _prospect(recording: Recording, pace: Pace, start_ms: int) -> list[str]:
     ahead = outlook(recording, start_ms, pace)
     assert recording.last_ms is not None
+    assert recording.total is not None
     at_speed = "without waiting" if math.isinf(pace.speed) else f"at {pace.speed:g}x: {span(ahead.takes_ms)}"
     first, last = _moment(recording.first_ms), _moment(recording.last_ms)
-    lines = [f"{recording.total:,} mentions from {first} to {last} UTC, {at_speed}"]
+    lines = [f"{quantity(recording.total, 'mention')} from {first} to {last} UTC, {at_speed}"]
     if ahead.takes_ms > LONG_MS:
         lines.append("that is long: --speed 60x, --gap-max 5s or --since TIME make it shorter")
     if pace.rebase is not None:
         lines.append(f"their times become {_moment(ahead.first_ms)} to {_moment(ahead.last_ms)} UTC")
     if ahead.ahead:
         lines.append(
-            f"WARNING: {ahead.ahead:,} mentions will lie more than {span(AHEAD_MS_MAX)} ahead of the clock:"
-            " the worker rejects them; --rebase now gives each the time at which it is sent"
+            f"WARNING: {quantity(ahead.ahead, 'mention')} will lie more than {span(AHEAD_MS_MAX)} ahead of"
+            " the clock: the worker rejects them; --rebase now gives each the time at which it is sent"
         )
     if ahead.last_ms < start_ms - BACK_MS_MAX:
         lines.append(

@@ -25,6 +25,7 @@ from producers.feeds.scheduled import ScheduledRecord
 from producers.progress import ProgressDisplay
 from producers.publisher import Counts, Publisher
 from producers.topics import Creation, prepare_topic
+from stream_worker.quantity import quantity
 
 WAIT_S_MAX = 0.1
 """So long at most until a signal or a broker's answer is noticed."""
@@ -174,7 +175,7 @@ def _verdict(publisher: Publisher, target: Target, elapsed_s: float, skipped: in
             f"NOT DELIVERED: {counts.not_delivered:,} ({counts.failed:,} failed,"
             f" {counts.unknown:,} unknown: they may be on the topic){why}"
         )
-    rows = f"; {skipped:,} {'row' if skipped == 1 else 'rows'} skipped" if skipped else ""
+    rows = f"; {quantity(skipped, 'row')} skipped" if skipped else ""
     lines.append(
         f"delivered {counts.delivered:,} of {counts.sent:,} to {target.topic!r} at"
         f" {target.settings['bootstrap.servers']} in {elapsed_s:,.1f} s"

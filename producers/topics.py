@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from producers.errors import Unreachable, Unusable
 from producers.publisher import silent_logger
+from stream_worker.quantity import quantity
 
 ANSWER_S = 5.0
 """A broker that has not answered for so long is not there."""
@@ -50,7 +51,8 @@ def prepare_topic(
     partitions = _partitions(admin, topic, where, errors)
     if partitions:
         if creation is not None and creation.partitions != partitions:
-            say(f"topic {topic!r} exists with {partitions} partitions; --partitions was not applied")
+            there = quantity(partitions, "partition")
+            say(f"topic {topic!r} exists with {there}; --partitions was not applied")
     elif creation is None:
         raise Unusable(
             f"topic {topic!r} does not exist at {where}, or may not be seen; create it, or add --create-topic"
@@ -80,7 +82,7 @@ def _create(admin: AdminClient, topic: str, creation: Creation, say: Callable[[s
         error = _try_create(admin, topic, creation, {})
     if error is not None and error.code() != KafkaError.TOPIC_ALREADY_EXISTS:
         raise Unusable(f"topic {topic!r} cannot be created: {error.str()}")
-    say(f"created topic {topic!r} with {creation.partitions} partitions")
+    say(f"created topic {topic!r} with {quantity(creation.partitions, 'partition')}")
 
 
 def _try_create(

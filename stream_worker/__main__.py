@@ -1,4 +1,4 @@
-"""`stream-worker`, also as `python -m stream_worker`: what must be right before the program is loaded.
+"""`stream-worker`, also as `python -m stream_worker`: the preparations before the program is loaded.
 
 1. Ctrl-C is quiet, even in the moment that loading takes.
 2. A standard stream that the caller closed is the null device: else its number goes to a connection.

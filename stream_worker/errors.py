@@ -22,7 +22,7 @@ class Misconfigured(StreamWorkerError):
 
 
 class Unavailable(StreamWorkerError):
-    """A server did not answer in time; what was asked may or may not have been done (docs/design.md#r5)."""
+    """A server did not answer in time; the request may or may not have been done (docs/design.md#r5)."""
 
     exit_code = 69
 

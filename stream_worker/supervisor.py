@@ -2,8 +2,8 @@
 
 Rules:
 1. Each is the program that runs alone elsewhere, with the same settings but for the port of its probes.
-2. They live and die together: when one ends by itself the others are stopped, and its exit code is ours. What
-   watches this process starts all of them again, and nothing is lost. Without an exit code, killed, it is 1.
+2. When one ends by itself the others are stopped, and its exit code is ours; 1 if a signal killed it. The
+   supervisor of this process may start all again: nothing is lost.
 3. They are stopped in the order of the data: worker, notifier, API. A second signal kills them.
 """
 
@@ -24,7 +24,7 @@ from stream_worker.settings.schema import ENV_PREFIX, Settings
 PROGRAMS: Final = {"run": 0, "notify": 1, "serve": 0}
 """Command -> how far its probes' port is from `http.port`; the API has its probes at its own port."""
 
-LOOK_EACH_S: Final = 0.2
+POLL_S: Final = 0.2
 GRACE_S: Final = 20.0
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ def run_all(settings: Settings, config: Path | None) -> int:
     started = {name: _start(name, environment(settings, config, name)) for name in PROGRAMS}
     log.info("programs started", **{name: process.pid for name, process in started.items()})
     ended = None
-    while ended is None and not stop.wait(LOOK_EACH_S):
+    while ended is None and not stop.wait(POLL_S):
         ended = next((name for name, process in started.items() if process.poll() is not None), None)
     if ended is not None:
         log.error("program ended", program=ended, exit_code=started[ended].returncode)
@@ -46,7 +46,7 @@ def run_all(settings: Settings, config: Path | None) -> int:
 
 
 def environment(settings: Settings, config: Path | None, name: str) -> dict[str, str]:
-    """The environment of one program: ours, with the config file and a port for its probes."""
+    """Return the environment of one program: ours, with the config file and a port for its probes."""
     port = settings.http.port + PROGRAMS[name] if settings.http.port else 0
     own: Mapping[str, str] = {f"{ENV_PREFIX}HTTP__PORT": str(port)}
     return {**os.environ, **({CONFIG_ENV: str(config)} if config else {}), **own}

@@ -17,7 +17,7 @@
 enum { ANALYZE_WORD, ANALYZE_CHAR, ANALYZE_CHAR_WB };
 enum { IDENTITY, RELU, TANH, LOGISTIC };
 enum { NORM_NONE, NORM_L1, NORM_L2 };
-/* What a token is; compile.py says which pattern is which. */
+/* What a token is; compile_pipeline.py says which pattern is which. */
 enum { TWO_CHARS = 1, INNER_APOSTROPHE = 2, SYMBOLS = 4, LINKS = 8, NAMES = 16, NOT_SPACE = 32, TAGS = 64, NO_QUOTES = 128 };
 
 typedef struct {

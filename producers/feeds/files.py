@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from producers.errors import Unusable
+from stream_worker.quantity import quantity
 
 FORMATS = ("csv", "tsv", "jsonl", "parquet")
 _ENDINGS = {
@@ -110,7 +111,7 @@ def _open_csv(file: Path, stream: Any, delimiter: str) -> OpenedFile:
             if not cells:
                 yield FileRow(number, (), "empty line")
             elif len(cells) != len(header):
-                yield FileRow(number, (), f"has {len(cells)} cells, the header {len(header)}")
+                yield FileRow(number, (), f"has {quantity(len(cells), 'cell')}, the header {len(header)}")
             else:
                 yield FileRow(number, tuple(cells[position] for position in positions))
 

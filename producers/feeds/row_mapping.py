@@ -24,6 +24,7 @@ from stream_worker.core.records.mention import (
     TEXT_CHARS_MAX,
     Mention,
 )
+from stream_worker.quantity import quantity
 
 SHOWN_MAX = 5
 """So many skipped rows, and so many renamed networks, are listed one by one."""
@@ -63,11 +64,7 @@ class Skipped:
         by_reason = ", ".join(f"{reason}: {rows:,}" for reason, rows in self.reasons.most_common(SHOWN_MAX))
         shown = [f"  row {number:,}: {reason}" for number, reason in self.first]
         more = [f"  … and {self.rows - len(shown):,} more"] if self.rows > len(shown) else []
-        return [
-            f"skipped {self.rows:,} unusable {'row' if self.rows == 1 else 'rows'} ({by_reason})",
-            *shown,
-            *more,
-        ]
+        return [f"skipped {quantity(self.rows, 'unusable row')} ({by_reason})", *shown, *more]
 
 
 @dataclass

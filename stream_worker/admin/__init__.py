@@ -1,1 +1,1 @@
-"""What an operator asks and does beside the running system: check, model, dead letters, skip."""
+"""Tools of an operator beside the running system: check, model, dead letters, skip."""

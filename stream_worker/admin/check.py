@@ -9,6 +9,7 @@ from stream_worker.bootstrap import find_topic, open_aggregates, open_archive
 from stream_worker.core.detection.sensitivity import advice
 from stream_worker.errors import StreamWorkerError
 from stream_worker.inference.loader import load_model
+from stream_worker.quantity import quantity
 from stream_worker.settings.schema import Settings
 
 
@@ -25,33 +26,36 @@ def check(settings: Settings, *, connect: bool) -> list[CheckResult]:
     """Check the model, and with `connect` every server, each with the time it took."""
     found: list[CheckResult] = [_tried("model", lambda: _model(settings))]
     if not connect:
-        return [*found, _tried("alerts", lambda: _each(settings))]
+        return [*found, _tried("alerts", lambda: _advice_for_one(settings))]
     kafka = settings.kafka
     topics: list[Topic] = []
 
-    def look_at_kafka() -> str:
+    def find_partitions() -> str:
         topics.append(find_topic(settings))
-        return f"{kafka.topic} at {kafka.bootstrap_servers}: {topics[0].partitions} partitions"
+        return f"{kafka.topic} at {kafka.bootstrap_servers}: {quantity(topics[0].partitions, 'partition')}"
 
-    found.append(_tried("kafka", look_at_kafka))
+    found.append(_tried("kafka", find_partitions))
     topic = topics[0] if topics else Topic(kafka.topic, "00000000", 0, {})
     found.append(_tried("redis", lambda: open_aggregates(settings, topic, "check").ping()))
     found.append(_tried("archive", lambda: open_archive(settings, topic).probe()))
     if found[-2].ok:
         found.append(
-            _tried("alerts", lambda: _told(settings, open_aggregates(settings, topic, "check").brands()))
+            _tried(
+                "alerts",
+                lambda: _advice_for_all(settings, open_aggregates(settings, topic, "check").brands()),
+            )
         )
     return found
 
 
-def _each(settings: Settings) -> str:
+def _advice_for_one(settings: Settings) -> str:
     return (
         f"about {settings.alerts.sensitivity:g} false alerts per brand and week; --connect counts the brands"
     )
 
 
-def _told(settings: Settings, brands: Iterable[str]) -> str:
-    """Say what all brands cost in attention together."""
+def _advice_for_all(settings: Settings, brands: Iterable[str]) -> str:
+    """Return how many false alerts all brands together may cause."""
     sensitivities = [settings.alerts.of(brand) for brand in brands]
     return advice(len(sensitivities), sensitivities)
 

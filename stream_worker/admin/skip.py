@@ -2,8 +2,8 @@
 
 Rules:
 1. The archive decides first: a plan of kind `skipped` with its reason, and its manifest. Then the cursor in
-   Redis jumps, by compare-and-set, and the floor rises. A worker that finds the plan does the same.
-2. Each step is safe to repeat. A skip that died half-way is finished first by the next one, whatever it asks.
+   Redis jumps, by compare-and-set, and complete_from rises. A worker that finds the plan does the same.
+2. Each step is safe to repeat. The next skip first finishes one that died half-way, whatever its own range.
 """
 
 from stream_worker.adapters.kafka.topic import describe as describe_topic
@@ -21,7 +21,7 @@ from stream_worker.settings.schema import Settings
 
 
 def skip_records(settings: Settings, partition: int, to_offset: int, why: str) -> str:
-    """Leave records out, on the record; returns one line that says what was done."""
+    """Leave records out, on the record; returns one line for people."""
     kafka = settings.kafka
     admin = open_admin(client_properties(kafka))
     topic = describe_topic(admin, kafka.topic, kafka.bootstrap_servers)
@@ -45,7 +45,7 @@ def skip_records(settings: Settings, partition: int, to_offset: int, why: str) -
 def skip(
     archive: Archive, aggregates: Aggregates, limits: Limits, *, partition: int, to_offset: int, why: str
 ) -> str:
-    """Leave out all records of a partition from the end of its archive to `to_offset`; returns what was done.
+    """Leave out all records of a partition from the end of its archive to `to_offset`; returns one line.
 
     Raises Misconfigured when there is nothing to skip, Unavailable when a worker is in the middle of a chunk.
     """
@@ -61,10 +61,10 @@ def skip(
     if last is not None and last.kind == "skipped":
         _finish(archive, aggregates, limits, partition, last)  # if it is finished, this changes nothing
         if last.end == to_offset:
-            return _said(partition, last)
+            return _summary(partition, last)
     plan = _plan(archive, limits, plan_log, partition, to_offset, why)
     _finish(archive, aggregates, limits, partition, plan)
-    return _said(partition, plan)
+    return _summary(partition, plan)
 
 
 def _plan(
@@ -89,7 +89,9 @@ def _plan(
         ),
     )
     if plan.kind != "skipped" or plan.end != to_offset:
-        raise Unavailable(f"partition {partition}: somebody planned [{start}, {plan.end}) first; try again")
+        raise Unavailable(
+            f"partition {partition}: another process planned [{start}, {plan.end}) first; try again"
+        )
     return plan
 
 
@@ -100,9 +102,9 @@ def _finish(archive: Archive, aggregates: Aggregates, limits: Limits, partition:
     cursor = aggregates.cursor(partition)
     if cursor is not None and cursor.next < plan.end:
         reached_ms = max(plan.watermark_end, cursor.watermark_ms)  # some of it may be counted already
-        floor = complete_from_ms(reached_ms, limits.lateness_ms, limits.future_ms)
-        aggregates.advance_cursor(partition, cursor.next, plan.end, plan.watermark_end, floor)
+        complete_from = complete_from_ms(reached_ms, limits.lateness_ms, limits.future_ms)
+        aggregates.advance_cursor(partition, cursor.next, plan.end, plan.watermark_end, complete_from)
 
 
-def _said(partition: int, plan: Plan) -> str:
+def _summary(partition: int, plan: Plan) -> str:
     return f"partition {partition}: left out [{plan.start}, {plan.end}): {plan.why}"

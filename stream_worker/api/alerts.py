@@ -1,8 +1,8 @@
 """Alerts as they are shown: messages and records of episodes brought together. Pure functions."""
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from stream_worker.api.schemas import Alert, AlertState, instant
 from stream_worker.api.snapshot import PageSnapshot
@@ -17,87 +17,111 @@ _ENDS: Final[dict[str, AlertState]] = {
 }
 
 
-def alerts_of(messages: Mapping[str, str], look: PageSnapshot) -> list[Alert]:
+class AlertMessage(NamedTuple):
+    """A message about an episode: its whole body, and the fields of it that are read here."""
+
+    body: dict[str, object]
+    kind: str
+    episode: str
+    brand: str
+    opened: str
+    minute: str
+    peak_score: float | None
+    model: str | None
+
+
+class RunningEpisode(NamedTuple):
+    """An open episode and its brand."""
+
+    brand: str
+    episode: Episode
+
+
+def alerts_of(messages: Mapping[str, str], snapshot: PageSnapshot) -> list[Alert]:
     """Bring messages (id → body as text) and open episodes together: open ones first, then the newest.
 
-    A body that is no JSON object with an episode and a brand is left out; fields nobody knows are kept.
+    A body that is no JSON object with an episode and a brand is left out; unknown fields are kept.
     """
-    told: dict[str, list[dict[str, Any]]] = {}
-    for body in filter(None, map(_body, messages.values())):
-        told.setdefault(str(body["episode"]), []).append(body)
-    running = {of.id: (brand, of) for brand, of in look.episodes.items() if of.resolved_ms is None}
-    alerts = [_alert(of, running.get(name), look) for name, of in told.items()]
-    alerts += [_untold(*running[name], look) for name in running.keys() - told.keys()]
+    by_episode: dict[str, list[AlertMessage]] = {}
+    for message in filter(None, map(_read_message, messages.values())):
+        by_episode.setdefault(message.episode, []).append(message)
+    running = {
+        episode.id: RunningEpisode(brand, episode)
+        for brand, episode in snapshot.episodes.items()
+        if episode.resolved_ms is None
+    }
+    episodes = dict.fromkeys((*by_episode, *running))  # in this order, each once
+    alerts = [_alert(one, by_episode.get(one, ()), running.get(one), snapshot) for one in episodes]
     alerts.sort(key=lambda alert: alert.opened, reverse=True)
     return sorted(alerts, key=lambda alert: alert.ended is not None)
 
 
-def find_alert(alerts: list[Alert], wanted: str) -> Alert | None:
+def find_alert(alerts: list[Alert], alert_id: str) -> Alert | None:
     """Return the alert with this id, or with a message of this id."""
     for alert in alerts:
-        if alert.id == wanted or any(message.get("id") == wanted for message in alert.messages):
+        if alert.id == alert_id or any(message.get("id") == alert_id for message in alert.messages):
             return alert
     return None
 
 
-def _body(text: str) -> dict[str, Any] | None:
+def _read_message(text: str) -> AlertMessage | None:
     try:
         body = json.loads(text)
     except ValueError:
         return None
     if not isinstance(body, dict) or not all(isinstance(body.get(key), str) for key in _NEEDED):
         return None
-    return body
+    peak_score, model = body.get("peak_score"), body.get("model")
+    return AlertMessage(
+        body=body,
+        kind=body["kind"],
+        episode=body["episode"],
+        brand=body["brand"],
+        opened=body["opened"],
+        minute=body["minute"],
+        peak_score=peak_score if isinstance(peak_score, int | float) else None,
+        model=model if isinstance(model, str) else None,
+    )
 
 
 _NEEDED: Final = ("id", "kind", "episode", "brand", "opened", "minute")
 
 
-def _alert(told: list[dict[str, Any]], running: tuple[str, Episode] | None, look: PageSnapshot) -> Alert:
-    def order(body: dict[str, Any]) -> tuple[str, int]:
-        kind = body["kind"]
-        return body["minute"], _KINDS.index(kind) if kind in _KINDS else 0
+def _alert(
+    episode_id: str, messages: Sequence[AlertMessage], running: RunningEpisode | None, snapshot: PageSnapshot
+) -> Alert:
+    """Build an alert from messages, from the record of an open episode, or from both.
 
-    told = sorted(told, key=order)
-    newest, kinds = told[-1], [body["kind"] for body in told]
-    end = next((body for body in told if body["kind"] in _ENDS), None)
-    state: AlertState = "escalated" if "escalated" in kinds else "open"
-    if end is not None and running is None:
-        state = _ENDS[end["kind"]]
-    scores = [body["peak_score"] for body in told if isinstance(body.get("peak_score"), int | float)]
+    A long episode has no messages in Redis any more; a closed one has no record.
+    """
+    messages = sorted(messages, key=_order)
+    if messages:
+        brand, opened, model = messages[-1].brand, messages[-1].opened, messages[-1].model
+    else:
+        assert running is not None
+        brand, opened, model = running.brand, instant(running.episode.opened_ms), None
+    state: AlertState = "escalated" if any(one.kind == "escalated" for one in messages) else "open"
+    end = next((one for one in messages if one.kind in _ENDS), None) if running is None else None
+    if end is not None:
+        state = _ENDS[end.kind]
+    scores = [one.peak_score for one in messages if one.peak_score is not None]
     if running is not None:
-        scores.append(round(running[1].peak_score, 2))
+        scores.append(round(running.episode.peak_score, 2))
     return Alert(
-        id=newest["episode"],
-        brand=newest["brand"],
-        state=state,
-        opened=newest["opened"],
-        ended=end["minute"] if end is not None and running is None else None,
-        peak_score=max(scores) if scores else None,
-        messages=told,
-        **_fresh(look, final=end is not None and running is None, model=newest.get("model")),
-    )
-
-
-def _untold(brand: str, episode: Episode, look: PageSnapshot) -> Alert:
-    """An episode whose messages are no longer in Redis."""
-    return Alert(
-        id=episode.id,
+        as_of=instant(snapshot.now_ms),
+        final=end is not None,
+        revision=snapshot.revision,
+        coverage=None,
+        model=model,
+        id=episode_id,
         brand=brand,
-        state="open",
-        opened=instant(episode.opened_ms),
-        ended=None,
-        peak_score=round(episode.peak_score, 2),
-        messages=[],
-        **_fresh(look, final=False, model=None),
+        state=state,
+        opened=opened,
+        ended=None if end is None else end.minute,
+        peak_score=max(scores, default=None),
+        messages=[one.body for one in messages],
     )
 
 
-def _fresh(look: PageSnapshot, *, final: bool, model: object) -> dict[str, Any]:
-    return {
-        "as_of": instant(look.now_ms),
-        "final": final,
-        "revision": look.revision,
-        "coverage": None,
-        "model": model if isinstance(model, str) else None,
-    }
+def _order(message: AlertMessage) -> tuple[str, int]:
+    return message.minute, _KINDS.index(message.kind) if message.kind in _KINDS else 0

@@ -1,10 +1,10 @@
-"""The application: every address, what it takes and who answers it."""
+"""The application: every address, its parameters and its handler."""
 
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from urllib.parse import unquote
 
 import structlog
@@ -24,7 +24,7 @@ from stream_worker.api.static_files import file_answer, read_files
 from stream_worker.errors import StreamWorkerError
 
 SPAN_MAX_MINUTES: Final = 48 * 60
-USUAL_EVERY_S: Final = 5.0
+REFRESH_EVERY_S: Final = 5.0
 BUSY_S: Final = 5
 _SPAN: Final = r"^[1-9][0-9]{0,3}[mh]$"
 _PAGES: Final = (
@@ -39,19 +39,19 @@ WindowOf = Annotated[Window, Query(alias="window", description="How many minutes
 BrandName = Annotated[str, Path(description="The brand, percent-encoded; a slash as %2F.")]
 
 
-def create_app(picture: Queries, feed: Feed, registry: CollectorRegistry, explain: Explain) -> FastAPI:
-    """Make the application. Its lifespan runs the feed and what works out the usual, and ends with them."""
+def create_app(queries: Queries, feed: Feed, registry: CollectorRegistry, explain: Explain) -> FastAPI:
+    """Build the application. Its lifespan runs the feed and the typical ranges, and ends with them."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(_keep_usual(picture))]
+        tasks = [asyncio.create_task(feed.run()), asyncio.create_task(_refresh_typical_ranges(queries))]
         yield
         feed.close()
         for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
-        await picture.reader.close()
+        await queries.reader.close()
 
     app = FastAPI(
         title="stream_worker",
@@ -65,15 +65,15 @@ def create_app(picture: Queries, feed: Feed, registry: CollectorRegistry, explai
     )
     app.openapi = _without_422(app)  # type: ignore[method-assign]
     problems.install(app)
-    app.include_router(_questions(picture))
+    app.include_router(_answers(queries))
     app.include_router(explanations(explain))
     app.include_router(_live(feed))
-    app.include_router(probes(picture, registry))
+    app.include_router(probes(queries, registry))
     app.include_router(_page())
     return app
 
 
-def _questions(picture: Queries) -> APIRouter:
+def _answers(queries: Queries) -> APIRouter:
     router = APIRouter(prefix="/api/v1", responses=described(400, 503))
 
     @router.get("/brands")
@@ -83,12 +83,12 @@ def _questions(picture: Queries) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=ROWS_MAX)] = ROWS_MAX,
     ) -> Brands:
         """All brands over one window, the most unusual first."""
-        return await picture.brands(window, find=find, limit=limit)
+        return await queries.brands(window, find=find, limit=limit)
 
     @router.get("/brands/{brand}", responses=described(404))
     async def brand(brand: BrandName, window: WindowOf = "15m") -> BrandDetail:
         """One brand over one window, with its networks."""
-        return _there(await picture.brand(name := _decoded(brand), window), f"brand {name!r}")
+        return _found(await queries.brand(name := _decoded(brand), window), f"brand {name!r}")
 
     @router.get("/brands/{brand}/minutes", responses=described(404))
     async def minutes(
@@ -99,23 +99,23 @@ def _questions(picture: Queries) -> APIRouter:
         count = int(span[:-1]) * (60 if span.endswith("h") else 1)
         if count > SPAN_MAX_MINUTES:
             raise Refused(400, "span: minutes are kept for 48 hours; ask for 48h or less")
-        return _there(await picture.minutes(name := _decoded(brand), span, count), f"brand {name!r}")
+        return _found(await queries.minutes(name := _decoded(brand), span, count), f"brand {name!r}")
 
     @router.get("/alerts")
     async def alerts() -> Alerts:
         """All alerts that are remembered, the open ones first."""
-        return await picture.alerts()
+        return await queries.alerts()
 
     @router.get("/alerts/{alert}", responses=described(404))
     async def alert(alert: Annotated[str, Path(description="Id of an episode or a message.")]) -> Alert:
         """One alert, by the id of its episode or of a message."""
         name = _decoded(alert)
-        return _there(find_alert((await picture.alerts()).alerts, name), f"alert {name!r}")
+        return _found(find_alert((await queries.alerts()).alerts, name), f"alert {name!r}")
 
     @router.get("/pipeline")
     async def pipeline() -> Pipeline:
         """How far each partition is, and whether the numbers can be trusted."""
-        return await picture.fresh.pipeline(await picture.reader.look())
+        return await queries.freshness_reader.pipeline(await queries.reader.snapshot())
 
     return router
 
@@ -123,7 +123,7 @@ def _questions(picture: Queries) -> APIRouter:
 def _live(feed: Feed) -> APIRouter:
     router = APIRouter(prefix="/api/v1", responses=described(400, 503))
 
-    async def place(window: WindowOf = "15m") -> AsyncIterator[Client]:
+    async def connect(window: WindowOf = "15m") -> AsyncIterator[Client]:
         client = feed.join(window)
         if client is None:
             raise Refused(503, "all places are taken (setting api.clients_max)", retry_after_s=BUSY_S)
@@ -134,7 +134,7 @@ def _live(feed: Feed) -> APIRouter:
 
     @router.get("/live", response_class=EventSourceResponse)
     async def live(
-        client: Annotated[Client, Depends(place)],
+        client: Annotated[Client, Depends(connect)],
         last_event_id: Annotated[str, Header(max_length=64)] = "",
         after: Annotated[str, Query(max_length=64, description="The same, for who cannot set headers.")] = "",
     ) -> AsyncIterator[ServerSentEvent]:
@@ -163,14 +163,14 @@ def _page() -> APIRouter:
     return router
 
 
-async def _keep_usual(picture: Queries) -> None:
-    """Work out what is usual whenever a minute was closed; while Redis is away, later."""
+async def _refresh_typical_ranges(queries: Queries) -> None:
+    """Compute the typical ranges whenever a minute was closed; while Redis is away, later."""
     while True:
         try:
-            await picture.usuals.refresh(await picture.reader.look())
+            await queries.typical_ranges.refresh(await queries.reader.snapshot())
         except StreamWorkerError as error:
             log.debug("usual postponed", error=str(error))
-        await asyncio.sleep(USUAL_EVERY_S)
+        await asyncio.sleep(REFRESH_EVERY_S)
 
 
 def _decoded(part: str) -> str:
@@ -181,23 +181,23 @@ def _decoded(part: str) -> str:
         raise Refused(400, "the address is not UTF-8") from None
 
 
-def _there(found: T | None, what: str) -> T:
-    if found is None:
-        raise Refused(404, f"there is no {re.sub('[^ -~]', '?', what)[:120]}")
-    return found
+def _found(answer: T | None, name: str) -> T:
+    if answer is None:
+        raise Refused(404, f"there is no {re.sub('[^ -~]', '?', name)[:120]}")
+    return answer
 
 
-def _without_422(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """Describe the application without the library's own answer to wrong questions: ours is 400."""
+def _without_422(app: FastAPI) -> Callable[[], dict[str, object]]:
+    """Describe the application without the library's own answer to invalid requests: ours is 400."""
     describe = app.openapi
 
-    def described() -> dict[str, Any]:
-        found = describe()
-        for item in found["paths"].values():
+    def described() -> dict[str, object]:
+        document = describe()
+        for item in document["paths"].values():
             for operation in item.values():
                 operation["responses"].pop("422", None)
         for name in ("HTTPValidationError", "ValidationError"):
-            found["components"]["schemas"].pop(name, None)
-        return found
+            document["components"]["schemas"].pop(name, None)
+        return document
 
     return described

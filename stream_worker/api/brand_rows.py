@@ -1,11 +1,10 @@
 """Brands as rows: windows, what is usual, and the state in a word. Pure functions over what was read."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from stream_worker.adapters.redis.keys import ViewField, window_field
-from stream_worker.api.schemas import Brand, State, Strip, Window, instant
-from stream_worker.api.schemas import Usual as UsualAnswer
+from stream_worker.api.schemas import Brand, NetFields, NumberFields, State, Strip, Usual, Window, instant
 from stream_worker.api.snapshot import PageSnapshot
 from stream_worker.core.aggregates.encoding import WINDOWS, ZEROS, Sums
 from stream_worker.core.aggregates.measures import MEASURES
@@ -31,38 +30,40 @@ _ORDER: Final[dict[State, int]] = {
     "few": 5,
     "none": 5,
 }
-_FIELDS: Final = {
-    "mentions": "n",
-    "negative": "neg",
-    "neutral": "neu",
-    "positive": "pos",
-    "uncertain": "uncertain",
-    "unscored": "unscored",
-    "copies": "repeats",
-    "voices": "voices",
-    "negative_voices": "neg_voices",
-}
+_REPEATS: Final = MEASURES.index("repeats")
 
 
-def numbers_of(sums: Sequence[int], estimate: Estimate | None) -> dict[str, Any]:
+def number_fields(sums: Sequence[int], estimate: Estimate | None) -> NumberFields:
     """Return the fields of `Numbers` for ten sums in the order of MEASURES, and their estimate."""
-    counts: dict[str, Any] = {name: sums[MEASURES.index(measure)] for name, measure in _FIELDS.items()}
-    net = {"net": _rounded(estimate and estimate.mean)}
-    return counts | {"negative_share": _rounded(negative_share(sums))} | net | nets_of(estimate)
+    count = dict(zip(MEASURES, sums, strict=True))
+    return NumberFields(
+        mentions=count["n"],
+        negative=count["neg"],
+        neutral=count["neu"],
+        positive=count["pos"],
+        uncertain=count["uncertain"],
+        unscored=count["unscored"],
+        copies=count["repeats"],
+        voices=count["voices"],
+        negative_voices=count["neg_voices"],
+        negative_share=rounded(negative_share(sums)),
+        net=rounded(estimate and estimate.mean),
+        **net_fields(estimate),
+    )
 
 
-def nets_of(estimate: Estimate | None) -> dict[str, Any]:
-    """Return the fields of an estimate; null when nothing is scored."""
-    return {
-        "net_estimate": _rounded(estimate and estimate.value),
-        "net_low": _rounded(estimate and estimate.low),
-        "net_high": _rounded(estimate and estimate.high),
-        "net_margin": _rounded(estimate and estimate.margin),
-        "interval_holds": estimate and estimate.holds,
-    }
+def net_fields(estimate: Estimate | None) -> NetFields:
+    """Return the fields of `Nets`; null when nothing is scored."""
+    return NetFields(
+        net_estimate=rounded(estimate and estimate.value),
+        net_low=rounded(estimate and estimate.low),
+        net_high=rounded(estimate and estimate.high),
+        net_margin=rounded(estimate and estimate.margin),
+        interval_holds=estimate and estimate.holds,
+    )
 
 
-class Tally(NamedTuple):
+class WindowTally(NamedTuple):
     """Ten sums of a brand over a window that ends at `end_ms`, read at `as_of_ms`.
 
     `model` scored its newest minute.
@@ -74,56 +75,59 @@ class Tally(NamedTuple):
     model: str | None
 
 
-def of_view(view: Mapping[str, str], window: Window) -> Tally:
-    """Read a window from the rolling view. Raises ValueError or KeyError when that is not ours."""
+def tally_of_view(view: Mapping[str, str], window: Window) -> WindowTally:
+    """Read a window from the rolling view. Raises ValueError or KeyError when the view is not ours."""
     sums = tuple(int(view[window_field(window, measure)]) for measure in MEASURES)
     end_ms = int(view[ViewField.NEWEST]) + MINUTE_MS
-    return Tally(sums, end_ms, int(view[ViewField.AS_OF_MS]), view.get(ViewField.MODELS) or None)
+    return WindowTally(sums, end_ms, int(view[ViewField.AS_OF_MS]), view.get(ViewField.MODELS) or None)
 
 
-def of_minutes(minutes: Mapping[int, Sums], window: Window, look: PageSnapshot, model: str | None) -> Tally:
+def tally_of_minutes(
+    minutes: Mapping[int, Sums], window: Window, snapshot: PageSnapshot, model: str | None
+) -> WindowTally:
     """Add the minutes of a window up; it ends with the newest minute."""
-    end_ms = (look.newest_ms or 0) + MINUTE_MS
+    end_ms = (snapshot.newest_ms or 0) + MINUTE_MS
     first_ms = end_ms - WINDOWS[window] * MINUTE_MS
     inside = [sums for start, sums in minutes.items() if first_ms <= start < end_ms]
-    return Tally(tuple(map(sum, zip(ZEROS, *inside, strict=True))), end_ms, look.now_ms, model)
+    sums = tuple(map(sum, zip(ZEROS, *inside, strict=True)))
+    return WindowTally(sums, end_ms, snapshot.now_ms, model)
 
 
 def brand_row(
     brand: str,
-    tally: Tally,
-    look: PageSnapshot,
+    tally: WindowTally,
+    snapshot: PageSnapshot,
     window: Window,
-    usual: TypicalRange | None,
+    typical: TypicalRange | None,
     estimate: Estimate | None,
 ) -> Brand:
-    """Make the row of a brand."""
+    """Build the row of a brand."""
     sums, end_ms = tally.sums, tally.end_ms
-    usual = usual and usual.on_scale(estimate and estimate.holds)
-    episode = look.episodes.get(brand)
-    is_open = episode is not None and episode.resolved_ms is None
+    typical = typical and typical.on_scale(estimate and estimate.holds)
+    episode = snapshot.episodes.get(brand)
+    running = episode if episode is not None and episode.resolved_ms is None else None
     return Brand(
         brand=brand,
         window=window,
         window_from=instant(end_ms - WINDOWS[window] * MINUTE_MS),
         window_to=instant(end_ms),
         as_of=instant(tally.as_of_ms),
-        final=look.final_of(brand) >= end_ms,
-        final_to=instant(max(0, look.final_of(brand))),
-        revision=look.revision,
-        coverage=_rounded(coverage(sums)),
+        final=snapshot.final_of(brand) >= end_ms,
+        final_to=instant(max(0, snapshot.final_of(brand))),
+        revision=snapshot.revision,
+        coverage=rounded(coverage(sums)),
         model=tally.model,
-        state="spike" if is_open else state_of(sums, estimate, usual),
-        since=instant(episode.opened_ms) if is_open and episode is not None else None,
-        alert=episode.id if is_open and episode is not None else None,
-        usual=usual_answer(usual),
+        state=state_of(sums, estimate, typical) if running is None else "spike",
+        since=None if running is None else instant(running.opened_ms),
+        alert=None if running is None else running.id,
+        usual=usual_of(typical),
         last_hour=None,
-        **numbers_of(sums, estimate),
+        **number_fields(sums, estimate),
     )
 
 
-def state_of(sums: Sums, net: Estimate | None, usual: TypicalRange | None) -> State:
-    """Name the state of a brand that has no open episode; net and what is usual are on one scale."""
+def state_of(sums: Sums, net: Estimate | None, typical: TypicalRange | None) -> State:
+    """Name the state of a brand that has no open episode; net and the typical range are on one scale."""
     n = sums[0]
     if n == 0:
         return "none"
@@ -132,28 +136,28 @@ def state_of(sums: Sums, net: Estimate | None, usual: TypicalRange | None) -> St
         return "data"
     if net is None or net.margin > MARGIN_MAX:
         return "few"
-    if n >= COUNTED_MIN and sums[MEASURES.index("repeats")] >= COPIES_MIN * n:
+    if n >= COUNTED_MIN and sums[_REPEATS] >= COPIES_MIN * n:
         return "copies"
-    return _against_usual(net, usual)
+    return _beside_typical(net, typical)
 
 
-def _against_usual(net: Estimate, usual: TypicalRange | None) -> State:
-    if usual is None or usual.low is None or usual.high is None:
+def _beside_typical(net: Estimate, typical: TypicalRange | None) -> State:
+    if typical is None or typical.low is None or typical.high is None:
         return "usual"
-    if net.high < usual.low:
+    if net.high < typical.low:
         return "low"
-    return "good" if net.low > usual.high else "usual"
+    return "good" if net.low > typical.high else "usual"
 
 
 def most_unusual_first(rows: list[Brand]) -> list[Brand]:
     """Order rows by state, then by how far from usual, then by mentions, then by name."""
 
-    def far(row: Brand) -> float:
+    def distance(row: Brand) -> float:
         if row.state in ("usual", "few", "none") or row.usual is None or row.usual.net is None:
             return 0.0
         return round(abs((row.net_estimate or 0.0) - row.usual.net), 1)
 
-    return sorted(rows, key=lambda row: (_ORDER[row.state], -far(row), -row.mentions, row.brand))
+    return sorted(rows, key=lambda row: (_ORDER[row.state], -distance(row), -row.mentions, row.brand))
 
 
 def strip_of(minutes: Mapping[int, Sums], first_ms: int, end_ms: int) -> Strip:
@@ -166,20 +170,21 @@ def strip_of(minutes: Mapping[int, Sums], first_ms: int, end_ms: int) -> Strip:
     )
 
 
-def usual_answer(usual: TypicalRange | None) -> UsualAnswer | None:
-    """Return what is usual as it is answered."""
-    if usual is None:
+def usual_of(typical: TypicalRange | None) -> Usual | None:
+    """Return the typical range as the API shows it; None while it is not known."""
+    if typical is None:
         return None
-    return UsualAnswer(
-        windows=usual.windows,
-        mentions=usual.mentions,
-        copies_share=round(usual.copies_share, 4),
-        negative_share=_rounded(usual.negative_share),
-        net=_rounded(usual.net),
-        net_low=_rounded(usual.low),
-        net_high=_rounded(usual.high),
+    return Usual(
+        windows=typical.windows,
+        mentions=typical.mentions,
+        copies_share=round(typical.copies_share, 4),
+        negative_share=rounded(typical.negative_share),
+        net=rounded(typical.net),
+        net_low=rounded(typical.low),
+        net_high=rounded(typical.high),
     )
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
+    """Return a share or a net sentiment to four digits, as every answer has it."""
     return None if value is None else round(value, 4)

@@ -1,23 +1,25 @@
-"""Why a text has its score: one question at a time, beside everything else.
+"""Why a text has its score: one explanation at a time, beside everything else.
 
 Rules:
 1. The model works in a thread, one text after the other, so that feeds and pages go on. Few may wait.
-2. A text may be asked for by GET, where it ends up in logs of proxies and in the history of a browser, or by
-   POST, where it does not. It is neither kept nor logged here.
-3. A model that is refused is no answer: 503. Why stands in the log, since its files are nobody's business.
+2. A text may be sent by GET, where it ends up in logs of proxies and in the history of a browser, or by POST,
+   where it does not. It is neither kept nor logged here.
+3. A model that is refused is a 503. The reason is in the log only: clients need not know our files.
 """
 
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.explain import Explanation
 from stream_worker.api.problems import Refused, described
 from stream_worker.errors import Misconfigured
+from stream_worker.inference.explainer import rounded
 
 TEXT_CHARS_MAX: Final = 1_000
 BODY_BYTES_MAX: Final = 16_000
@@ -27,8 +29,8 @@ REFUSED_AGAIN_S: Final = 60
 
 log = structlog.get_logger()
 
-Explain = Callable[[str], dict[str, Any]]
-"""Text -> the fields of `Explained`. Raises Misconfigured when there is no model."""
+Explain = Callable[[str], Explanation]
+"""Explains the score of a text. Raises Misconfigured when there is no model."""
 
 
 class WordWeight(BaseModel):
@@ -57,7 +59,7 @@ class Explained(BaseModel):
 
 
 def explanations(explain: Explain) -> APIRouter:
-    """Make the addresses that explain a text."""
+    """Build the addresses that explain a text."""
     router, turn, waiting = APIRouter(prefix="/api/v1", responses=described(400, 503)), asyncio.Lock(), [0]
 
     async def answer(text: str) -> Explained:
@@ -69,11 +71,11 @@ def explanations(explain: Explain) -> APIRouter:
         waiting[0] += 1
         try:
             async with turn:
-                return Explained(**await asyncio.to_thread(explain, text))
+                return _explained(await asyncio.to_thread(explain, text))
         except Misconfigured as refused:
             log.warning("explanation refused", error=str(refused))
-            said = "there is no model to ask here; the log and `stream-worker model verify` say why"
-            raise Refused(503, said, retry_after_s=REFUSED_AGAIN_S) from None
+            detail = "there is no model to ask here; the log and `stream-worker model verify` say why"
+            raise Refused(503, detail, retry_after_s=REFUSED_AGAIN_S) from None
         finally:
             waiting[0] -= 1
 
@@ -104,6 +106,24 @@ _BODY: Final = {
         }
     },
 }
+
+
+def _explained(explanation: Explanation) -> Explained:
+    found = rounded(explanation)
+    return Explained(
+        label=found.label,
+        why=found.why,
+        probability=found.probability,
+        sentiment=found.sentiment,
+        explained=found.explained,
+        log_odds=found.log_odds,
+        rest=found.rest,
+        words=[
+            WordWeight(word=word.word, start=word.start, end=word.end, weight=word.weight)
+            for word in found.words
+        ],
+        model=found.model,
+    )
 
 
 async def _text_of(request: Request) -> str:

@@ -7,8 +7,8 @@ from prometheus_client.exposition import choose_encoder
 from stream_worker.api.queries import Queries
 
 
-def probes(picture: Queries, registry: CollectorRegistry) -> APIRouter:
-    """Answer whether the process lives, whether Redis answers it, and its metrics."""
+def probes(queries: Queries, registry: CollectorRegistry) -> APIRouter:
+    """Build the addresses that tell whether the process lives and whether Redis answers, and its metrics."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/livez")
@@ -17,7 +17,7 @@ def probes(picture: Queries, registry: CollectorRegistry) -> APIRouter:
 
     @router.get("/readyz")
     async def ready() -> dict[str, str]:
-        await picture.reader.look()  # away: a problem, 503
+        await queries.reader.snapshot()  # Redis away: a problem, 503
         return {"status": "ready"}
 
     @router.get("/metrics", response_class=Response)

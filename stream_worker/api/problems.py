@@ -1,10 +1,11 @@
 """Errors as problem+json (RFC 9457): what, where, and whether to come again."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from stream_worker.api.schemas import Problem
@@ -24,7 +25,7 @@ TITLES: Final = {
 
 
 class Refused(Exception):
-    """A question that is refused, with its status and one line for people."""
+    """A request that is refused, with its status and one line for people."""
 
     def __init__(self, status: int, detail: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(detail)
@@ -40,7 +41,7 @@ def problem(status: int, detail: str, *, retry_after_s: int | None = None) -> Re
     return Response(json.dumps(body.model_dump()), status, headers, MEDIA_TYPE)
 
 
-def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
+def described(*statuses: int) -> dict[int | str, dict[str, object]]:
     """Describe problems for OpenAPI."""
     content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
     return {status: {"description": TITLES[status], "content": content} for status in statuses}
@@ -72,13 +73,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(_: Request, error: RequestValidationError) -> Response:
-        return problem(400, "; ".join(_said(one) for one in error.errors()))
+        return problem(400, "; ".join(_in_words(one) for one in error.errors()))
 
     @app.exception_handler(Exception)
-    async def _unexpected(_: Request, error: Exception) -> Response:  # noqa: ARG001  guard.py logs it
+    async def _unexpected(_: Request, error: Exception) -> Response:  # noqa: ARG001  security.py logs it
         return problem(500, "an unexpected error; the log says where")
 
 
-def _said(error: dict[str, Any]) -> str:
+def _in_words(error: ErrorDetails) -> str:
     where = ".".join(str(part) for part in error["loc"][1:])
     return f"{where}: {error['msg'][:1].lower()}{error['msg'][1:]}"

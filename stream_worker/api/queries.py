@@ -1,24 +1,24 @@
-"""Brands as they are answered: what was read, joined with what is usual, and how fresh it is.
+"""Queries: what was read, joined with what is usual and with how fresh it is, as answers.
 
-At most `ROWS_MAX` brands are shown in one answer: the unusual ones, then the loudest.
+At most `ROWS_MAX` brands are in one answer: the unusual ones, then the loudest.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from stream_worker.api.alerts import alerts_of
 from stream_worker.api.brand_rows import (
     STRIP_MINUTES,
-    Tally,
+    WindowTally,
     brand_row,
     most_unusual_first,
-    numbers_of,
-    of_minutes,
-    of_view,
+    number_fields,
     strip_of,
+    tally_of_minutes,
+    tally_of_view,
 )
-from stream_worker.api.freshness import FreshnessReader, fresh_fields
+from stream_worker.api.freshness import FreshnessReader
 from stream_worker.api.minute_series import LEAD_MS, MinuteSeries, minutes_of
 from stream_worker.api.model_changes import changes_in, in_order, models_over
 from stream_worker.api.redis_reader import RedisReader
@@ -48,25 +48,32 @@ HASHES_MS: Final = 2 * HOUR_MS
 
 
 class Queries:
-    """Answers from Redis. All methods raise Unavailable or Unreadable."""
+    """Answers from Redis. All methods raise Unavailable or Unreadable.
 
-    def __init__(self, reader: RedisReader, lateness_ms: int, known: MeasuredModel | None = None) -> None:
+    `measured` is the model whose errors are known; labels of others are not corrected.
+    """
+
+    def __init__(self, reader: RedisReader, lateness_ms: int, measured: MeasuredModel | None = None) -> None:
         self.reader = reader
-        self.fresh = FreshnessReader(reader, lateness_ms)
-        self.usuals = TypicalRanges(reader, known and known.errors)
-        self._known = known
+        self.freshness_reader = FreshnessReader(reader, lateness_ms)
+        self.typical_ranges = TypicalRanges(reader, measured and measured.errors)
+        self._measured = measured
 
     async def brands(self, window: Window, *, find: str = "", limit: int = ROWS_MAX) -> Brands:
-        """Answer all brands whose name has `find` in it, the most unusual first."""
-        look = await self.reader.look()
-        wanted = [brand for brand in look.brands if find.casefold() in brand.casefold()]
-        rows = await self.rows(wanted, window, look, limit=limit)
-        fresh = await self.fresh.freshness(look)
+        """Return all brands whose name contains `find`, in any case, the most unusual first."""
+        snapshot = await self.reader.snapshot()
+        matching = [brand for brand in snapshot.brands if find.casefold() in brand.casefold()]
+        rows = await self.rows(matching, window, snapshot, limit=limit)
+        freshness = await self.freshness_reader.freshness(snapshot)
         return Brands(
-            **fresh_fields(look, fresh.model, fresh.coverage),
+            as_of=instant(snapshot.now_ms),
+            final=False,
+            revision=snapshot.revision,
+            coverage=freshness.coverage,
+            model=freshness.model,
             window=window,
-            total=len(look.brands),
-            freshness=fresh,
+            total=len(snapshot.brands),
+            freshness=freshness,
             brands=rows,
         )
 
@@ -74,136 +81,158 @@ class Queries:
         self,
         brands: Sequence[str],
         window: Window,
-        look: PageSnapshot,
+        snapshot: PageSnapshot,
         *,
         limit: int = ROWS_MAX,
         strip_minutes: int = STRIP_MINUTES,
     ) -> list[Brand]:
         """Return the rows of brands in order, at most `limit`.
 
-        Up to an hour is added up from minutes, which a worker that is busy does not redraw; a day is the
-        rolling view, and one that was never drawn is left out of it.
+        Up to an hour is added up from minutes, which a worker that is busy does not refresh; a day is the
+        rolling view, and a brand that has no view yet is left out of it.
         """
-        if look.newest_ms is None:
+        if snapshot.newest_ms is None:
             return []
-        by_view, end_ms = window == "24h", look.newest_ms + MINUTE_MS
-        unsealed_ms = max(end_ms - HOUR_MS, min(look.sealed_ms, look.newest_ms))
-        heads = await self.reader.heads(unsealed_ms, end_ms)
-        models = await self._models(heads, end_ms - WINDOWS[window] * MINUTE_MS, end_ms)
+        by_view, end_ms = window == "24h", snapshot.newest_ms + MINUTE_MS
+        unsealed_ms = max(end_ms - HOUR_MS, min(snapshot.sealed_ms, snapshot.newest_ms))
+        totals = await self.reader.minute_totals(unsealed_ms, end_ms)
+        models = await self._models(totals, end_ms - WINDOWS[window] * MINUTE_MS, end_ms)
         if by_view or len(brands) > limit:
             views = await self.reader.views(brands)
-            viewed = {brand: self._viewed(view, window) for brand, view in views.items()}
-            rows = most_unusual_first(await self._rows(viewed, models, look, window))[:limit]
+            viewed = {brand: self._tally_of_view(view, window) for brand, view in views.items()}
+            rows = most_unusual_first(await self._rows(viewed, models, snapshot, window))[:limit]
             brands = [row.brand for row in rows]
-        self.usuals.ask(reversed(brands))
-        minutes = await self.reader.minutes(brands, end_ms - HOUR_MS, end_ms, look)
+        self.typical_ranges.watch(reversed(brands))
+        minutes = await self.reader.minutes(brands, end_ms - HOUR_MS, end_ms, snapshot)
         if not by_view:
-            model = heads[look.newest_ms].models or None if look.newest_ms in heads else None
-            tallies = {brand: of_minutes(minutes[brand], window, look, model) for brand in brands}
-            rows = await self._rows(tallies, models, look, window)
+            newest = totals.get(snapshot.newest_ms)
+            model = newest.models or None if newest is not None else None
+            tallies = {brand: tally_of_minutes(minutes[brand], window, snapshot, model) for brand in brands}
+            rows = await self._rows(tallies, models, snapshot, window)
         for row in rows:
             row.last_hour = strip_of(minutes[row.brand], end_ms - strip_minutes * MINUTE_MS, end_ms)
         return most_unusual_first(rows)
 
     async def _rows(
-        self, tallies: Mapping[str, Tally], models: str | None, look: PageSnapshot, window: Window
+        self, tallies: Mapping[str, WindowTally], models: str | None, snapshot: PageSnapshot, window: Window
     ) -> list[Brand]:
-        found = await self._estimates([tally.sums for tally in tallies.values()], models)
+        nets = await self._estimates([tally.sums for tally in tallies.values()], models)
         return [
-            brand_row(brand, tally, look, window, self.usuals.of(brand, window), estimate)
-            for (brand, tally), estimate in zip(tallies.items(), found, strict=True)
+            brand_row(brand, tally, snapshot, window, self.typical_ranges.of(brand, window), net)
+            for (brand, tally), net in zip(tallies.items(), nets, strict=True)
         ]
 
-    async def _models(self, heads: Mapping[int, MinuteTotals], first_ms: int, end_ms: int) -> str | None:
-        """Return who scored in [first, end), several with commas; not asked where it changes nothing."""
-        if self._known is None:
+    async def _models(self, totals: Mapping[int, MinuteTotals], first_ms: int, end_ms: int) -> str | None:
+        """Return the models that scored in [first, end), comma-separated; None if none is measured."""
+        if self._measured is None:
             return None
-        return models_over(in_order(await self.reader.models()), heads, first_ms, end_ms)
+        return models_over(in_order(await self.reader.models()), totals, first_ms, end_ms)
 
     async def _estimates(self, sums: Sequence[Sums], models: str | None) -> list[Estimate | None]:
-        """Estimate tallies that these models scored; many beside the loop, so that others are answered."""
-        by_known = [is_by(self._known, models)] * len(sums)
+        """Estimate tallies that these models scored; many in a thread, so that the loop goes on."""
+        by_measured = [is_by(self._measured, models)] * len(sums)
         if len(sums) > ESTIMATES_MAX:
-            return await asyncio.to_thread(estimates, sums, by_known, self._known)
-        return estimates(sums, by_known, self._known)
+            return await asyncio.to_thread(estimates, sums, by_measured, self._measured)
+        return estimates(sums, by_measured, self._measured)
 
-    def _viewed(self, view: Mapping[str, str], window: Window) -> Tally:
+    def _tally_of_view(self, view: Mapping[str, str], window: Window) -> WindowTally:
         try:
-            return of_view(view, window)
+            return tally_of_view(view, window)
         except (ValueError, KeyError) as error:
             raise Unreadable(
                 f"Redis at {self.reader.address} holds a view that is not ours: see docs/redis.md"
             ) from error
 
     async def brand(self, brand: str, window: Window) -> BrandDetail | None:
-        """Answer one brand with its networks; None for a brand that is not known."""
-        look = await self.reader.look()
-        rows = await self.rows([brand], window, look) if brand in look.brands else []
-        if not rows or look.newest_ms is None:
+        """Return one brand with its networks; None for a brand that Redis does not know."""
+        snapshot = await self.reader.snapshot()
+        rows = await self.rows([brand], window, snapshot) if brand in snapshot.brands else []
+        if not rows or snapshot.newest_ms is None:
             return None
-        row, end_ms = rows[0], look.newest_ms + MINUTE_MS
+        row, end_ms = rows[0], snapshot.newest_ms + MINUTE_MS
         first_ms = end_ms - WINDOWS[window] * MINUTE_MS
         networks = share = None
         if end_ms - first_ms <= HOUR_MS:
-            found = await self.reader.networks(brand, first_ms, end_ms, look)
-            ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
-            heads = await self.reader.heads(first_ms, end_ms)
-            models = await self._models(heads, first_ms, end_ms)
-            nets = await self._estimates([sums for _, sums in ordered], models)
-            networks = [
-                Network(network=network, **numbers_of(sums, net))
-                for (network, sums), net in zip(ordered, nets, strict=True)
-                if sums[0]
-            ]
-            total = sum(head.mentions + head.late for head in heads.values())
+            totals = await self.reader.minute_totals(first_ms, end_ms)
+            networks = await self._networks(brand, first_ms, end_ms, totals, snapshot)
+            total = sum(minute.mentions + minute.late for minute in totals.values())
             share = round(min(1.0, row.mentions / total), 4) if total else None
         return BrandDetail(
-            **fresh_fields(look, row.model, row.coverage),
+            as_of=instant(snapshot.now_ms),
+            final=False,
+            revision=snapshot.revision,
+            coverage=row.coverage,
+            model=row.model,
             brand=row,
             share_of_all=share,
             networks=networks,
-            freshness=await self.fresh.freshness(look),
+            freshness=await self.freshness_reader.freshness(snapshot),
         )
 
+    async def _networks(
+        self,
+        brand: str,
+        first_ms: int,
+        end_ms: int,
+        totals: Mapping[int, MinuteTotals],
+        snapshot: PageSnapshot,
+    ) -> list[Network]:
+        """Return the networks that mention a brand in [first, end), the loudest first."""
+        by_network = await self.reader.networks(brand, first_ms, end_ms, snapshot)
+        loudest_first = sorted(by_network.items(), key=lambda item: (-item[1][0], item[0]))
+        models = await self._models(totals, first_ms, end_ms)
+        nets = await self._estimates([sums for _, sums in loudest_first], models)
+        return [
+            Network(network=network, **number_fields(sums, net))
+            for (network, sums), net in zip(loudest_first, nets, strict=True)
+            if sums[0]
+        ]
+
     async def minutes(self, brand: str, span: str, span_minutes: int) -> Minutes | None:
-        """Answer a brand minute by minute, up to the newest one; None for a brand that is not known."""
-        look = await self.reader.look()
-        if brand not in look.brands:
+        """Return a brand minute by minute, up to the newest one; None for a brand Redis does not know."""
+        snapshot = await self.reader.snapshot()
+        if brand not in snapshot.brands:
             return None
-        end_ms = (look.newest_ms or 0) + MINUTE_MS
+        end_ms = (snapshot.newest_ms or 0) + MINUTE_MS
         first_ms = max(0, end_ms - span_minutes * MINUTE_MS)
-        from_ms = max(0, first_ms - LEAD_MS)
-        tallies = (await self.reader.minutes([brand], from_ms, end_ms, look))[brand]
-        heads = await self.reader.heads(max(from_ms, look.final_ms - HASHES_MS, 0), end_ms)
-        late = await self.reader.late_of(brand, list(heads), look)
-        final_ms = look.final_of(brand)
-        changes = in_order(await self.reader.models())
-        read = MinuteSeries(tallies, heads, late, changes)
-        known = await asyncio.to_thread(minutes_of, read, first_ms, end_ms, final_ms, look, self._known)
-        inside = [sums for start, sums in tallies.items() if start >= first_ms]
+        final_ms = snapshot.final_of(brand)
+        series = await self._series(brand, max(0, first_ms - LEAD_MS), end_ms, snapshot)
+        minutes = await asyncio.to_thread(
+            minutes_of, series, first_ms, end_ms, final_ms, snapshot, self._measured
+        )
+        inside = [sums for start, sums in series.tallies.items() if start >= first_ms]
         total = [sum(column) for column in zip(*inside, strict=True)] or ZEROS
-        model = next((minute.model for minute in reversed(known) if minute.model), None)
-        fields = fresh_fields(look, model, coverage(total))
         return Minutes(
-            **{**fields, "final": final_ms >= end_ms},
+            as_of=instant(snapshot.now_ms),
+            final=final_ms >= end_ms,
+            revision=snapshot.revision,
+            coverage=coverage(total),
+            model=next((minute.model for minute in reversed(minutes) if minute.model), None),
             brand=brand,
             span=span,
             since=instant(first_ms),
             until=instant(end_ms),
             final_to=instant(max(0, final_ms)),
-            models=changes_in(changes, first_ms, end_ms),
-            minutes=known,
+            models=changes_in(series.changes, first_ms, end_ms),
+            minutes=minutes,
         )
+
+    async def _series(self, brand: str, from_ms: int, end_ms: int, snapshot: PageSnapshot) -> MinuteSeries:
+        tallies = await self.reader.minutes([brand], from_ms, end_ms, snapshot)
+        totals = await self.reader.minute_totals(max(from_ms, snapshot.final_ms - HASHES_MS, 0), end_ms)
+        late = await self.reader.late_of(brand, list(totals), snapshot)
+        return MinuteSeries(tallies[brand], totals, late, in_order(await self.reader.models()))
 
     async def alerts(self) -> Alerts:
-        """Answer all alerts that Redis remembers."""
-        look = await self.reader.look()
-        alerts = alerts_of(await self.reader.messages(), look)
+        """Return all alerts that Redis remembers."""
+        snapshot = await self.reader.snapshot()
+        alerts = alerts_of(await self.reader.messages(), snapshot)
         return Alerts(
-            **fresh_fields(look, None, None), open=sum(1 for of in alerts if of.ended is None), alerts=alerts
+            as_of=instant(snapshot.now_ms),
+            final=False,
+            revision=snapshot.revision,
+            coverage=None,
+            model=None,
+            open=sum(1 for alert in alerts if alert.ended is None),
+            alerts=alerts,
         )
-
-
-def parts(item: Any) -> dict[str, Any]:
-    """Return an answer as what JSON can hold."""
-    return item.model_dump(mode="json")  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
-"""Reading the rolling picture from Redis: control, windows, minutes, messages (docs/redis.md).
+"""Reads Redis for the API: control, windows, minutes, messages (docs/redis.md).
 
 Rules:
-1. Nothing here writes. What belongs together is read in one MULTI, so that no close lies in between.
-2. Every question has a time-out and is asked once: no answer is Unavailable, and the reader asks again.
+1. Nothing here writes. Values that belong together are read in one MULTI, so that no close lies in between.
+2. Every request has a time-out and is sent once: no answer is Unavailable, and the client asks again.
 3. Long lists are cut into many commands, so that Redis serves others meanwhile.
 """
 
@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeVar
 
 import redis
 import redis.asyncio
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -42,9 +43,17 @@ from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.time import HOUR_MS, MINUTE_MS
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable, Unreadable
 
-LOOK_S: Final = 0.25
-"""A look this young serves everybody who asks."""
+SNAPSHOT_AGE_MAX_S: Final = 0.25
+"""A snapshot this young serves every request."""
 BRANDS_AT_ONCE: Final = 20
+T = TypeVar("T")
+
+
+class ChangeNotice(NamedTuple):
+    """An entry of the stream of changes."""
+
+    id: str
+    fields: dict[str, str]
 
 
 class RedisReader:
@@ -58,7 +67,7 @@ class RedisReader:
     ) -> None:
         self.address = address
         self._keys, self._lateness_ms = Keys(prefix), lateness_ms
-        self._client: Any = redis.asyncio.Redis.from_url(
+        self._client = redis.asyncio.Redis.from_url(
             url,
             protocol=2,
             decode_responses=True,
@@ -69,26 +78,26 @@ class RedisReader:
             driver_info=None,
         )
         self._block_ms = max(10, int(socket_timeout_s * 400))  # well within the time-out
-        self._looked: PageSnapshot | None = None
-        self._looked_s = -LOOK_S
-        self._looking = asyncio.Lock()
+        self._snapshot: PageSnapshot | None = None
+        self._snapshot_s = -SNAPSHOT_AGE_MAX_S
+        self._snapshot_lock = asyncio.Lock()
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    async def look(self) -> PageSnapshot:
-        """Read what all answers need to know first; the same for all who ask within `LOOK_S`."""
-        async with self._looking:
-            if self._looked is None or time.monotonic() - self._looked_s > LOOK_S:
+    async def snapshot(self) -> PageSnapshot:
+        """Read the values that every answer begins with, or return those of `SNAPSHOT_AGE_MAX_S` ago."""
+        async with self._snapshot_lock:
+            if self._snapshot is None or time.monotonic() - self._snapshot_s > SNAPSHOT_AGE_MAX_S:
                 with self._translated():
-                    self._looked = await self._look()
-                self._looked_s = time.monotonic()
-            return self._looked
+                    self._snapshot = await self._read_snapshot()
+                self._snapshot_s = time.monotonic()
+            return self._snapshot
 
-    async def _look(self) -> PageSnapshot:
+    async def _read_snapshot(self) -> PageSnapshot:
         pipe = self._client.pipeline(transaction=False)
-        pipe.xrevrange(self._keys.changes, count=1)  # first: what changes later is told again
+        pipe.xrevrange(self._keys.changes, count=1)  # first: a later change is noticed again
         pipe.time()
         pipe.hgetall(self._keys.control)
         pipe.hgetall(self._keys.brands)
@@ -105,8 +114,8 @@ class RedisReader:
             shards[shard_of(brand)].append(brand)
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(self._keys.cursors(log))
-        for number, of in shards.items():
-            episodes = [raw(f"{ShardField.EPISODE}{brand}") for brand in of]
+        for number, names in shards.items():
+            episodes = [raw(f"{ShardField.EPISODE}{brand}") for brand in names]
             pipe.hmget(self._keys.shard(number), [ShardField.CLOSED, *episodes])
         cursors, *stored = await pipe.execute()
         return PageSnapshot(
@@ -117,10 +126,10 @@ class RedisReader:
             sealed_ms=int(control.get(ControlField.SEALED, 0)),
             complete_from_ms=int(control.get(ControlField.COMPLETE_FROM, 0)),
             expired=int(control.get(ControlField.EXPIRED, 0)),
-            closed_ms=[int(of[0] or -1) for of in stored],
+            closed_ms=[int(values[0] or -1) for values in stored],
             brands=list(brands),
             networks=networks,
-            episodes=read_episodes(zip(shards.values(), (of[1:] for of in stored), strict=True)),
+            episodes=read_episodes(zip(shards.values(), (values[1:] for values in stored), strict=True)),
             partitions=self._partitions(cursors, int(control.get(ControlField.PARTITIONS, 0))),
         )
 
@@ -140,23 +149,23 @@ class RedisReader:
         ]
 
     async def views(self, brands: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Read the rolling view of brands; one that was never drawn is left out."""
+        """Read the rolling views of brands; a brand without one is left out."""
         found = await self._many(
             brands, lambda pipe, brand: pipe.hgetall(raw(self._keys.view(brand))), BRANDS_AT_ONCE * 10
         )
         return {brand: view for brand, view in zip(brands, found, strict=True) if ViewField.NEWEST in view}
 
     async def received(self, brands: Sequence[str]) -> tuple[int, int]:
-        """Mentions and unscored ones of the last 15 minutes, over these brands."""
+        """Return mentions, and unscored ones, of the last 15 minutes, over these brands."""
         fields = [window_field("15m", measure) for measure in ("n", "unscored")]
-        found = await self._many(
+        counts = await self._many(
             brands, lambda pipe, brand: pipe.hmget(raw(self._keys.view(brand)), fields), 500
         )
         with self._translated():
-            return sum(int(of[0] or 0) for of in found), sum(int(of[1] or 0) for of in found)
+            return sum(int(n or 0) for n, _ in counts), sum(int(unscored or 0) for _, unscored in counts)
 
     async def hours(self, brand: str, hours_ms: Iterable[int]) -> dict[int, Sums]:
-        """Read the minutes of whole hours as history has them: start → ten sums. For views, not for sums."""
+        """Read the minutes of whole hours from history: start → ten sums. For views, not for sums."""
         found = await self._many(
             list(hours_ms),
             lambda pipe, hour: pipe.hgetall(raw(self._keys.history_of_minutes(hour, brand))),
@@ -166,7 +175,7 @@ class RedisReader:
             return {int(start): decode_sums(value) for hour in found for start, value in hour.items()}
 
     async def minutes(
-        self, brands: Sequence[str], first_ms: int, end_ms: int, look: PageSnapshot
+        self, brands: Sequence[str], first_ms: int, end_ms: int, snapshot: PageSnapshot
     ) -> dict[str, dict[int, Sums]]:
         """Read the minutes [first, end) of brands, on-time and late together: brand → start → ten sums.
 
@@ -175,17 +184,17 @@ class RedisReader:
         found: dict[str, dict[int, Sums]] = {}
         for at in range(0, len(brands), BRANDS_AT_ONCE):
             with self._translated():
-                found |= await self._minutes(brands[at : at + BRANDS_AT_ONCE], first_ms, end_ms, look)
+                found |= await self._minutes(brands[at : at + BRANDS_AT_ONCE], first_ms, end_ms, snapshot)
         return found
 
     async def _minutes(
-        self, brands: Sequence[str], first_ms: int, end_ms: int, look: PageSnapshot
+        self, brands: Sequence[str], first_ms: int, end_ms: int, snapshot: PageSnapshot
     ) -> dict[str, dict[int, Sums]]:
         hours = range(first_ms - first_ms % HOUR_MS, end_ms, HOUR_MS)
-        newest_ms = -1 if look.newest_ms is None else look.newest_ms
-        unclosed_ms = max(first_ms, min(look.closed_ms[shard_of(brand)] for brand in brands))
+        newest_ms = -1 if snapshot.newest_ms is None else snapshot.newest_ms
+        unclosed_ms = max(first_ms, min(snapshot.closed_ms[shard_of(brand)] for brand in brands))
         unclosed = range(-(-unclosed_ms // MINUTE_MS) * MINUTE_MS, min(end_ms, newest_ms + 1), MINUTE_MS)
-        networks = [*look.networks, ""]
+        networks = [*snapshot.networks, ""]
         pipe = self._client.pipeline(transaction=True)
         for brand in brands:
             fields = [
@@ -213,9 +222,11 @@ class RedisReader:
             found[brand] = sums
         return found
 
-    async def networks(self, brand: str, first_ms: int, end_ms: int, look: PageSnapshot) -> dict[str, Sums]:
+    async def networks(
+        self, brand: str, first_ms: int, end_ms: int, snapshot: PageSnapshot
+    ) -> dict[str, Sums]:
         """Read a brand by network over minutes [first, end) that still have their hash; at most an hour."""
-        networks = [*look.networks, ""]
+        networks = [*snapshot.networks, ""]
         fields = [
             raw(cell_field(measure, network, brand, late=late))
             for network in networks
@@ -230,7 +241,7 @@ class RedisReader:
             for i, network in enumerate(networks)
         }
 
-    async def heads(self, first_ms: int, end_ms: int) -> dict[int, MinuteTotals]:
+    async def minute_totals(self, first_ms: int, end_ms: int) -> dict[int, MinuteTotals]:
         """Read the minutes [first, end) over all brands; those without a hash are left out."""
         starts = range(first_ms, end_ms, MINUTE_MS)
         fields = [
@@ -246,64 +257,68 @@ class RedisReader:
         )
         return {
             start: MinuteTotals(
-                mentions=int(of[0] or 0),
-                late=int(of[1] or 0),
-                sealed=of[2] is not None,
-                complete=of[3] != "0",
-                models=of[4] or "",
-                sealed_at_ms=int(of[5]) if of[5] else None,
+                mentions=int(values[0] or 0),
+                late=int(values[1] or 0),
+                sealed=values[2] is not None,
+                complete=values[3] != "0",
+                models=values[4] or "",
+                sealed_at_ms=int(values[5]) if values[5] else None,
             )
-            for start, of in zip(starts, found, strict=True)
-            if any(value is not None for value in of)
+            for start, values in zip(starts, found, strict=True)
+            if any(value is not None for value in values)
         }
 
     async def models(self) -> dict[int, str]:
         """Read from which minutes on which models scored: start → models, comma-separated."""
+        (models,) = await self._many([self._keys.model_changes], lambda pipe, key: pipe.hgetall(key), 1)
         with self._translated():
-            found = await self._client.hgetall(self._keys.model_changes)
-            return {int(start): models for start, models in found.items()}
+            return {int(start): names for start, names in models.items()}
 
-    async def late_of(self, brand: str, starts: Sequence[int], look: PageSnapshot) -> dict[int, int]:
-        """Late mentions of a brand in minutes that still have their hash."""
-        fields = [raw(cell_field("n", network, brand, late=True)) for network in (*look.networks, "")]
+    async def late_of(self, brand: str, starts: Sequence[int], snapshot: PageSnapshot) -> dict[int, int]:
+        """Count the late mentions of a brand in minutes that still have their hash."""
+        fields = [raw(cell_field("n", network, brand, late=True)) for network in (*snapshot.networks, "")]
         found = await self._many(
             starts, lambda pipe, start: pipe.hmget(self._keys.minute(start), fields), 200
         )
-        return {start: sum(int(n or 0) for n in of) for start, of in zip(starts, found, strict=True)}
+        return {start: sum(int(n or 0) for n in counts) for start, counts in zip(starts, found, strict=True)}
 
     async def messages(self) -> dict[str, str]:
-        """Read what was told of episodes: message id → body, as it was sent or waits to be."""
+        """Read the messages about episodes: id → body, as it was sent or waits to be sent."""
         with self._translated():
             pipe = self._client.pipeline(transaction=False)
             pipe.hgetall(self._keys.outbox)
             pipe.xrevrange(self._keys.alerts, count=Limit.ALERTS)
-            outbox, sent = await pipe.execute()
-        readable = [fields for _, fields in reversed(sent) if set(AlertField) <= set(fields)]
+            outbox, alerts = await pipe.execute()
+        readable = [fields for _, fields in reversed(alerts) if set(AlertField) <= set(fields)]
         return {**outbox, **{fields[AlertField.ID]: fields[AlertField.BODY] for fields in readable}}
 
-    async def changes(self, after: str, *, wait: bool) -> list[tuple[str, dict[str, str]]]:
-        """Read the notices after an id; with `wait` a while for the first one, if there is none."""
-        with self._translated():
-            found = await self._client.xread(
-                {self._keys.changes: after}, count=Limit.CHANGES, block=self._block_ms if wait else None
-            )
-        return list(found[0][1]) if found else []
+    async def changes(self, after: str, *, wait: bool) -> list[ChangeNotice]:
+        """Read the notices after an id; with `wait`, wait a while for the first one if there is none."""
+        block_ms = self._block_ms if wait else None
+        (streams,) = await self._many(
+            [self._keys.changes],
+            lambda pipe, key: pipe.xread({key: after}, count=Limit.CHANGES, block=block_ms),
+            1,
+        )
+        return [ChangeNotice(*entry) for _, entries in streams for entry in entries]
 
     async def oldest_change(self) -> str | None:
         """Return the id of the oldest notice that is kept."""
-        with self._translated():
-            found = await self._client.xrange(self._keys.changes, count=1)
-        return str(found[0][0]) if found else None
+        (oldest,) = await self._many([self._keys.changes], lambda pipe, key: pipe.xrange(key, count=1), 1)
+        return str(oldest[0][0]) if oldest else None
 
-    async def _many(self, items: Sequence[Any], ask: Callable[[Any, Any], object], at_once: int) -> list[Any]:
-        found: list[Any] = []
+    async def _many(
+        self, items: Sequence[T], queue: Callable[[Pipeline, T], object], at_once: int
+    ) -> list[Any]:
+        """Send one command for each item, `at_once` in one pipeline; returns the replies in order."""
+        replies: list[Any] = []
         for at in range(0, len(items), at_once):
             pipe = self._client.pipeline(transaction=False)
             for item in items[at : at + at_once]:
-                ask(pipe, item)
+                queue(pipe, item)
             with self._translated():
-                found += await pipe.execute()
-        return found
+                replies += await pipe.execute()
+        return replies
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ Rules:
 3. Every answer says how fresh it is: `as_of`, `final`, `revision`, `coverage`, `model`.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ Window = Literal["5m", "15m", "1h", "24h"]
 State = Literal["spike", "low", "data", "copies", "good", "usual", "few", "none"]
 MinuteState = Literal["filling", "provisional", "final", "corrected"]
 AlertState = Literal["open", "escalated", "resolved", "expired", "withdrawn", "missed"]
+Progress = Literal["reading", "idle", "silent", "unknown"]
 
 
 class Answer(BaseModel):
@@ -49,6 +50,16 @@ class Nets(BaseModel):
     )
 
 
+class NetFields(TypedDict):
+    """The fields of `Nets`, to unpack into it and into what inherits from it."""
+
+    net_estimate: float | None
+    net_low: float | None
+    net_high: float | None
+    net_margin: float | None
+    interval_holds: Holds | None
+
+
 class Numbers(Nets):
     """The counts of a brand over some minutes, on-time and late together."""
 
@@ -63,6 +74,22 @@ class Numbers(Nets):
     negative_voices: int
     negative_share: float | None = Field(description="Negative / scored.")
     net: float | None = Field(description="Sum of sentiment / scored: the mean of what the model said.")
+
+
+class NumberFields(NetFields):
+    """The fields of `Numbers`, to unpack into what inherits from it."""
+
+    mentions: int
+    negative: int
+    neutral: int
+    positive: int
+    uncertain: int
+    unscored: int
+    copies: int
+    voices: int
+    negative_voices: int
+    negative_share: float | None
+    net: float | None
 
 
 class Usual(BaseModel):
@@ -206,7 +233,7 @@ class Alert(Answer):
     opened: Time
     ended: Time | None
     peak_score: float | None
-    messages: list[dict[str, Any]] = Field(description="Bodies as in docs/alerts.md, oldest first.")
+    messages: list[dict[str, object]] = Field(description="Bodies as in docs/alerts.md, oldest first.")
 
 
 class Alerts(Answer):
@@ -220,7 +247,7 @@ class PartitionState(BaseModel):
     """How far a partition is."""
 
     partition: int
-    state: Literal["reading", "idle", "silent", "unknown"] = Field(
+    state: Progress = Field(
         description="idle: at its end, by a proof; silent: no report for 30 s; unknown: no cursor yet."
     )
     next: int | None = Field(description="The next offset that Redis will accept.")

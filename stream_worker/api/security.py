@@ -1,10 +1,10 @@
-"""Around every answer: which name it was asked by, headers that keep a page in its bounds, and no silent bug.
+"""Around every answer: the host names that are allowed, the headers of security, no silent bug.
 
 Rules:
-1. On loopback only names of this machine are answered, or those in the settings: else any page on the web
-   could ask by a name of its own that it points here (DNS rebinding).
+1. On loopback only requests to names of this machine, or to those in the settings, are answered: else any
+   page on the web could reach the API by a name of its own that it points here (DNS rebinding).
 2. The path is matched as it was sent: `%2F` in a brand is no slash. Handlers decode their parts.
-3. No script, style or font from elsewhere, none inline; nobody may frame us.
+3. No script, style or font from elsewhere, none inline; no other page may frame this one.
 """
 
 import ipaddress
@@ -36,7 +36,7 @@ Observe = Callable[[int, float], None]
 
 
 class Guard:
-    """ASGI middleware. `hosts` are names it may be asked by; None: any."""
+    """ASGI middleware. `hosts` are the names that requests may be sent to; None: any."""
 
     def __init__(self, app: ASGIApp, hosts: frozenset[str] | None, observe: Observe) -> None:
         self._app, self._hosts, self._observe = app, hosts, observe
@@ -66,7 +66,7 @@ class Guard:
             scope = {**scope, "path": sent.partition(b"?")[0].decode("ascii", "replace")}
         try:
             await self._app(scope, receive, send_guarded)
-        except Exception as error:  # noqa: BLE001  the last resort: a line without what anybody wrote
+        except Exception as error:  # noqa: BLE001  the last resort: a line without anything that people wrote
             at = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{at.filename.rpartition('/')[2]}:{at.lineno}"
             log.error("request failed", error=type(error).__name__, where=where)  # noqa: TRY400
@@ -75,7 +75,7 @@ class Guard:
 
 
 def names_for(host: str, hosts: str) -> frozenset[str] | None:
-    """Return the names a server at `host` may be asked by; `hosts` are those of the settings."""
+    """Return the names that requests to a server at `host` may have; `hosts` are those of the settings."""
     named = frozenset(name.strip().lower() for name in hosts.split(",") if name.strip())
     if named or is_loopback(host):
         return named | _LOOPBACK_NAMES
@@ -83,7 +83,7 @@ def names_for(host: str, hosts: str) -> frozenset[str] | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach that address."""
+    """Tell whether only this machine can reach that address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -91,7 +91,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _host(scope: Scope) -> str:
-    """Return the name the server was asked by, without its port."""
+    """Return the name that the request was sent to, without its port."""
     for name, value in scope["headers"]:
         if name == b"host":
             host: str = value.decode("latin-1").lower()

@@ -1,7 +1,7 @@
 """`stream-worker serve`: REST, live feed and page over one port, until told to stop.
 
-It reads Redis, and of the configured model the manifest (all of it once somebody asks why), so that it may be
-started before any worker, more than once, and anywhere.
+It reads Redis and the manifest of the configured model (the whole model once an explanation is requested), so
+that it may be started before any worker, more than once, and anywhere.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
 import structlog
 import uvicorn
@@ -25,7 +25,7 @@ from stream_worker.api.security import Guard, is_loopback, names_for
 from stream_worker.core.sentiment.estimate import BOTH, MeasuredModel
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.inference.confusion import known_model
-from stream_worker.inference.explainer import Explainer, as_json
+from stream_worker.inference.explainer import Explainer
 from stream_worker.observability.logs import Repeats
 from stream_worker.observability.metrics import Metrics
 from stream_worker.settings.schema import Settings
@@ -48,8 +48,8 @@ def serve(settings: Settings) -> int:
     """
     host = settings.api.host
     serving = Serving(settings)
-    _say_seldom()
-    page = f"http://{_shown(host)}:{serving.port}/"
+    _limit_library_log()
+    page = f"http://{_in_url(host)}:{serving.port}/"
     log.info("api opened", host=host, port=serving.port, page=page, intervals=serving.intervals)
     if not is_loopback(host):
         log.warning("api exposed", host=host)
@@ -65,9 +65,9 @@ class Serving:
         api = settings.api
         self._socket = _listen(api.host, api.port)
         self.port: int = self._socket.getsockname()[1]
-        known, why_not = known_model(settings.model)
-        self.intervals = f"sampling only: {why_not}" if known is None else BOTH
-        self.feed, application = _make(settings, known)
+        measured, why_not = known_model(settings.model)
+        self.intervals = f"sampling only: {why_not}" if measured is None else BOTH
+        self.feed, application = _build(settings, measured)
         config = uvicorn.Config(
             application,
             log_config=None,
@@ -94,8 +94,8 @@ class Serving:
             self._loop.call_soon_threadsafe(self.feed.close)
 
 
-def _make(settings: Settings, known: MeasuredModel | None) -> tuple[Feed, Guard]:
-    """Make the feed and the application around it."""
+def _build(settings: Settings, measured: MeasuredModel | None) -> tuple[Feed, Guard]:
+    """Build the feed and the application around it."""
     url, lateness_ms = settings.redis.url.get_secret_value(), in_ms(settings.windows.lateness)
     try:
         reader = RedisReader(
@@ -107,24 +107,20 @@ def _make(settings: Settings, known: MeasuredModel | None) -> tuple[Feed, Guard]
         )
     except ValueError as error:
         raise Misconfigured(f"redis.url cannot be read: {error}") from None
-    picture = Queries(reader, lateness_ms, known)
-    feed = Feed(picture, settings.api.clients_max)
+    queries = Queries(reader, lateness_ms, measured)
+    feed = Feed(queries, settings.api.clients_max)
     hosts = names_for(settings.api.host, settings.api.hosts)
     metrics = Metrics()
     metrics.expose_process()
     metrics.build_info.labels(VERSION).set(1)
     metrics.api_live_clients.set_function(lambda: feed.clients)
 
-    explainer = Explainer(settings)
-
-    def explain(text: str) -> dict[str, Any]:
-        return as_json(explainer.explain(text))
-
     def observe(status: int, seconds: float) -> None:
         metrics.api_requests_total.labels(f"{status // 100}xx").inc()
         metrics.api_request_seconds.observe(seconds)
 
-    return feed, Guard(create_app(picture, feed, metrics.registry, explain), hosts, observe)
+    app = create_app(queries, feed, metrics.registry, Explainer(settings).explain)
+    return feed, Guard(app, hosts, observe)
 
 
 class _ApiServer(uvicorn.Server):
@@ -140,10 +136,12 @@ class _ApiServer(uvicorn.Server):
         self._stop()
 
 
-def _say_seldom() -> None:
-    """Let the library say the same trouble once in a while: else any client could fill the log."""
+def _limit_library_log() -> None:
+    """Let the library log the same trouble once in a while only: else any client could fill the log."""
     repeats = Repeats()
-    logging.getLogger("uvicorn.error").addFilter(lambda it: repeats.kept_quiet(str(it.msg)) is not None)
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: repeats.kept_quiet(str(record.msg)) is not None
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -166,5 +164,5 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _shown(host: str) -> str:
+def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host

@@ -1,4 +1,4 @@
-"""What was seen in Redis at one moment: cursors, seals, closes and episodes, as values."""
+"""Redis at one moment: cursors, seals, closes and episodes, as values."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ class PartitionCursor(NamedTuple):
 
 
 class MinuteTotals(NamedTuple):
-    """A minute over all brands. Without a hash in Redis there is none."""
+    """A minute over all brands, from its hash in Redis."""
 
     mentions: int
     late: int
@@ -35,10 +35,10 @@ class MinuteTotals(NamedTuple):
 
 
 class PageSnapshot(NamedTuple):
-    """What all answers need to know first. Times are ms by Redis TIME or event time."""
+    """The values that every answer begins with. Times are ms by Redis TIME or event time."""
 
     now_ms: int
-    revision: str  # id of the newest change notice; whoever reads on from it misses nothing
+    revision: str  # id of the newest change notice; a client that reads on from it misses nothing
     log: str
     newest_ms: int | None
     sealed_ms: int
@@ -61,8 +61,8 @@ class PageSnapshot(NamedTuple):
 
     def visible_to_ms(self, lateness_ms: int) -> int | None:
         """Event time of the newest mention that is visible, or of the proof that there is none newer."""
-        known = [of.effective_ms for of in self.partitions if of.effective_ms is not None]
-        return max(known) + lateness_ms if known else None
+        watermarks = [cursor.effective_ms for cursor in self.partitions if cursor.effective_ms is not None]
+        return max(watermarks) + lateness_ms if watermarks else None
 
 
 def effective_ms(cursors: Mapping[str, str], partition: int, lateness_ms: int) -> int | None:
@@ -79,20 +79,20 @@ def effective_ms(cursors: Mapping[str, str], partition: int, lateness_ms: int) -
 def read_episodes(
     shards: Iterable[tuple[Sequence[str], Sequence[str | None]]],
 ) -> dict[str, Episode]:
-    """Decode the records of episodes; one that cannot be read is left out, since a view must not fail."""
-    found = {}
+    """Decode the records of episodes; leave out what cannot be read, since a view must not fail."""
+    episodes = {}
     for brands, records in shards:
         for brand, record in zip(brands, records, strict=True):
             if record is None:
                 continue
             try:
-                found[brand] = decode(record)
+                episodes[brand] = decode(record)
             except Unreadable:
                 continue
-    return found
+    return episodes
 
 
 def id_key(stream_id: str) -> tuple[int, int]:
-    """Return a stream id as it is ordered; the lowest for anything else."""
-    found = re.fullmatch(r"(\d{1,20})-(\d{1,20})", stream_id)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    """Return the sort key of a stream id; the lowest for anything else."""
+    id_parts = re.fullmatch(r"(\d{1,20})-(\d{1,20})", stream_id)
+    return (int(id_parts[1]), int(id_parts[2])) if id_parts else (0, 0)

@@ -1,4 +1,4 @@
-"""The page's files: read once from the package, served from memory, asked again by their digest."""
+"""The page's files: read once from the package, served from memory, revalidated by their digest."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -17,7 +17,7 @@ _TYPES: Final = {
 
 
 class StaticFile(NamedTuple):
-    """One file and what it is."""
+    """One file, its media type and its entity tag."""
 
     body: bytes
     media_type: str
@@ -38,7 +38,7 @@ def read_files() -> Mapping[str, StaticFile]:
 
 
 def file_answer(request: Request, file: StaticFile) -> Response:
-    """Answer with a file, or that it has not changed."""
+    """Answer with a file, or with 304 when it has not changed."""
     headers = {"ETag": file.etag, "Cache-Control": "no-cache"}
     if request.headers.get("if-none-match") == file.etag:
         return Response(status_code=304, headers=headers)

@@ -26,6 +26,7 @@ from stream_worker.core.reconcile.plan_log import ArchivedChunk, PlanLogReading
 from stream_worker.core.reconcile.rows import OffsetBitmap, RowBatch, read_batches
 from stream_worker.core.records.batch import Bool
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
+from stream_worker.quantity import quantity
 
 OBJECTS_AHEAD: Final = 4
 
@@ -108,7 +109,8 @@ class RowsPass:
         for one in found:
             one.chunk.unread |= one.hour_ms // DAY_MS in removed
         if removed:
-            self._findings.note(f"rows of {len(removed)} days are no longer in the store: removed by age")
+            days = quantity(len(removed), "day")
+            self._findings.note(f"rows of {days}: no longer in the store, removed by age")
         return deque(one for one in found if one.hour_ms // DAY_MS not in removed)
 
     # ------------------------------------------------------------ one object
@@ -131,7 +133,7 @@ class RowsPass:
                 if not self._take_batch(one, batch, hour):
                     return False
         except ValueError as error:
-            self._findings.differ("object's rows", name, f"{stored.rows} rows of schema 1", error)
+            self._findings.differ("object's rows", name, f"{quantity(stored.rows, 'row')} of schema 1", error)
             return False
         if rows != stored.rows:
             self._findings.differ("object's rows", name, f"{stored.rows}, as its manifest says", rows)

@@ -39,6 +39,7 @@ from stream_worker.core.reconcile.redis_position import RedisPosition
 from stream_worker.core.reconcile.report import AuditOptions, AuditReport
 from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.process import return_freed_arrow_memory
+from stream_worker.quantity import quantity
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 
@@ -258,10 +259,8 @@ def _never_archived(older: Sequence[_AuditedLog], position: RedisPosition, findi
             missing = max(0, cursor - log.plan_logs[partition].end)
             lost += missing
             if missing:
-                name = log.plan_logs[partition].name
-                findings.note(
-                    f"{name}: the topic was deleted before its last {missing} offsets were archived"
-                )
+                name, offsets = log.plan_logs[partition].name, quantity(missing, "offset")
+                findings.note(f"{name}: the topic was deleted before its end was archived, {offsets}")
     return lost
 
 

@@ -1,4 +1,4 @@
-"""`stream-worker alerts`: what people were told."""
+"""`stream-worker alerts`: the messages that people were sent, and those they would have been sent."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from stream_worker.cli.output import Config, Json, load_settings, print_json, pr
 
 COLUMNS = ("minute", "kind", "brand", "episode", "reason")
 
-app = typer.Typer(help="Look at alerts.", no_args_is_help=True)
+app = typer.Typer(help="List the newest alerts, or replay the past.", no_args_is_help=True)
 app.command("backtest")(backtest)
 
 
@@ -17,10 +17,13 @@ app.command("backtest")(backtest)
 def list_alerts(
     config: Config = None,
     *,
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="The newest N messages.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="Print at most this many.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Print the newest messages, oldest first: what was told, or missed, of which brand and why."""
+    """Print the newest messages, oldest first: kind, brand, episode and reason.
+
+    A message of the kind `missed` was not sent: its episode was over before a notifier looked.
+    """
     settings = load_settings(config).settings
     from stream_worker.notifier import process  # noqa: PLC0415
 

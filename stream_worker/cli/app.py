@@ -1,4 +1,4 @@
-"""`stream-worker`: one process of the worker, and tools to look at what it does.
+"""`stream-worker`: the processes of the system, and the commands that inspect it.
 
 Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 failed, 2 wrong usage, 69 a server does not
 answer, 78 a setting, a right or the model does not fit, 130 stopped by Ctrl-C.
@@ -91,8 +91,8 @@ def _line(error: Exception) -> str:
     )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_set: bool) -> None:
+    if is_set:
         from stream_worker.version import VERSION  # noqa: PLC0415
 
         typer.echo(VERSION)

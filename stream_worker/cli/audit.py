@@ -14,6 +14,7 @@ from stream_worker.cli.output import (
     progress_bar,
     say,
 )
+from stream_worker.quantity import quantity
 from stream_worker.settings.units import format_duration, parse_duration
 
 if TYPE_CHECKING:
@@ -48,28 +49,31 @@ def audit(
         int | None, typer.Option(min=0, help="Only this partition, without Redis (it holds sums over all).")
     ] = None,
     start: Annotated[
-        int | None, typer.Option("--from", min=0, help="Only chunks that reach beyond this offset.")
+        int | None, typer.Option("--from", min=0, help="Only chunks that end after this offset.")
     ] = None,
-    end: Annotated[int | None, typer.Option("--to", min=1, help="… and that begin before this one.")] = None,
+    end: Annotated[
+        int | None, typer.Option("--to", min=1, help="Only chunks that begin before this offset.")
+    ] = None,
     wait: Annotated[
-        str, typer.Option(metavar="DURATION", help="Wait so long for the archive to pass Redis.")
+        str, typer.Option(metavar="DURATION", help="Wait this long for the archive to pass Redis.")
     ] = "2m",
-    as_json: Annotated[bool, typer.Option("--json", help="The report on stdout as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
-    """Recount the archive and compare it with Redis, manifests and dead letters; nothing is changed.
+    """Recount the archive and compare it with Redis; change nothing.
 
-    Exit code 0 when every offset is in its one place, 1 when something does not add up, 69 when a server is
+    Manifests and dead letters are compared, too. Exit code 0 when every offset
+    is in its one place, 1 when something does not add up, 69 when a server is
     away or the archive does not get as far as Redis in time.
     """
     if partition is None and (start is not None or end is not None):
-        raise typer.BadParameter("name the partition, too", param_hint="--partition")
-    wanted_wait_s = _seconds(wait)
+        raise typer.BadParameter("name the partition as well", param_hint="--partition")
+    wait_s = _seconds(wait)
     settings = load_settings(config).settings
     from stream_worker.audit.service import audit as run  # noqa: PLC0415
     from stream_worker.core.reconcile.report import AuditOptions  # noqa: PLC0415
 
     with progress_bar() as progress:
-        report = run(settings, AuditOptions(partition, start, end, wanted_wait_s), say, progress)
+        report = run(settings, AuditOptions(partition, start, end, wait_s), say, progress)
     if as_json:
         print_json(report.as_object())
     else:
@@ -79,19 +83,20 @@ def audit(
 
 def _show(report: "AuditReport") -> None:
     """Print the account of each partition, what is explained, and the first differences."""
-    rows = [account._asdict() for account in report.accounts]
+    accounts = [account._asdict() for account in report.accounts]
     other = {account.log for account in report.accounts} - {report.log}
     totals = {"partition": "all", **report.totals()}
-    print_table([*rows, totals], (*COLUMNS, "log") if other else COLUMNS)
+    print_table([*accounts, totals], (*COLUMNS, "log") if other else COLUMNS)
     for line in report.findings.notes:
         typer.echo(f"note: {line}")
     for difference in report.findings.differences[:SHOWN_MAX]:
         typer.echo(printable(f"DIFFERENCE  {difference}"))
     if report.clean:
         took = format_duration(dt.timedelta(seconds=round(report.took_s)))
-        typer.echo(f"clean: every offset is in its one place ({report.totals()['rows']} rows, {took})")
-    else:
-        shown = min(SHOWN_MAX, len(report.findings.differences))
         typer.echo(
-            f"NOT clean: {report.findings.count} differences, the first {shown} above; docs/operations.md"
+            f"clean: every offset is in its one place ({quantity(report.totals()['rows'], 'row')}, {took})"
         )
+    else:
+        differences = quantity(report.findings.count, "difference")
+        shown = min(SHOWN_MAX, len(report.findings.differences))
+        typer.echo(f"NOT clean: {differences}, the first {shown} above; docs/operations.md")

@@ -1,4 +1,4 @@
-"""`stream-worker alerts backtest`: what alerts there would have been."""
+"""`stream-worker alerts backtest`: the alerts that the past would have had."""
 
 from pathlib import Path
 from typing import Annotated
@@ -26,7 +26,7 @@ Sensitivity = Annotated[
     typer.Option(
         parser=_sensitivity,
         metavar="1|0.5|0.25|0.1",
-        help="For all brands; what is set for each, without it.",
+        help="For all brands, instead of what is set for each.",
     ),
 ]
 
@@ -37,14 +37,16 @@ def backtest(
     counts: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="Counts per brand and minute as Parquet, not the archive."
+            exists=True,
+            dir_okay=False,
+            help="Replay a Parquet file of counts per brand and minute, not the archive.",
         ),
     ] = None,
     sensitivity: Sensitivity = None,
     incidents: Annotated[
         Path | None,
         typer.Option(
-            exists=True, dir_okay=False, help="CSV of brand, from, to: how many of them were found."
+            exists=True, dir_okay=False, help="Count how many of these were found: a CSV of brand, from, to."
         ),
     ] = None,
     plot: Annotated[
@@ -53,9 +55,10 @@ def backtest(
     brand: Annotated[str | None, typer.Option(help="Replay this brand only.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay the past through the detector and the episodes, and print every alert there would have been.
+    """Replay the past, and print every alert there would have been.
 
-    The past is the archive, or a file of counts. Nothing is written, and nobody is told.
+    The past is the archive, or a file of counts. Nothing is written and nothing is
+    sent.
     """
     if plot is not None and (brand is None or plot.suffix not in (".svg", ".png")):
         raise typer.BadParameter("needs --brand, and a name that ends in .svg or .png", param_hint="--plot")
@@ -79,7 +82,7 @@ def backtest(
     else:
         print_table(rows, COLUMNS)
     for line in service.summary_lines(result, known):
-        typer.echo(line, err=as_json)  # of the text it is the better half; beside JSON it is a message
+        typer.echo(line, err=as_json)  # part of the text for people; beside JSON a message
     if plot is not None and isinstance(source, list):
         from stream_worker.backtest import plots  # noqa: PLC0415
 

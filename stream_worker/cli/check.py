@@ -11,7 +11,9 @@ from stream_worker.errors import Misconfigured, Unavailable
 def check(
     config: Config = None,
     *,
-    connect: Annotated[bool, typer.Option("--connect", help="Ask Kafka, Redis and the store, too.")] = False,
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Also connect to Kafka, Redis and the store.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check settings and model, and with --connect each server.

@@ -37,24 +37,28 @@ def compare(
     config: Config = None,
     *,
     on: Annotated[
-        str | None, typer.Option(help="Folder or URL of an archive; else the one that is set.")
+        str | None, typer.Option(help="Folder or URL of an archive; else the configured one.")
     ] = None,
     start: Annotated[
         int | None, typer.Option("--from", parser=_hour, metavar="DAY|HOUR", help="First hour, UTC.")
     ] = None,
     end: Annotated[
         int | None,
-        typer.Option("--to", parser=_hour, metavar="DAY|HOUR", help="First hour that is left out, UTC."),
+        typer.Option("--to", parser=_hour, metavar="DAY|HOUR", help="First hour left out, UTC."),
     ] = None,
     sample: Annotated[
-        float, typer.Option(min=0.0001, max=1.0, help="Part of the mentions; below 1 without alerts.")
+        float, typer.Option(min=0.0001, max=1.0, help="Share of the mentions; below 1 without alerts.")
     ] = 1.0,
-    examples: Annotated[int, typer.Option(min=0, max=100, help="Texts for each change of label.")] = 3,
+    examples: Annotated[
+        int, typer.Option(min=0, max=100, help="Texts to print for each change of label.")
+    ] = 3,
     as_json: Json = False,
 ) -> None:
-    """Score an archive by two models: shift per brand, changed labels with texts, alerts that would change.
+    """Score an archive by two models, and print what would change.
 
-    Nothing is written, and nobody is told. Exit code 78 if a model is refused.
+    That is: how far each brand shifts, which labels change, with texts, and which
+    alerts. Nothing is written and nothing is sent. Exit code 78 if a model is
+    refused.
     """
     settings = load_settings(config).settings
     from stream_worker.backtest import compare_models  # noqa: PLC0415
@@ -97,7 +101,7 @@ def _print_alerts(alerts: dict[str, Any] | None) -> None:
         typer.echo("\nAlerts: not known of a sample")
         return
     same = alerts["a"] - len(alerts["only_a"])
-    typer.echo(f"\nAlerts: {alerts['a']} by a, {alerts['b']} by b; {same} of those by a are told by b, too")
+    typer.echo(f"\nAlerts: {alerts['a']} by a, {alerts['b']} by b; {same} of those by a are also by b")
     for name in "ab":
         if alerts[f"only_{name}"]:
             typer.echo(f"only by {name}")

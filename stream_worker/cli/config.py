@@ -1,6 +1,6 @@
-"""`stream-worker config`: what is set, from where, and whether it can be used."""
+"""`stream-worker config`: the settings, where each comes from, and whether they can be used."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,7 +14,7 @@ app = typer.Typer(help="Show, check and describe the settings.", no_args_is_help
 
 @app.command()
 def show(config: Config = None, *, as_json: Json = False) -> None:
-    """Print every setting with its value and where that comes from; secrets are hidden."""
+    """Print every setting with its value and origin; secrets are hidden."""
     rows = _rows(load_settings(config))
     if as_json:
         print_json(rows)
@@ -27,9 +27,9 @@ def show(config: Config = None, *, as_json: Json = False) -> None:
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Say whether the settings can be used; nothing is connected to."""
+    """Check whether the settings can be used; connect to nothing."""
     changed = len(load_settings(config).origins)
-    say(f"settings can be used; {changed} of them are not the default")
+    say(f"settings can be used; not the default: {changed}")
 
 
 @app.command()
@@ -40,10 +40,10 @@ def schema() -> None:
     print_json(Settings.model_json_schema())
 
 
-def _rows(loaded: "Loaded") -> list[dict[str, Any]]:
+def _rows(loaded: "Loaded") -> list[dict[str, object]]:
     from stream_worker.settings.loader import LEAVES  # noqa: PLC0415
 
-    rows = []
+    rows: list[dict[str, object]] = []
     for key, leaf in LEAVES.items():
         group, _, name = key.partition(".")
         value = getattr(getattr(loaded.settings, group), name)

@@ -1,4 +1,4 @@
-"""`stream-worker daily`: a day of the archive, counted again, compared with live, and told."""
+"""`stream-worker daily`: a day of the archive, counted again, compared with live, and reported."""
 
 import datetime as dt
 from functools import partial
@@ -41,19 +41,19 @@ def daily(
         typer.Option(parser=_date, metavar="DATE", help="The day, UTC: 2026-11-21, yesterday, today."),
     ] = "yesterday",  # type: ignore[assignment]  # typer parses a default, too
     out: Annotated[
-        Path, typer.Option(file_okay=False, help="Where the files go, in a folder with the name of the day.")
+        Path, typer.Option(file_okay=False, help="Folder for the files; each day gets one inside.")
     ] = Path("reports"),
     compare: Annotated[
         bool, typer.Option("--compare/--no-compare", help="Compare each minute with what Redis shows.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="What was found on stdout as one JSON object.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as one JSON object.")] = False,
 ) -> None:
-    """Count a day of the archive again, compare it with live, and write Parquet, CSV and an HTML report.
+    """Count a day of the archive again, and write its report.
 
-    Exit code 0 when all could be read and every difference to Redis is explained, else 1. A day that is
-    complete is marked in the archive; one that is not is reported all the same, and says why.
+    The day is compared with live, and written as Parquet, CSV and HTML. A complete
+    day is marked in the archive; an incomplete one is reported all the same, with
+    the reason. Exit code 0 when all could be read and every difference to Redis
+    is explained, else 1.
     """
     settings = load_settings(config).settings
     extras.require("daily", "the daily report")
@@ -93,7 +93,7 @@ def _show(report: "DailyReport") -> None:
 def _show_parity(report: "DailyReport") -> None:
     found = report.parity
     assert found is not None
-    typer.echo(f"live: {found['agree']:,} of {found['minutes']:,} minutes agree")
+    typer.echo(f"live: {found['agree']:,} of {quantity(found['minutes'], 'minute')} agree")
     for reason, one in found["reasons"].items():
         minutes, mentions = quantity(one["minutes"], "minute"), quantity(one["mentions"], "mention")
         typer.echo(f"  {reason}: {minutes}, {mentions}")

@@ -1,4 +1,4 @@
-"""`stream-worker demo`: the main job, on servers from the package index."""
+"""`stream-worker demo`: the whole system, on servers from the package index."""
 
 import datetime as dt
 import sys
@@ -23,7 +23,7 @@ def _duration(text: str) -> dt.timedelta:
 
 def _new_folder(folder: Path | None) -> Path | None:
     if folder is not None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise typer.BadParameter(f"{folder} is there and not empty; name a new one")
+        raise typer.BadParameter(f"{folder} exists and is not empty; name a new one")
     return folder
 
 
@@ -42,26 +42,26 @@ def demo(
         typer.Option(
             metavar="DIR",
             callback=_new_folder,
-            help="Keep the log, the archive and receipts in this folder, a new one.",
+            help="Keep the log, the archive and receipts in this new folder.",
         ),
     ] = None,
     browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page, at a terminal.")
+        bool, typer.Option("--browser/--no-browser", help="Open the page when run at a terminal.")
     ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="The account on stdout as one JSON object.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the account as one JSON object.")] = False,
 ) -> None:
-    """Show it live: own servers, invented mentions, the page, a crisis, an alert, and an account at the end.
+    """Run the whole system live, on servers that come as packages.
 
-    Exit code 1 when a record is unexplained, 69 when the embedded servers are not installed.
+    Invented mentions, the page, a crisis, an alert, and at the end an account of
+    where every record went. Exit code 1 when a record is unexplained, 69 when the
+    embedded servers are not installed.
     """
     from stream_worker.demo.processes import DemoOptions  # noqa: PLC0415
     from stream_worker.demo.run import play  # noqa: PLC0415
 
     opens = browser and sys.stderr.isatty()
     lasts_ms = None if duration is None else in_ms(duration)
-    account, story = play(DemoOptions(lasts_ms, rate, seed, opens), keep)
+    account, ending = play(DemoOptions(lasts_ms, rate, seed, opens), keep)
     if as_json:
-        print_json(account.as_object() | story.as_object())
+        print_json(account.as_object() | ending.as_object())
     raise typer.Exit(0 if account.agrees else 1)

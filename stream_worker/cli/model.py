@@ -1,4 +1,4 @@
-"""`stream-worker model`: which models there are, which one would score here, and whether it can."""
+"""`stream-worker model`: the models there are, the one that would score here, and whether it can."""
 
 from typing import Annotated
 
@@ -8,26 +8,26 @@ from stream_worker.cli import compare
 from stream_worker.cli.output import Config, Json, load_settings, print_json, print_table, say
 from stream_worker.errors import Misconfigured
 
-app = typer.Typer(help="Look at models, and compare them.", no_args_is_help=True)
+app = typer.Typer(help="List, check and compare models.", no_args_is_help=True)
 app.command()(compare.compare)
 
 
 @app.command("list")
 def list_models(config: Config = None, *, as_json: Json = False) -> None:
-    """Print the shipped models and the configured one: pin, version, size, languages, quality."""
+    """Print the shipped models and the configured one."""
     settings = load_settings(config).settings
     from stream_worker.admin import models  # noqa: PLC0415
 
     rows = models.list_models(settings)
     if as_json:
-        print_json(rows)
+        print_json([row._asdict() for row in rows])
         return
     shown = [
         {
-            **row,
-            "languages": ", ".join(row["languages"]),
-            "macro_recall": next((f"{it} ({of})" for of, it in row["macro_recall"].items()), ""),
-            "trouble": row["refusal"] and "refused: see model verify",
+            **row._asdict(),
+            "languages": ", ".join(row.languages),
+            "macro_recall": next((f"{it} ({test_set})" for test_set, it in row.macro_recall.items()), ""),
+            "trouble": row.refusal and "refused: see model verify",
         }
         for row in rows
     ]
@@ -37,7 +37,10 @@ def list_models(config: Config = None, *, as_json: Json = False) -> None:
 
 @app.command()
 def info(config: Config = None, *, as_json: Json = False) -> None:
-    """Print what the model is: file, pin, version, training data, quality. Exit code 78 if it is refused."""
+    """Print file, pin, version, training and quality of the model.
+
+    Exit code 78 if it is refused.
+    """
     settings = load_settings(config).settings
     import msgspec  # noqa: PLC0415
 
@@ -66,7 +69,10 @@ def verify(
     *,
     as_json: Json = False,
 ) -> None:
-    """Check a model as a worker would, load it and score with it. Exit code 78 if it is refused."""
+    """Check a model as a worker would, load it and score with it.
+
+    Exit code 78 if it is refused.
+    """
     settings = load_settings(config).settings
     from stream_worker.admin import models  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""`stream-worker notify`: tell people of episodes, until told to stop."""
+"""`stream-worker notify`: sends alerts until it is stopped."""
 
 import typer
 
@@ -6,9 +6,10 @@ from stream_worker.cli.output import Config, load_settings
 
 
 def notify(config: Config = None) -> None:
-    """Deliver alerts until SIGTERM or Ctrl-C: signed webhooks, and one JSON a line on standard output.
+    """Deliver alerts until SIGTERM or Ctrl-C.
 
-    It needs Redis and the archive's store. A second one stands by.
+    By signed webhooks, and on standard output as one JSON object a line. It needs
+    Redis and the archive's store. A second notifier stands by.
     """
     settings = load_settings(config).settings
     from stream_worker.notifier import process  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""Options that several commands have, and how they print: data on stdout, messages on stderr.
+"""Options that several commands have, and how commands print: data on stdout, messages on stderr.
 
 What a command needs is imported inside it, so that `--help` and completion are quick.
 """
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,10 +22,10 @@ Config = Annotated[
         "-c",
         metavar="FILE",
         envvar="STREAM_WORKER_CONFIG",
-        help="Settings as TOML; without one the defaults, changed by the environment.",
+        help="File of settings, TOML; the environment overrides it.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def load_settings(config: Path | None) -> "Loaded":
@@ -43,12 +43,12 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print data as JSON, indented for people at a terminal."""
     typer.echo(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False, default=str))
 
 
-def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+def print_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print rows as aligned columns with a line of headings; nothing without rows."""
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     if not cells:
@@ -59,20 +59,20 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> No
         typer.echo("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()  # as it is written in a file
     return "" if value is None else printable(str(value))
 
 
 def printable(text: str) -> str:
-    """The same text; a line end or an escape in somebody's data must not draw on the terminal."""
+    """Return a text that is safe to print: a line end or an escape in data must not draw on the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr, at a terminal only; tell it what is done, and how much of how much."""
+    """Show a bar on stderr, at a terminal only; yields a function of the unit, the number done, the total."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 

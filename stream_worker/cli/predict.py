@@ -34,16 +34,18 @@ Out = Annotated[str, typer.Argument(metavar="OUT", help="A file; a folder for se
 TextColumn = Annotated[str, typer.Option(help="The column that holds the text.")]
 Delimiter = Annotated[
     str | None,
-    typer.Option(parser=_delimiter, metavar="CHAR", help="Between columns of CSV; a comma, in .tsv a tab."),
+    typer.Option(
+        parser=_delimiter, metavar="CHAR", help="Separates columns of CSV; else a comma, in .tsv a tab."
+    ),
 ]
-Prefix = Annotated[str, typer.Option(help="Stands before the names of the columns that are added.")]
-Processes = Annotated[int, typer.Option(min=1, max=64, help="So many score at once.")]
+Prefix = Annotated[str, typer.Option(help="Begins the names of the added columns.")]
+Processes = Annotated[int, typer.Option(min=1, max=64, help="How many processes score at once.")]
 ChunkRows = Annotated[
-    int, typer.Option(min=1, max=131_072, help="Rows that are done at once; a kill costs these, per process.")
+    int, typer.Option(min=1, max=131_072, help="Rows scored at once; a kill costs these, per process.")
 ]
-Restart = Annotated[bool, typer.Option("--restart", help="Begin anew; what was done is done again.")]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin anew instead of going on.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 1 if a row is rejected.")]
-AsJson = Annotated[bool, typer.Option("--json", help="The summary on stdout as one JSON object.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")]
 
 
 def predict(
@@ -60,10 +62,12 @@ def predict(
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score the texts of CSV, JSON lines or Parquet: every column is kept; label and probabilities are added.
+    """Score the texts of CSV, JSON lines or Parquet files.
 
-    After a kill the same command goes on where it was. Rows that cannot be scored are kept with their reason
-    in OUT.rejected.jsonl. Exit code 0 when all is written; 2 if the column is not there.
+    Every column is kept; label and probabilities are added. After a kill the same
+    command goes on where it was. Rows that cannot be scored are kept with their
+    reason in OUT.rejected.jsonl. Exit code 0 when all is written; 2 if the column
+    is not there.
     """
     settings = load_settings(config).settings
     from stream_worker.predict.inputs import WrongUsage  # noqa: PLC0415

@@ -5,17 +5,17 @@ A test fails when a page differs from what stands here; `stream-worker reference
 
 import datetime as dt
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from textwrap import wrap
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Final, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr, WithJsonSchema
+from pydantic import SecretStr
 
 from stream_worker.observability.metrics import Metrics
-from stream_worker.settings.loader import LEAVES, Leaf
+from stream_worker.settings.loader import LEAVES, Leaf, variable
 from stream_worker.settings.schema import Settings
 from stream_worker.settings.units import format_duration, format_size
 
@@ -36,6 +36,7 @@ Every setting has a default that runs against localhost. A TOML file (`--config 
   `STREAM_WORKER_REDIS__URL_FILE=/run/secrets/redis`.
 * Durations are written `200ms`, `30s`, `5m`, `2h`, `1d`; sizes `1000B`, `64KiB`, `16MiB`, `2GiB`.
 * A dictionary in a variable is written as JSON.
+* A setting with two names may have either; both in one file, or both in the environment, are refused.
 * What is not a setting is refused with the nearest right name, in the file and in the environment (exit 78).
 
 `stream-worker config show` prints each value with where it comes from, `config check` says whether all can be
@@ -79,7 +80,8 @@ def default_file() -> str:
     for group, leaves in _groups():
         lines += ["", *_comment(_meaning_of(group)), f"[{group}]"]
         for leaf in leaves:
-            lines += _comment(f"{leaf.field.description} [{_type(leaf)}]")
+            names = "".join(f" Also named {key.partition('.')[2]}." for key in leaf.other_keys)
+            lines += _comment(f"{leaf.field.description}{names} [{_type(leaf)}]")
             lines.append(_line(leaf))
     return "\n".join(lines) + "\n"
 
@@ -95,7 +97,8 @@ def _tables() -> Iterator[str]:
         for leaf in leaves:
             default = "" if leaf.field.default is None else f"`{_toml(leaf.field.default)}`"
             secret = " A secret." if leaf.is_secret else ""
-            meaning = f"{leaf.field.description}{secret}<br>`{leaf.env}`"
+            names = "".join(f"<br>Also `{key}`, `{variable(key)}`" for key in leaf.other_keys)
+            meaning = f"{leaf.field.description}{secret}<br>`{leaf.env}`{names}"
             yield f"| `{leaf.key}` | {default} | {_cell(_type(leaf))} | {_cell(meaning)} |"
         yield ""
 
@@ -115,7 +118,7 @@ def _line(leaf: Leaf) -> str:
     return f"# {name} =" if leaf.field.default is None else f"{name} = {_toml(leaf.field.default)}"
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     """Write a default as TOML; JSON writes texts, numbers, booleans and the empty table the same way."""
     return f"{value:_}" if type(value) is int and value >= 10_000 else json.dumps(value)
 
@@ -127,32 +130,37 @@ def _type(leaf: Leaf) -> str:
         annotation = next(one for one in get_args(annotation) if one is not NoneType)
     if get_origin(annotation) is Literal:
         return " or ".join(json.dumps(value) for value in get_args(annotation))
-    is_size = annotation is int and any(isinstance(one, WithJsonSchema) for one in leaf.field.metadata)
-    name, write = ("size", format_size) if is_size else _TYPES[get_origin(annotation) or annotation]
-    limits = {
-        key: getattr(one, key) for one in leaf.field.metadata for key in ("ge", "le") if hasattr(one, key)
-    }
-    if not limits:
+    name = "size" if leaf.is_size else _TYPES[get_origin(annotation) or annotation]
+    least, most = (_limit(leaf, key) for key in ("ge", "le"))
+    if least is None:
         return name
-    least, most = (write(limits[key]) if key in limits else "" for key in ("ge", "le"))
-    return f"{name}, {least} … {most}" if most else f"{name}, {least} or more"
+    return f"{name}, {least} or more" if most is None else f"{name}, {least} … {most}"
 
 
-def _number(value: float) -> str:
-    return f"{value:_}"
+def _limit(leaf: Leaf, key: str) -> str | None:
+    """Return the limit `ge` or `le` of a setting as people write it; None without one."""
+    for constraint in leaf.field.metadata:
+        match getattr(constraint, key, None):
+            case dt.timedelta() as limit:
+                return format_duration(limit)
+            case int() as limit if leaf.is_size:
+                return format_size(limit)
+            case int() | float() as limit:
+                return f"{limit:_}"
+    return None
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-_TYPES: Final[dict[Any, tuple[str, Callable[[Any], str]]]] = {
-    bool: ("true or false", str),
-    dict: ("table of texts", str),
-    dt.timedelta: ("duration", format_duration),
-    float: ("number", _number),
-    int: ("whole number", _number),
-    Path: ("path", str),
-    SecretStr: ("text", str),
-    str: ("text", str),
+_TYPES: Final[dict[object, str]] = {
+    bool: "true or false",
+    dict: "table of texts",
+    dt.timedelta: "duration",
+    float: "number",
+    int: "whole number",
+    Path: "path",
+    SecretStr: "text",
+    str: "text",
 }

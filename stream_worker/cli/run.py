@@ -1,4 +1,4 @@
-"""`stream-worker run`: work until told to stop."""
+"""`stream-worker run`: one worker, until it is stopped."""
 
 import typer
 

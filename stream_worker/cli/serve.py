@@ -1,4 +1,4 @@
-"""`stream-worker serve`: the page and the API, until told to stop."""
+"""`stream-worker serve`: the page and the API, until they are stopped."""
 
 import typer
 
@@ -6,7 +6,7 @@ from stream_worker.cli.output import Config, load_settings
 
 
 def serve(config: Config = None) -> None:
-    """Serve the page, the REST API and the live feed until SIGTERM or Ctrl-C.
+    """Serve page, REST API and live feed until SIGTERM or Ctrl-C.
 
     It only reads Redis; start as many as you like.
     """

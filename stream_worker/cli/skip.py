@@ -10,16 +10,17 @@ from stream_worker.cli.output import Config, load_settings, say
 
 def skip(
     partition: Annotated[int, typer.Option(min=0, help="The partition.")],
-    to_offset: Annotated[int, typer.Option(min=0, help="The first offset that is used again.")],
-    why: Annotated[str, typer.Option(help="The reason, for whoever audits; it is stored for good.")],
+    to_offset: Annotated[int, typer.Option(min=0, help="First offset that is not left out.")],
+    why: Annotated[str, typer.Option(help="The reason; it is stored for good.")],
     config: Config = None,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Leave out the records of a partition up to an offset; they are neither counted nor archived.
+    """Leave out the records of a partition up to an offset.
 
-    The archive notes the range, the reason and nothing else. It cannot be undone: resetting offsets of the
-    consumer group changes nothing.
+    They are neither counted nor archived; the archive notes the range and the
+    reason. A skip cannot be undone: resetting offsets of the consumer group
+    changes nothing.
     """
     if not why.strip():
         raise typer.BadParameter("say why, in a few words", param_hint="--why")

@@ -6,9 +6,10 @@ from stream_worker.cli.output import Config, load_settings
 
 
 def up(config: Config = None) -> None:
-    """Run a worker, the notifier and the API together until SIGTERM or Ctrl-C.
+    """Run worker, notifier and API together until SIGTERM or Ctrl-C.
 
-    When one of them ends by itself, the others are stopped and its exit code is returned.
+    When one of them ends by itself, the others are stopped and its exit code is
+    returned.
     """
     settings = load_settings(config).settings
     from stream_worker import supervisor  # noqa: PLC0415

@@ -1,1 +1,1 @@
-"""The main job on servers from the package index, for somebody who has no Kafka at hand."""
+"""The whole system on servers that come as packages, for people who have no Kafka at hand."""

@@ -2,30 +2,30 @@
 
 Rules:
 1. Open loop: a probe is due at a fixed time, whatever became of those before it, and its wait counts from
-   there. A reader that only asks for the next one when the last was seen would not notice a stall.
-2. A reader of its own: it looks at the hash of the minute, as docs/redis.md shows it, and at nothing else.
-3. Probes are ordinary mentions of one brand on a network of their own, so each is told by counting: they
-   share a partition, and the first k of a minute are visible when its field says k.
+   there. A probe that is only sent when the last one was seen would not notice a stall.
+2. A reader of its own: it reads the hash of the minute, as docs/redis.md documents it, and nothing else.
+3. Probes are ordinary mentions of one brand on a network of their own, so they are recognised by counting:
+   they share a partition, and the first k of a minute are visible when its field holds k.
 """
 
 import json
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import redis
 from confluent_kafka import Producer
 
-from stream_worker.adapters.redis.connection import connect
 from stream_worker.adapters.redis.keys import Keys, cell_field
 from stream_worker.core.time import rfc3339
+from stream_worker.demo.text_redis import connect
 
 NETWORK: Final = "probe"
-EACH_S: Final = 0.5
-LOOK_EACH_S: Final = 0.02
-REDIS_TIMEOUT_S: Final = 5.0
+EVERY_S: Final = 0.5
+READ_EVERY_S: Final = 0.02
 FOLLOWED_MAX: Final = 10_000
 
 
@@ -40,11 +40,18 @@ class VisibleLatency(NamedTuple):
 class Probes:
     """A thread that publishes probes and watches for them; a context manager."""
 
-    def __init__(self, client: dict[str, Any], topic: str, brand: str, redis_url: str, prefix: str) -> None:
+    def __init__(
+        self,
+        client: Mapping[str, str | int | float | bool],
+        topic: str,
+        brand: str,
+        redis_url: str,
+        prefix: str,
+    ) -> None:
         self.published = 0  # confirmed by the broker
         self.unknown = 0  # not known to be on the topic
         self._producer = Producer({**client, "linger.ms": 0})
-        self._redis = connect(redis_url, REDIS_TIMEOUT_S)
+        self._redis = connect(redis_url)
         self._topic, self._brand, self._keys = topic, brand, Keys(prefix)
         self._waited: dict[int, deque[float]] = {}  # minute -> due times of its probes not yet seen
         self._seen: dict[int, int] = {}  # minute -> probes of it that were seen
@@ -56,7 +63,7 @@ class Probes:
         return self
 
     def begin(self) -> None:
-        """Begin to publish, if it has not."""
+        """Begin to publish. Safe to repeat."""
         if not self._thread.ident:
             self._thread.start()
 
@@ -73,7 +80,7 @@ class Probes:
 
     @property
     def visible(self) -> VisibleLatency:
-        """How long it took so far."""
+        """How long probes took so far."""
         took_ms = sorted(self._took_ms)
         if not took_ms:
             return VisibleLatency(0, 0.0, 0.0)
@@ -84,15 +91,15 @@ class Probes:
         while not self._stop.is_set():
             if time.time() >= due_s:
                 self._publish(due_s)
-                due_s += EACH_S
+                due_s += EVERY_S
             self._producer.poll(0)
             with suppress(redis.RedisError):  # not visible while it does not answer: the wait goes on
-                self._look()
-            self._stop.wait(LOOK_EACH_S)
+                self._read_counts()
+            self._stop.wait(READ_EVERY_S)
 
     def _publish(self, due_s: float) -> None:
         at_ms = int(due_s * 1000)
-        said = {
+        probe = {
             "id": f"probe-{at_ms}",
             "brand": self._brand,
             "network": NETWORK,
@@ -100,7 +107,7 @@ class Probes:
             "event_time": rfc3339(at_ms),
         }
         self._producer.produce(
-            self._topic, json.dumps(said).encode(), self._brand.encode(), on_delivery=self._delivered
+            self._topic, json.dumps(probe).encode(), self._brand.encode(), on_delivery=self._delivered
         )
         self._waited.setdefault(at_ms - at_ms % 60_000, deque()).append(due_s)
 
@@ -110,7 +117,7 @@ class Probes:
         else:
             self.unknown += 1
 
-    def _look(self) -> None:
+    def _read_counts(self) -> None:
         for minute_ms, waited in list(self._waited.items()):
             fields = [cell_field("n", NETWORK, self._brand, late=late) for late in (False, True)]
             counted = self._redis.hmget(self._keys.minute(minute_ms), fields)
@@ -124,5 +131,5 @@ class Probes:
 
 
 def _percentile(rising: list[float], share: float) -> float:
-    """The smallest value that at least this share of all does not exceed."""
+    """Return the smallest value that at least this share of all does not exceed."""
     return rising[min(len(rising) - 1, max(0, -(-int(share * 10_000) * len(rising) // 10_000) - 1))]

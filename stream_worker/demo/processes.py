@@ -1,7 +1,7 @@
 """The processes of the demo: a broker, a Redis, one worker, the notifier, the API and one producer.
 
 Rules:
-1. They are the programs that run elsewhere; only their addresses are of the demo.
+1. They are the programs that run elsewhere; only their addresses are the demo's.
 2. All listen on 127.0.0.1 at free ports, write below one folder, and end with this process.
 3. They see no `STREAM_WORKER_…` of the caller's environment: the demo touches no other system.
 """
@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from stream_worker.adapters.kafka.topic import create_topic, open_admin
 from stream_worker.devservers.archive import open_archive
@@ -27,14 +27,14 @@ TOPIC: Final = "mentions"
 PARTITIONS: Final = 6
 TOPIC_CONFIG: Final = {
     "cleanup.policy": "delete",
-    "retention.ms": "-1",  # the embedded broker wants it said
+    "retention.ms": "-1",  # the embedded broker needs it
     "message.timestamp.after.max.ms": "300000",  # no wrong clock of a producer moves time
 }
 CRISIS_BRAND: Final = "Okelio"
 CALM_S: Final = 20
 CRISIS_MINUTES: Final = 5
 RUMOUR_BRAND: Final = "Quillfox Games"
-"""A bot swarm is set on it with the crisis; nobody must be told."""
+"""Bots spread a rumour about it during the crisis; nobody must be alerted."""
 PROBE_BRAND: Final = "Velqua"
 BACKFILL: Final = "2h"
 LATENESS_S: Final = 5
@@ -46,7 +46,7 @@ _LEAVE_S = 15.0
 
 
 class DemoOptions(NamedTuple):
-    """What the demo was asked for; without a duration it lasts until it is stopped."""
+    """The options of a demo; without a duration it lasts until it is stopped."""
 
     duration_ms: int | None
     rate: float  # mentions per second
@@ -55,7 +55,7 @@ class DemoOptions(NamedTuple):
 
 
 class Processes(NamedTuple):
-    """What runs, and where the archive lies."""
+    """The processes, and where the archive lies."""
 
     kafka: Child
     redis: Child
@@ -84,7 +84,7 @@ def require_servers() -> None:
 
 
 @contextmanager
-def start_all(folder: Path, wanted: DemoOptions, webhook: Mapping[str, str]) -> Iterator[Processes]:
+def start_all(folder: Path, options: DemoOptions, webhook: Mapping[str, str]) -> Iterator[Processes]:
     """Start all; stop them at the end, the producer first. KeyboardInterrupt kills them instead.
 
     `webhook` has the settings of the receiver. Unavailable when something does not come up.
@@ -101,7 +101,7 @@ def start_all(folder: Path, wanted: DemoOptions, webhook: Mapping[str, str]) -> 
             own = {**settings, **webhook} if name == "notifier" else settings
             started.append(_program(name, ("stream_worker", command), folder, own).start())
         crisis_s = int(time.time()) + CALM_S
-        started.append(_program("producer", _publish(kafka.address, wanted), folder, {}).start())
+        started.append(_program("producer", _publish(kafka.address, options), folder, {}).start())
         worker, api, notifier, producer = started[2:]
         yield Processes(
             kafka,
@@ -125,13 +125,13 @@ def start_all(folder: Path, wanted: DemoOptions, webhook: Mapping[str, str]) -> 
 
 
 def webhook_settings(url: str, secret: str) -> dict[str, str]:
-    """Return what the notifier is told of the demo's own receiver."""
+    """Return the notifier's settings for the demo's own receiver."""
     settings = {"notify__webhook_url": url, "notify__webhook_secret": secret, "notify__console": "false"}
     return {f"STREAM_WORKER_{name.upper()}": value for name, value in settings.items()}
 
 
 def _api_port() -> int:
-    """The usual port, so that a page stays open over two demos; any other one when it is taken."""
+    """Return the usual port, so that a page stays open over two demos, or a free one when it is taken."""
     with socket.socket() as usual:
         usual.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -146,28 +146,28 @@ def client_properties(bootstrap: str) -> dict[str, str | int | float | bool]:
     return {"bootstrap.servers": bootstrap, "log_level": "0"}
 
 
-def said(child: Child, event: str) -> dict[str, Any] | None:
-    """The first time a program said this in its log; None before it did."""
+def logged(child: Child, event: str) -> dict[str, object] | None:
+    """Return the first event of this name in the log of a program; None before it is there."""
     for line in child.log.read_text(errors="replace").splitlines():
-        told = _object(line)
-        if told.get("event") == event:
-            return told
+        entry = _object(line)
+        if entry.get("event") == event:
+            return entry
     return None
 
 
 def published(producer: Child) -> tuple[int, int]:
-    """What the producer said at its end: records delivered, and records not known to be.
+    """Return the producer's own count: records delivered, and records not known to be delivered.
 
-    Raises Unavailable when it ended without a word.
+    Raises Unavailable when the producer ended without its counts.
     """
     for line in reversed(producer.log.read_text(errors="replace").splitlines()):
-        told = _object(line)
-        if "delivered" in told:
-            return int(told["delivered"]), int(told["failed"]) + int(told["unknown"])
+        match _object(line):
+            case {"delivered": int(delivered), "failed": int(failed), "unknown": int(unknown)}:
+                return delivered, failed + unknown
     raise Unavailable(f"the producer ended without its counts: see {producer.log}")
 
 
-def _object(line: str) -> dict[str, Any]:
+def _object(line: str) -> dict[str, object]:
     if not line.startswith("{"):
         return {}
     try:
@@ -183,7 +183,7 @@ def _program(name: str, arguments: tuple[str, ...], folder: Path, env: Mapping[s
         name,
         [sys.executable, *how, *arguments],
         address="",
-        is_ready=lambda: True,  # nobody waits: it says in its log how far it is
+        is_ready=lambda: True,  # nobody waits: its log tells how far it is
         folder=folder / name,
         env={"PYTHONPATH": str(_CODE), **env},
         grace_s=_LEAVE_S,
@@ -206,13 +206,13 @@ def _settings(kafka: Child, redis: Child, archive: Path, api_port: int) -> dict[
     return {f"STREAM_WORKER_{name.upper()}": value for name, value in settings.items()}
 
 
-def _publish(bootstrap: str, wanted: DemoOptions) -> tuple[str, ...]:
-    lasts = () if wanted.duration_ms is None else ("--duration", f"{wanted.duration_ms}ms")
+def _publish(bootstrap: str, options: DemoOptions) -> tuple[str, ...]:
+    lasts = () if options.duration_ms is None else ("--duration", f"{options.duration_ms}ms")
     crisis = f"+{CALM_S}s/{CRISIS_MINUTES}m"
     return (
         *("-c", "from producers.cli import main; main()", "synthetic"),
         *("--bootstrap-servers", bootstrap, "--topic", TOPIC, "--json", *lasts),
-        *("--rate", f"{wanted.rate}", "--seed", f"{wanted.seed}", "--broken", f"{BROKEN_SHARE}"),
+        *("--rate", f"{options.rate}", "--seed", f"{options.seed}", "--broken", f"{BROKEN_SHARE}"),
         *("--backfill", BACKFILL, "--crisis", f"{CRISIS_BRAND}@{crisis}:outage"),
         *("--crisis", f"{RUMOUR_BRAND}@{crisis}:rumour"),
     )

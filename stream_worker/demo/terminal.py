@@ -1,7 +1,7 @@
-"""The terminal of the demo: lines that tell the story, and below them the live table.
+"""The terminal of the demo: lines of narration, and below them the live table.
 
 1. Everything goes to stderr; stdout belongs to the account as JSON.
-2. On a terminal the table is drawn anew in its place; elsewhere printed every five seconds.
+2. On a terminal the table is redrawn in its place; elsewhere it is printed every five seconds.
 """
 
 import time
@@ -19,7 +19,7 @@ PLAIN_EVERY_S = 5.0
 
 
 class Screen:
-    """Says lines at any time, and shows the table from `__enter__` on."""
+    """Prints lines at any time, and shows the table from `__enter__` on."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -37,7 +37,7 @@ class Screen:
             self._live.stop()
 
     def say(self, line: str, *, timed: bool = True) -> None:
-        """Print a line of the story, with the seconds since the start."""
+        """Print a line of narration, with the seconds since the start."""
         at = f"{time.monotonic() - self._began_s:6.1f} s" if timed else " " * 8
         if self._live is None:
             self._console.print(f"{at}  {line}", markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -47,10 +47,10 @@ class Screen:
         self._console.print(wrapped)
 
     def show(self, rows: Sequence[BrandRow], status: str) -> None:
-        """Show the table, if it is time to."""
+        """Show the table; where it cannot be redrawn, every `PLAIN_EVERY_S`."""
         if self._live is not None:
-            drawn = table(rows) if rows else Text("")
-            self._live.update(Group(Text(""), drawn, Text(""), Text(status)), refresh=True)
+            brands = table(rows) if rows else Text("")
+            self._live.update(Group(Text(""), brands, Text(""), Text(status)), refresh=True)
         elif rows and time.monotonic() >= self._next_plain_s:
             self._next_plain_s = time.monotonic() + PLAIN_EVERY_S
             self.say(status)

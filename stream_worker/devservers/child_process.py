@@ -1,10 +1,10 @@
 """A server as a child of this process: start, wait until it answers, stop.
 
-1. A child listens on 127.0.0.1 only and never outlives its parent (`leash`; an exit handler elsewhere).
-2. What it prints goes to `server.log` in its folder, and every error names that file.
+1. A child listens on 127.0.0.1 only and never outlives its parent (parent_death.py, or an exit handler).
+2. Its output goes to `server.log` in its folder, and every error names that file.
 3. It sees none of this process's environment but PATH, HOME, LANG and TMPDIR: no secret, no stray option.
-4. Started again it has the same port and the same folder, so that clients find it and tests can ask what
-   a crash leaves behind.
+4. Started again it has the same port and the same folder, so that clients find it, and tests see what a
+   crash leaves behind.
 5. Start it from the main thread, or from one that lives as long: Linux ties it to that thread.
 """
 
@@ -53,7 +53,7 @@ class Child:
         ready_within_s: float = 30.0,
         grace_s: float = 10.0,
     ) -> None:
-        """Say what to run; nothing runs before `start`. Without a folder it gets one that goes with it."""
+        """Prepare a server; `start` runs it. Without a folder it gets one that `close` removes."""
         self.name = name
         self.address = address
         self.folder = folder or Path(tempfile.mkdtemp(prefix="stream-worker-"))
@@ -92,7 +92,7 @@ class Child:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> Self:
-        """Start it, or start it again, and wait until it answers; Unavailable if it does not in time."""
+        """Start it, or start it again, and wait until it answers. Raises Unavailable if it does not."""
         assert not self.is_running, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours
@@ -113,7 +113,7 @@ class Child:
         return self
 
     def stop(self, *, grace_s: float | None = None) -> None:
-        """Ask it to end, wait, and kill it if it has not ended by then. Safe to repeat."""
+        """Send SIGTERM, wait, and kill it if it has not ended by then. Safe to repeat."""
         self._end(signal.SIGTERM, self._grace_s if grace_s is None else grace_s)
 
     def kill(self) -> None:
@@ -127,7 +127,7 @@ class Child:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def freeze(self) -> None:
-        """Hold it still: connections stay open and nothing answers."""
+        """Suspend it: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -171,12 +171,12 @@ class Child:
 
 
 def leashed(command: Sequence[str]) -> list[str]:
-    """The same command, as a child that dies with this process (Linux)."""
+    """Return the same command, as a child that dies with this process (Linux)."""
     return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *command]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now; it is not reserved."""
+    """Return a port of 127.0.0.1 that nobody listens on now; it is not reserved."""
     for _ in range(200):
         port = secrets.choice(_PORTS)
         with socket.socket() as probe:
@@ -189,6 +189,6 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Tell whether somebody accepts connections there. Raises OSError if not."""
     with socket.create_connection((LOOPBACK, port), timeout=1.0):
         return True

@@ -2,7 +2,7 @@
 
 It keeps nothing over a restart, and differs from Apache Kafka: clients should set `session.timeout.ms`
 to 6000 (it lets the first join wait half of it), give topics `retention.ms=-1` and their partitions when
-they are created, and not trust the end offsets that a query answers.
+they are created, and not trust the end offsets that a query returns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Become another program that dies with its parent: `python leash.py PARENT_PID COMMAND ARGUMENT…`.
+"""Become another program that dies with its parent: `python parent_death.py PARENT_PID COMMAND ARGUMENT…`.
 
 1. It runs before the server does, in the server's own process: the pid stays the same over `exec`.
 2. Linux only. The kernel sends SIGKILL when the parent is gone, however the parent went (prctl(2),

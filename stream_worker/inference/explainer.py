@@ -2,7 +2,8 @@
 
 import threading
 import time
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from models.errors import ModelRefused
 from models.explain import Explainable, Explanation, explain
@@ -46,23 +47,18 @@ class Explainer:
             raise Misconfigured(str(refused)) from None
 
 
-def as_json(found: Explanation) -> dict[str, Any]:
-    """Return an explanation as values of JSON, numbers to four digits."""
+def rounded(explanation: Explanation) -> Explanation:
+    """Return an explanation as it is shown: numbers to `WEIGHT_DIGITS` digits."""
+    probability = explanation.probability
+    return replace(
+        explanation,
+        probability=probability and {name: round(p, WEIGHT_DIGITS) for name, p in probability.items()},
+        sentiment=round(explanation.sentiment, WEIGHT_DIGITS),
+        log_odds=_rounded(explanation.log_odds),
+        rest=_rounded(explanation.rest),
+        words=[replace(word, weight=_rounded(word.weight)) for word in explanation.words],
+    )
 
-    def rounded(value: float | None) -> float | None:
-        return None if value is None else round(value, WEIGHT_DIGITS)
 
-    return {
-        "label": found.label,
-        "why": found.why,
-        "probability": found.probability and {name: rounded(p) for name, p in found.probability.items()},
-        "sentiment": rounded(found.sentiment),
-        "explained": found.explained,
-        "log_odds": rounded(found.log_odds),
-        "rest": rounded(found.rest),
-        "words": [
-            {"word": of.word, "start": of.start, "end": of.end, "weight": rounded(of.weight)}
-            for of in found.words
-        ],
-        "model": found.model,
-    }
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, WEIGHT_DIGITS)

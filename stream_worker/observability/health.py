@@ -11,10 +11,10 @@ import errno
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import socket
-from typing import Any, Final, NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -34,8 +34,15 @@ class Component(NamedTuple):
     detail: str
 
 
+class ProbeAnswer(NamedTuple):
+    """Whether a probe succeeds, and the JSON object that it returns."""
+
+    ok: bool
+    body: Mapping[str, object]
+
+
 class Health:
-    """What the loop says about itself; the server's threads read it."""
+    """What the loop reports of itself; the server's threads read it."""
 
     def __init__(
         self,
@@ -54,23 +61,24 @@ class Health:
         self._turned_s = self._now_s()
 
     def report(self, name: str, *, ok: bool, detail: str = "") -> None:
-        """Say how a part is: a required one, or a dependency that may be away."""
+        """Record the state of a part: a required one, or a dependency that may be away."""
         self._parts[name] = Component(ok, detail)
 
-    def live(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether the loop turned lately, and what to show."""
+    def live(self) -> ProbeAnswer:
+        """Tell whether the loop turned lately."""
         idle_s = self._now_s() - self._turned_s
         alive = idle_s <= self._alive_s
-        return alive, {"status": "alive" if alive else "stuck", "last_turn_seconds_ago": round(idle_s, 3)}
+        status = "alive" if alive else "stuck"
+        return ProbeAnswer(alive, {"status": status, "last_turn_seconds_ago": round(idle_s, 3)})
 
-    def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Return whether every required part is up, and how each part is."""
+    def ready(self) -> ProbeAnswer:
+        """Tell whether every required part is up, with the state of each part."""
         parts = dict(self._parts)
         missing = [name for name in self._required if not parts[name].ok]
         away = [name for name, part in parts.items() if not part.ok and name not in self._required]
         status = "not ready" if missing else "degraded" if away else "ready"
         shown = {name: {"ok": part.ok, "detail": part.detail} for name, part in sorted(parts.items())}
-        return not missing, {"status": status, "missing": missing, "away": away, "parts": shown}
+        return ProbeAnswer(not missing, {"status": status, "missing": missing, "away": away, "parts": shown})
 
 
 class HealthServer:
@@ -116,20 +124,20 @@ class _ProbeServer(ThreadingHTTPServer):
         self._free = threading.BoundedSemaphore(_CLIENTS_MAX)
         super().__init__(address, _Handler)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
+    def process_request(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)  # a limit on threads; probes come again
             return
         super().process_request(request, client_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    def process_request_thread(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._free.release()
 
-    def handle_error(self, request: socket | tuple[bytes, socket], client_address: Any) -> None:
-        """A client that went away is nobody's business."""
+    def handle_error(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
+        """A client that went away is no error."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,9 +149,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/livez":
-            self._answer_json(*self.server.health.live())
+            self._answer_json(self.server.health.live())
         elif path in ("/readyz", "/healthz"):
-            self._answer_json(*self.server.health.ready())
+            self._answer_json(self.server.health.ready())
         elif path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(200, content_type, encode(self.server.registry))
@@ -152,11 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815  the name is the library's
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name is the library's
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name is the library's
         """Probes come every few seconds; they are not worth a line."""
 
-    def _answer_json(self, ok: bool, body: dict[str, Any]) -> None:
-        self._answer(200 if ok else 503, "application/json", json.dumps(body).encode() + b"\n")
+    def _answer_json(self, answer: ProbeAnswer) -> None:
+        body = json.dumps(answer.body).encode() + b"\n"
+        self._answer(200 if answer.ok else 503, "application/json", body)
 
     def _answer(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)

@@ -3,19 +3,19 @@
 Rules:
 1. An event is a fixed name, noun and verb in the past ("partition assigned"), with facts as keys.
 2. Normal operation is quiet: no line per mention, none per micro-batch above debug.
-3. No text, author or secret: a processor hides what such a key holds and passwords in addresses.
-4. The same trouble is said once, then at most every half minute with how often it was kept quiet.
+3. No text, author or secret: a processor hides the values of such keys, and passwords in addresses.
+4. The same trouble is logged once, then at most every half minute with how often it was suppressed.
 """
 
 import logging
 import sys
 import time
-from collections.abc import Callable, MutableMapping
-from typing import Any, Final, Literal, TextIO
+from collections.abc import Callable
+from typing import Final, Literal, TextIO
 
 import structlog
 
-from stream_worker.redaction import masked
+from stream_worker.redaction import masked_items
 
 REPEAT_S: Final = 30.0
 _KEYS_MAX = 1_000
@@ -39,7 +39,7 @@ def configure(log_format: Format, level: Level, stream: TextIO | None = None) ->
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        hide_what_is_private,
+        hide_private_values,
     ]
     renderer = _for_people(stream) if for_people else structlog.processors.JSONRenderer(default=str)
     structlog.configure(
@@ -58,37 +58,37 @@ def configure(log_format: Format, level: Level, stream: TextIO | None = None) ->
     root.setLevel(max(_LEVELS[level], logging.WARNING))
 
 
-def hide_what_is_private(
+def hide_private_values(
     logger: object,  # noqa: ARG001  the signature is the library's
     method: str,  # noqa: ARG001
-    event: MutableMapping[str, Any],
-) -> MutableMapping[str, Any]:
-    """Hide what is a secret or what somebody wrote, by the name of its key."""
-    return masked(dict(event))  # type: ignore[no-any-return]
+    event: structlog.typing.EventDict,
+) -> structlog.typing.EventDict:
+    """Hide secrets and what people wrote, by the name of the key."""
+    return masked_items(event)
 
 
 class Repeats:
-    """Keeps quiet about trouble that was just told."""
+    """Suppresses trouble that was just logged."""
 
     def __init__(self, every_s: float = REPEAT_S, now_s: Callable[[], float] = time.monotonic) -> None:
         self._every_s, self._now_s = every_s, now_s
-        self._told: dict[str, tuple[float, int]] = {}
+        self._logged: dict[str, tuple[float, int]] = {}  # when, and how often it was suppressed since
 
     def kept_quiet(self, key: str) -> int | None:
-        """Return None if it was just told; else tell it now, with how often it was kept quiet since."""
+        """Return None if the trouble was just logged; else log it now, with how often it was suppressed."""
         now_s = self._now_s()
-        told = self._told.get(key)
-        if told is not None and now_s - told[0] < self._every_s:
-            self._told[key] = (told[0], told[1] + 1)
+        logged_s, suppressed = self._logged.get(key, (None, 0))
+        if logged_s is not None and now_s - logged_s < self._every_s:
+            self._logged[key] = (logged_s, suppressed + 1)
             return None
-        if len(self._told) >= _KEYS_MAX:
-            self._told.clear()
-        self._told[key] = (now_s, 0)
-        return told[1] if told is not None else 0
+        if len(self._logged) >= _KEYS_MAX:
+            self._logged.clear()
+        self._logged[key] = (now_s, 0)
+        return suppressed
 
     def over(self, key: str) -> None:
-        """The trouble is over: the next time is news again."""
-        self._told.pop(key, None)
+        """The trouble is over: log it at once when it comes again."""
+        self._logged.pop(key, None)
 
 
 def _for_people(stream: TextIO) -> structlog.typing.Processor:
@@ -97,7 +97,7 @@ def _for_people(stream: TextIO) -> structlog.typing.Processor:
     )
 
 
-def _plain(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _plain(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     for name in ("_record", "_from_structlog"):
         event.pop(name, None)
     return event

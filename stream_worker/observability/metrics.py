@@ -23,7 +23,7 @@ Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
 
 class MetricDescription(NamedTuple):
-    """What the reference says of a metric."""
+    """A metric as docs/metrics.md lists it."""
 
     name: str
     kind: str
@@ -134,13 +134,13 @@ class Metrics:
             "complete",
         )
         self.held_partitions = self._make(
-            Gauge, "held_partitions", "partitions", "Partitions of the group that minutes no longer wait for."
+            Gauge, "held_partitions", "partitions", "Excluded partitions: minutes no longer wait for them."
         )
         self.closed_shard_minutes_total = self._make(
             Counter,
             "closed_shard_minutes_total",
             "minutes",
-            "Minutes of a shard judged and closed by this worker; 16 make a minute.",
+            "Minutes of a shard evaluated and closed by this worker; 16 make a minute.",
         )
         self.episodes_total = self._make(
             Counter, "episodes_total", "events", "Events put into the outbox, by kind.", "kind"
@@ -202,7 +202,7 @@ class Metrics:
             Counter,
             "alerts_total",
             "messages",
-            "Messages that this notifier put into a chain of alerts, by kind.",
+            "Messages that this notifier put into a notification log, by kind.",
             "kind",
         )
         self.deliveries_total = self._make(
@@ -225,7 +225,7 @@ class Metrics:
             Gauge,
             "undelivered_messages",
             "messages",
-            "Messages in a chain that some channel does not have yet, or that have no receipt.",
+            "Messages in a notification log that some channel does not have yet, or that have no receipt.",
         )
         self.notifier_leads = self._make(
             Gauge, "notifier_leads", "0 or 1", "Whether this notifier is the one that works."
@@ -255,7 +255,7 @@ class Metrics:
             Gauge,
             "dependency_up",
             "0 or 1",
-            "Whether it answered when it was last asked: kafka, redis, archive, dead_letters.",
+            "Whether a dependency answered the last request: kafka, redis, archive, dead_letters.",
             "name",
         )
         self.partitions_stopped_total = self._make(

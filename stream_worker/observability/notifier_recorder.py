@@ -1,11 +1,11 @@
-"""What the notifier does, as metrics and health."""
+"""Records what the notifier does as metrics and health."""
 
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
 
 
 class NotifierMetrics:
-    """Records what the notifier does as metrics and health."""
+    """One method for each event of the notifier."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
         self._metrics, self._health = metrics, health

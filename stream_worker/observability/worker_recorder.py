@@ -1,4 +1,4 @@
-"""Records what the loop does as metrics and health, in one place, so that the loop reads as what it does."""
+"""Records what the loop does as metrics and health, so that the loop itself stays readable."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -16,13 +16,14 @@ from stream_worker.core.records.batch import Rejected
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
+from stream_worker.quantity import quantity
 
 LABELS: Final = {"neg": "negative", "neu": "neutral", "pos": "positive"}
 SEALED_AT_ONCE_MAX: Final = 1_440  # a longer step is a hole, not minutes
 
 
 class WorkerRecorder:
-    """Facts of the loop, as they happen."""
+    """One method for each event of the loop."""
 
     def __init__(self, metrics: Metrics, health: Health) -> None:
         self._metrics, self._health = metrics, health
@@ -57,7 +58,7 @@ class WorkerRecorder:
         self._metrics.partitions_stopped_total.inc()
 
     def forgotten(self) -> None:
-        """Gathered rows were dropped from memory, to be read again."""
+        """Buffered rows were dropped from memory, to be read again."""
         self._metrics.archive_forgotten_total.inc()
 
     def dependency(self, name: str, *, up: bool, detail: str = "") -> None:
@@ -115,9 +116,9 @@ class WorkerRecorder:
             self._metrics.episodes_total.labels(message.rsplit(".", 1)[1]).inc()
 
     def group(self, *, joined: bool, partitions: int) -> None:
-        """Whether this worker is a member of its group, and how many partitions it has."""
+        """Set whether this worker is a member of its group, and how many partitions it has."""
         self._metrics.partitions_assigned.set(partitions)
-        self._health.report("group", ok=joined, detail=f"{partitions} partitions")
+        self._health.report("group", ok=joined, detail=quantity(partitions, "partition"))
 
     def partition(self, machine: PartitionMachine, now_ms: int) -> None:
         """Describe one partition; `now_ms` is Redis TIME."""
@@ -133,6 +134,6 @@ class WorkerRecorder:
         self._metrics.archive_oldest_unarchived_seconds.set(oldest_s)
 
     def paused(self, *, ahead: int, redis: int, stopped: int) -> None:
-        """How many partitions are not read, and why."""
+        """Set how many partitions are not read, and why."""
         for why, count in (("ahead", ahead), ("redis", redis), ("stopped", stopped)):
             self._metrics.paused_partitions.labels(why).set(count)

@@ -25,6 +25,7 @@ from stream_worker.predict.inputs import Input, WrongUsage, with_retries
 from stream_worker.predict.malloc import return_freed_memory
 from stream_worker.predict.outputs import DONE, InputResult, Output, StoreReference
 from stream_worker.predict.pool import ModelReference, Pool, Task
+from stream_worker.quantity import quantity
 from stream_worker.settings.schema import Settings
 
 Markers = list[dict[int, ChunkMarker]]  # by input and chunk
@@ -255,7 +256,9 @@ def _score(pool: Pool, remaining: _RemainingChunks, progress: Progress) -> None:
         remaining.markers[task.result.number][task.chunk.number] = marker
         rows += marker.rows
         rate = rows / max(time.monotonic() - began_s, 1e-9)
-        progress(f"{rows:,} rows, {rate:,.0f} rows/s", remaining.done_bytes(), remaining.total_bytes)
+        progress(
+            f"{quantity(rows, 'row')}, {rate:,.0f} rows/s", remaining.done_bytes(), remaining.total_bytes
+        )
 
 
 def _refuse_changed(files: list[Input], bucket: StoreReference) -> None:

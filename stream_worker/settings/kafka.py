@@ -61,10 +61,10 @@ class KafkaSettings(SettingsGroup):
     )
     batch_records_max: int = setting(5_000, "Records of one poll at most.", ge=1, le=20_000)
     security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = setting(
-        "plaintext", "How the brokers are spoken to."
+        "plaintext", "How clients connect to the brokers."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = setting(
-        None, "How the worker says who it is, with a sasl protocol."
+        None, "How clients authenticate, with a sasl protocol."
     )
     sasl_username: str | None = setting(None, "User, with a sasl protocol.")
     sasl_password: SecretStr | None = setting(None, "Password, with a sasl protocol.")
@@ -89,8 +89,8 @@ class KafkaSettings(SettingsGroup):
 def client_properties(kafka: KafkaSettings) -> dict[str, str]:
     """Return the librdkafka properties of any client: brokers, security and the extra ones.
 
-    The library is told to be quiet: it would write to stderr by itself, many lines a second while a broker
-    is away. What went wrong reaches us through errors and callbacks.
+    The library's own log is off: it would write to stderr, many lines a second while a broker is away. Errors
+    and callbacks report the same.
     """
     typed = {
         "bootstrap.servers": kafka.bootstrap_servers,

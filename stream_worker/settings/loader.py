@@ -3,17 +3,18 @@
 Rules:
 1. Environment over file over default. An empty variable counts as absent.
 2. `STREAM_WORKER_<GROUP>__<KEY>_FILE` names a file that holds a secret; its last line end is cut off.
-3. What is not a setting is refused, in the file and in the environment, with the nearest right name.
+3. An unknown name is refused, in the file and in the environment, with the nearest right one.
 4. Every refusal is one line: which key, from where, how to mend it. No value of a secret is in it.
+5. A setting with two names is known by the first. Both in one place are refused: one would be ignored.
 """
 
 import datetime as dt
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
 from pydantic import SecretStr, ValidationError, WithJsonSchema
 from pydantic.fields import FieldInfo
@@ -22,12 +23,16 @@ from pydantic_settings import SettingsError
 
 from stream_worker.errors import Misconfigured
 from stream_worker.redaction import HIDDEN, masked, without_userinfo
+from stream_worker.settings.fields import other_names
 from stream_worker.settings.schema import ENV_PREFIX, Settings
 from stream_worker.settings.units import format_duration, format_size
 
 CONFIG_ENV: Final = ENV_PREFIX + "CONFIG"
 _NO_SETTINGS: Final = (CONFIG_ENV, ENV_PREFIX + "TEST_")  # the file itself; addresses of servers for tests
 _SECRET_BYTES_MAX = 65_536
+
+Toml: TypeAlias = dict[str, Any]
+"""A document as tomllib returns it; the settings check what is in it."""
 
 
 class Leaf(NamedTuple):
@@ -39,14 +44,27 @@ class Leaf(NamedTuple):
     @property
     def env(self) -> str:
         """Name of its environment variable."""
-        return ENV_PREFIX + self.key.replace(".", "__").upper()
+        return variable(self.key)
+
+    @property
+    def other_keys(self) -> list[str]:
+        """Further dotted keys of the same setting."""
+        group = self.key.partition(".")[0]
+        return [f"{group}.{name}" for name in other_names(self.field)]
 
     @property
     def is_secret(self) -> bool:
         """Whether its value must never be shown."""
         return SecretStr in (self.field.annotation, *get_args(self.field.annotation))
 
-    def shown(self, value: Any) -> Any:
+    @property
+    def is_size(self) -> bool:
+        """Whether its value is a number of bytes."""
+        return self.field.annotation is int and any(
+            isinstance(one, WithJsonSchema) for one in self.field.metadata
+        )
+
+    def shown(self, value: object) -> object:
         """Return a value as it may be shown: as people write it, and no secret in it."""
         match value:
             case SecretStr():
@@ -54,7 +72,7 @@ class Leaf(NamedTuple):
                 return bare if "://" in bare and "?" not in bare else HIDDEN
             case dt.timedelta():
                 return format_duration(value)
-            case int() if any(isinstance(m, WithJsonSchema) for m in self.field.metadata):
+            case int() if self.is_size:
                 return format_size(value)
             case Path():
                 return str(value)
@@ -76,7 +94,14 @@ def leaves() -> Iterator[Leaf]:
             yield Leaf(f"{group}.{name}", leaf)
 
 
+def variable(key: str) -> str:
+    """Return the name of the environment variable of a dotted key."""
+    return ENV_PREFIX + key.replace(".", "__").upper()
+
+
 LEAVES: Final = {leaf.key: leaf for leaf in leaves()}
+FIRST_KEYS: Final = {other: leaf.key for leaf in LEAVES.values() for other in leaf.other_keys}
+"""Of a setting with two names: other key -> first key."""
 
 
 def load(file: Path | None = None) -> Loaded:
@@ -87,8 +112,7 @@ def load(file: Path | None = None) -> Loaded:
     if file is None and os.environ.get(CONFIG_ENV):
         file = Path(os.environ[CONFIG_ENV])
     tree = _read_toml(file) if file is not None else {}
-    origins = dict.fromkeys(_keys(tree), f"file {file}")
-    _refuse_unknown(origins, file)
+    origins = _use_first_names(tree, file)
     _read_secret_files(tree, origins)
     origins |= _read_names()
     try:
@@ -101,7 +125,7 @@ def load(file: Path | None = None) -> Loaded:
         ) from None
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def _read_toml(file: Path) -> Toml:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -110,7 +134,7 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise Misconfigured(f"config file {file} is no TOML: {error}") from None
 
 
-def _keys(tree: Mapping[str, Any]) -> Iterator[str]:
+def _keys(tree: Toml) -> Iterator[str]:
     for group, values in tree.items():
         if isinstance(values, dict):
             yield from (f"{group}.{name}" for name in values)
@@ -118,29 +142,49 @@ def _keys(tree: Mapping[str, Any]) -> Iterator[str]:
             yield group
 
 
-def _refuse_unknown(keys: Mapping[str, str], file: Path | None) -> None:
-    for key in keys:
-        if key not in LEAVES:
-            raise Misconfigured(f"{key} (file {file}): no such setting; {_nearest(key, LEAVES)}")
+def _use_first_names(tree: Toml, file: Path | None) -> dict[str, str]:
+    """Give every setting of a file its first name; returns where each comes from."""
+    origins: dict[str, str] = {}
+    for key in list(_keys(tree)):
+        first = FIRST_KEYS.get(key, key)
+        if first not in LEAVES:
+            raise Misconfigured(
+                f"{key} (file {file}): no such setting; {_nearest(key, (*LEAVES, *FIRST_KEYS))}"
+            )
+        if first in origins:
+            raise Misconfigured(f"{_two_names(first)} (file {file}): keep one of them")
+        origins[first] = f"file {file}" if key == first else f"file {file}, as {key}"
+        group, _, name = key.partition(".")
+        tree[group][first.partition(".")[2]] = tree[group].pop(name)
+    return origins
+
+
+def _two_names(first: str) -> str:
+    return f"{first} and {' and '.join(LEAVES[first].other_keys)} are two names of one setting"
 
 
 def _read_names() -> dict[str, str]:
     """Return the origins of the settings that the environment has; refuse what only looks like one."""
     right = {leaf.env: leaf.key for leaf in LEAVES.values()}
+    right |= {variable(other): key for other, key in FIRST_KEYS.items()}
     files = {leaf.env + "_FILE" for leaf in LEAVES.values() if leaf.is_secret}
-    found = {}
+    found: dict[str, str] = {}
     for name, value in os.environ.items():
         upper = name.upper()
         if not upper.startswith(ENV_PREFIX) or upper.startswith(_NO_SETTINGS) or upper in files:
             continue
         if upper not in right:
-            raise Misconfigured(f"environment {name}: no such setting; {_nearest(upper, {**right})}")
-        if value:
-            found[right[upper]] = f"environment {name}"
+            raise Misconfigured(f"environment {name}: no such setting; {_nearest(upper, right)}")
+        if not value:
+            continue
+        key = right[upper]
+        if key in found:
+            raise Misconfigured(f"{_two_names(key)} ({found[key]} and {name}): unset one of them")
+        found[key] = f"environment {name}"
     return found
 
 
-def _read_secret_files(tree: dict[str, Any], origins: dict[str, str]) -> None:
+def _read_secret_files(tree: Toml, origins: dict[str, str]) -> None:
     for leaf in LEAVES.values():
         name = leaf.env + "_FILE"
         path = os.environ.get(name)
@@ -162,8 +206,8 @@ def _read_secret_files(tree: dict[str, Any], origins: dict[str, str]) -> None:
         origins[leaf.key] = f"environment {name}"
 
 
-def _nearest(name: str, right: Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, right, n=1, cutoff=0.5)
+def _nearest(name: str, right: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(right), n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else "`stream-worker config show` lists them all"
 
 

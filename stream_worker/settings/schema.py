@@ -1,12 +1,13 @@
 """Every setting: one frozen tree, one group per adapter, with its default, its limits and its meaning.
 
 Rules:
-1. This file and kafka_settings.py are the only list. config/default.toml, docs/configuration.md and the JSON
+1. This file and kafka.py are the only list. config/default.toml, docs/configuration.md and the JSON
    Schema are made from it; a test fails when they differ.
-2. Environment over file over default; see configuration.py, the only place that reads either.
+2. Environment over file over default; see loader.py, the only place that reads either.
 3. The defaults run against localhost. A secret is a type, so that nothing prints it by accident.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ from pydantic_settings import (
 )
 
 from stream_worker.core.detection.sensitivity import DEFAULT, OPEN_SCORES
-from stream_worker.settings.fields import Duration, SettingsGroup, Size, setting
+from stream_worker.settings.fields import AlsoNamed, Duration, SettingsGroup, Size, other_names, setting
 from stream_worker.settings.kafka import KafkaSettings
 
 ENV_PREFIX: Final = "STREAM_WORKER_"
@@ -45,15 +46,15 @@ def _absolute(url: str) -> str:
 
 
 class RedisSettings(SettingsGroup):
-    """The rolling picture and its cursors."""
+    """Counts, the rolling view, and their cursors."""
 
     url: SecretStr = setting("redis://localhost:6379/0", "redis://, rediss:// or unix:// address.")
     prefix: str = setting(
         "{sw}", "Begins every key; the part in braces keeps all keys in one slot.", pattern=r"\{[^{}]+\}"
     )
-    socket_timeout: Duration = setting("5s", "Wait no longer for an answer.", ge="100ms", le="1m")
+    socket_timeout: Duration = setting("5s", "The longest wait for a reply.", ge="100ms", le="1m")
     max_brands: int = setting(
-        10_000, "Brands kept apart; mentions of further ones are counted together.", ge=1, le=100_000
+        10_000, "Brands counted apart; further ones are counted together.", ge=1, le=100_000
     )
 
 
@@ -68,7 +69,7 @@ class ArchiveSettings(SettingsGroup):
     secret_access_key: SecretStr | None = setting(None, "S3 secret.")
     region: str | None = setting(None, "S3 region.")
     allow_http: bool = setting(default=False, meaning="Allow an endpoint without TLS.")
-    rows_max: int = setting(50_000, "A chunk is cut after this many rows.", ge=1, le=1_000_000)
+    rows_max: int = setting(50_000, "A chunk ends after this many rows.", ge=1, le=1_000_000)
     bytes_max: Size = setting("16MiB", "… or this many bytes of record values.", ge=1024, le=1024**3)
     seconds_max: float = setting(60.0, "… or this many seconds after its first row.", ge=0.1, le=3_600)
     span_max: int = setting(100_000, "… and at this many offsets in any case.", ge=1, le=10_000_000)
@@ -84,7 +85,7 @@ class ArchiveSettings(SettingsGroup):
 
 
 class WindowSettings(SettingsGroup):
-    """Time: what is late, what is a duplicate, and how long a slow partition is waited for.
+    """Time: what is late, what is a duplicate, and how long minutes wait for an idle partition.
 
     The first five stand in every plan of the archive, since verdicts depend on them.
     """
@@ -98,8 +99,11 @@ class WindowSettings(SettingsGroup):
         "5m", "An event time further ahead of its record time is rejected.", ge="0s", le="24h"
     )
     value_bytes_max: Size = setting("1MiB", "A larger record value is rejected.", ge=1024, le=64 * 1024**2)
-    max_hold: Duration = setting(
-        "2m", "A partition without progress or proof is waited for this long.", ge="5s", le="1h"
+    max_hold: Annotated[Duration, AlsoNamed("idleness_timeout")] = setting(
+        "2m",
+        "Minutes wait this long for a partition without progress or proof of idleness.",
+        ge="5s",
+        le="1h",
     )
     alignment: Duration = setting(
         "10m", "A partition this far ahead of the slowest one is paused.", ge="1m", le="24h"
@@ -107,7 +111,7 @@ class WindowSettings(SettingsGroup):
 
 
 class AlertSettings(SettingsGroup):
-    """How easily people are disturbed: as false alerts per brand and week, 1, 0.5, 0.25 or 0.1."""
+    """How sensitive alerts are, in false alerts per brand and week: 1, 0.5, 0.25 or 0.1."""
 
     sensitivity: Sensitivity = setting(
         DEFAULT, "False alerts per brand and week: 1, 0.5, 0.25 or 0.1. Fewer come later and miss more."
@@ -130,19 +134,23 @@ class ModelSettings(SettingsGroup):
 
 
 class NotifySettings(SettingsGroup):
-    """Where alerts are told, and how persistently."""
+    """Where alerts are sent, and for how long delivery is tried."""
 
     webhook_url: SecretStr | None = setting(None, "Where messages are posted, http:// or https://.")
     webhook_secret: SecretStr | None = setting(
         None, "Signs them: whsec_ and base64. Two, with a space between, while a receiver changes over."
     )
     public_only: bool = setting(
-        default=False, meaning="Post by https and to public addresses only, whatever the name says."
+        default=False,
+        meaning="Post by https only, and only to public addresses, checked after the name is resolved.",
     )
     console: bool = setting(default=True, meaning="Print each message to standard output, one JSON a line.")
-    timeout: Duration = setting("10s", "Wait no longer for a receiver.", ge="100ms", le="1m")
+    timeout: Duration = setting("10s", "The longest wait for a receiver.", ge="100ms", le="1m")
     give_up_after: Duration = setting(
-        "24h", "A message that was not taken for so long is given up, on the record.", ge="1m", le="7d"
+        "24h",
+        "A message that its receiver did not take for this long is given up, on the record.",
+        ge="1m",
+        le="7d",
     )
 
     @model_validator(mode="after")
@@ -165,18 +173,18 @@ class ApiSettings(SettingsGroup):
     host: str = setting("127.0.0.1", "Address to listen at; it has no log-in of its own.", min_length=1)
     port: int = setting(8080, "Port of page and API; 0 takes any free one.", ge=0, le=65_535)
     hosts: str = setting(
-        "", "Names it may be asked by besides localhost, comma-separated; needed behind a proxy on loopback."
+        "", "Host names it answers to besides localhost, comma-separated; needed behind a proxy on loopback."
     )
     clients_max: int = setting(100, "Live feeds at once; further ones must wait.", ge=1, le=10_000)
 
 
 class LogSettings(SettingsGroup):
-    """What the worker says, on stderr."""
+    """Logs, on stderr."""
 
     format: Literal["auto", "json", "console"] = setting(
         "auto", "`auto`: for people at a terminal, JSON elsewhere."
     )
-    level: Literal["debug", "info", "warning", "error"] = setting("info", "The least that is said.")
+    level: Literal["debug", "info", "warning", "error"] = setting("info", "The lowest level that is logged.")
 
 
 class Settings(BaseSettings):
@@ -212,8 +220,28 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Environment over what was read from files, which configuration.py passes in."""
+        """Environment over what was read from files, which loader.py passes in."""
         assert isinstance(env_settings, EnvSettingsSource)
-        names = env_settings.env_vars
-        env_settings.env_vars = {name: names[name] for name in names if not name.endswith("_file")}
+        env_settings.env_vars = {
+            FIRST_VARIABLES.get(name, name): value
+            for name, value in env_settings.env_vars.items()
+            if not name.endswith("_file")
+        }
         return env_settings, init_settings
+
+
+def _first_variables() -> Iterator[tuple[str, str]]:
+    for group, field in Settings.model_fields.items():
+        assert isinstance(field.annotation, type)
+        assert issubclass(field.annotation, SettingsGroup)
+        for name, leaf in field.annotation.model_fields.items():
+            for other_name in other_names(leaf):
+                yield _variable(group, other_name), _variable(group, name)
+
+
+def _variable(group: str, name: str) -> str:
+    return f"{ENV_PREFIX}{group}__{name}".lower()  # as the library knows them
+
+
+FIRST_VARIABLES: Final = dict(_first_variables())
+"""Of a setting with two names: its variable under the other name -> under the first, in lower case."""

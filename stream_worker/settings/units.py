@@ -1,6 +1,7 @@
 """Durations and sizes as people write them: `200ms`, `30s`, `5m`, `1.5h`, `2d`; `1000B`, `64KiB`, `2GiB`.
 
-The parsers raise ValueError with one line that says how to write it.
+The parsers raise ValueError with one line that says how to write it. They refuse what is easily misread:
+pydantic's ByteSize would take 64KB for 64,000 bytes, and 1,5MiB for one byte.
 """
 
 import datetime as dt
@@ -21,7 +22,7 @@ _DURATION_DIGITS_MAX = 12
 
 
 def parse_duration(value: object) -> dt.timedelta:
-    """Return the duration that the text names."""
+    """Return the duration that a text names. Raises ValueError."""
     if isinstance(value, dt.timedelta):
         return value
     found = re.match(DURATION_PATTERN, value.strip()) if isinstance(value, str) else None
@@ -34,7 +35,7 @@ def parse_duration(value: object) -> dt.timedelta:
 
 
 def parse_size(value: object) -> int:
-    """Return the size in bytes that the text names; a whole number is bytes."""
+    """Return the bytes that a text names; a whole number is bytes. Raises ValueError."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     text = value.strip() if isinstance(value, str) else ""

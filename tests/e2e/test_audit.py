@@ -143,7 +143,7 @@ def test_for_people_it_is_a_table_and_one_last_word(system):
     assert code == 0
     assert lines[0].split()[:4] == ["PARTITION", "OFFSETS", "COUNTED", "DUPLICATES"]
     assert lines[3].split()[:2] == ["all", f"{COUNT}"]
-    assert re.fullmatch(r"clean: every offset is in its one place \(\d+ rows, \d+s\)", lines[-1])
+    assert re.fullmatch(r"clean: every offset is in its one place \([\d,]+ rows, \d+s\)", lines[-1])
 
 
 # ---------------------------------------------------------------- changed by hand

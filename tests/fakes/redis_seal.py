@@ -1,4 +1,4 @@
-"""Seal and trim a `MemoryState`: what `scripts/seal.lua` does, in the same order."""
+"""Seal and trim a `MemoryState`: what `lua/seal.lua` does, in the same order."""
 
 from typing import Final
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from models.explain import Explanation, Word
 from stream_worker.api.app import create_app
 from stream_worker.api.live_feed import Feed
 from stream_worker.api.queries import Queries
@@ -22,17 +23,17 @@ KNOWN = MeasuredModel(
     ConfusionMatrix([[80, 10, 2, 8, 0], [9, 75, 9, 7, 0], [3, 8, 82, 7, 0]]),
 )
 """A model whose errors are known, so that intervals hold them; the minutes of the first model have others."""
-EXPLANATION = {
-    "label": "negative",
-    "why": None,
-    "probability": {"negative": 0.75, "neutral": 0.125, "positive": 0.125},
-    "sentiment": -0.625,
-    "explained": "negative",
-    "log_odds": 1.0,
-    "rest": 0.25,
-    "model": ANOTHER_MODEL,
-    "words": [{"word": "bad", "start": 0, "end": 3, "weight": 0.75}],
-}
+EXPLANATION = Explanation(
+    label="negative",
+    why=None,
+    probability={"negative": 0.75, "neutral": 0.125, "positive": 0.125},
+    sentiment=-0.625,
+    explained="negative",
+    log_odds=1.0,
+    rest=0.25,
+    words=[Word("bad", 0, 3, 0.75)],
+    model=ANOTHER_MODEL,
+)
 
 
 class ReaderAt(RedisReader):
@@ -40,9 +41,9 @@ class ReaderAt(RedisReader):
 
     now_ms = 0
 
-    async def look(self):
+    async def snapshot(self):
         """Read what all answers begin with, as of the fixed time."""
-        return (await super().look())._replace(now_ms=self.now_ms)
+        return (await super().snapshot())._replace(now_ms=self.now_ms)
 
 
 def ask_api(redis, questions, now_ms):
@@ -79,11 +80,11 @@ async def _ask(redis, questions, now_ms):
         redis.url, "redis", prefix=redis.prefix, lateness_ms=LIMITS.lateness_ms, socket_timeout_s=5.0
     )
     reader.now_ms = now_ms
-    picture = Queries(reader, LIMITS.lateness_ms, KNOWN)
-    feed = Feed(picture, 2)
-    app = create_app(picture, feed, Metrics().registry, lambda _text: EXPLANATION)
+    queries = Queries(reader, LIMITS.lateness_ms, KNOWN)
+    feed = Feed(queries, 2)
+    app = create_app(queries, feed, Metrics().registry, lambda _text: EXPLANATION)
     guard = Guard(app, names_for("localhost", ""), lambda _status, _seconds: None)
-    await picture.usuals.refresh(await reader.look())  # else it is worked out beside the first questions
+    await queries.typical_ranges.refresh(await reader.snapshot())  # else a task does it later
     transport = httpx2.ASGITransport(app=guard)
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answers = {question: _plain(await client.get(question)) for question in questions}

@@ -234,4 +234,5 @@ def _why_not_created(topic: str, code: int | None, error: Exception) -> str:
             f"grant Describe, Create and Write on it, or create it with one partition"
         )
     why = error.args[0].str() if code is not None else "no answer in time"
-    return f"dead letters: the topic {topic} cannot be created: {why}; check the brokers (`kafka.servers`)"
+    mend = "check the brokers (setting kafka.bootstrap_servers)"
+    return f"dead letters: the topic {topic} cannot be created: {why}; {mend}"

@@ -2,7 +2,7 @@
 
 import { $, h, icon, pill, put, say } from './dom.js';
 import { ask, known, now } from './feed.js';
-import { alertPath, brandPath, coverage, full, hm, int, lasted, ms, pct, when } from './format.js';
+import { alertPath, brandPath, coverage, full, hm, int, lasted, ms, pct, plural, when } from './format.js';
 import { swatch } from './graphics.js';
 import { library, negativeChart } from './charts.js';
 import { marks, minutesOf, series } from './minutes.js';
@@ -112,7 +112,7 @@ function statement() {
 
 function checksOf() {
   const told = first(), window = told?.window, all = episodeTotal(), row = detail?.brand, checks = [];
-  if (window) checks.push([window.negative_voices >= 10, 'Enough mentions', `${int(window.negative_voices)} negative of ${int(window.voices)} voices in ${window.minutes} minutes when it was told.`]);
+  if (window) checks.push([window.negative_voices >= 10, 'Enough mentions', `${int(window.negative_voices)} negative of ${plural(window.voices, 'voice')} in ${plural(window.minutes, 'minute')} when it was told.`]);
   if (all?.mentions) {
     const copies = all.copies / all.mentions;
     checks.push([all.voices >= 30, 'Many voices', `${int(all.voices)} authors and texts since ${hm(alert.opened)}.`]);

@@ -2,7 +2,7 @@
 
 import { $, h, icon, put, say } from './dom.js';
 import { delay, known, now, reconnect } from './feed.js';
-import { coverage, hm, hms, int, lasted, ms, NB, seconds, zoneName } from './format.js';
+import { coverage, hm, hms, int, lasted, ms, NB, plural, seconds, zoneName } from './format.js';
 import { ruler } from './graphics.js';
 
 const CATCHING_UP = 15;
@@ -51,7 +51,7 @@ const PARTS = {
     return ['hatched', [part(dot(false), h('b', {}, `${seconds(behind)} behind`), rest), ...minutes(false), ...quality(), ...tail()]];
   },
   paused: goOn => ['', [
-    part(dot(false), h('b', {}, `Paused at ${hms(known.pausedAt)}`)), part(`${int(known.missed)} mentions since`),
+    part(dot(false), h('b', {}, `Paused at ${hms(known.pausedAt)}`)), part(`${plural(known.missed, 'mention')} since`),
     part(link('Go on', goOn)), ...tail(),
   ]],
   stale: () => {

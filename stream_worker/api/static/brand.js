@@ -94,7 +94,7 @@ function drawNumbers() {
   set(0, few ? 'too few' : [pts(row.net_estimate), h('small', { title: holds(row) }, PM + Math.round(row.net_margin * 100))],
     few ? plural(row.mentions, 'mention') : usual?.net_low != null ? `usual ${range(usual.net_low, usual.net_high)}` : 'usual not known yet');
   say($('#holds'), ` (${holds(row)})`);
-  set(1, few ? '–' : pct(row.negative_share), usual?.negative_share != null ? `usual ${pct(usual.negative_share)}${few ? '' : `, now ${times(row.negative_share, usual.negative_share)}`}` : `${int(row.negative)} mentions`);
+  set(1, few ? '–' : pct(row.negative_share), usual?.negative_share != null ? `usual ${pct(usual.negative_share)}${few ? '' : `, now ${times(row.negative_share, usual.negative_share)}`}` : plural(row.negative, 'mention'));
   set(2, int(row.mentions), usual?.mentions ? `usual ${int(usual.mentions)}, now ${times(row.mentions, usual.mentions)}` : `since ${hm(row.window_from)}`);
   set(3, int(row.voices), row.mentions ? `${pct(row.copies / row.mentions)} are copies${usual ? `, usual ${pct(usual.copies_share)}` : ''}` : '\u00a0');
   set(4, pct(detail.share_of_all), 'of all mentions');

@@ -225,7 +225,7 @@ function card(alert) {
   return h('section', { class: 'card spike' },
     h('span', { class: 'pill spike' }, icon('spikeline', 14), 'Negative spike'),
     h('h2', { dir: 'auto' }, opened(alert)),
-    row && row.mentions ? h('p', {}, h('b', {}, int(row.negative)), ' of ', h('b', {}, int(row.mentions)), ` mentions in ${WINDOWS[row.window]} are negative (${pct(row.negative_share)}).`,
+    row && row.mentions ? h('p', {}, h('b', {}, int(row.negative)), ' of ', h('b', {}, int(row.mentions)), ` ${row.mentions === 1 ? 'mention' : 'mentions'} in ${WINDOWS[row.window]} ${row.mentions === 1 ? 'is' : 'are'} negative (${pct(row.negative_share)}).`,
       usual != null ? ` Usual: ${pct(usual)}.` : '') : null,
     reason(alert) ? h('p', { class: 'mid' }, 'As it was told: ', reason(alert)) : null,
     h('div', { class: 'tools' }, h('a', { class: 'btn solid', href: alertPath(alert.id) }, 'See the evidence'), h('a', { class: 'btn', href: brandPath(alert.brand) }, 'Numbers')));

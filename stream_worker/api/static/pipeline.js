@@ -2,7 +2,7 @@
 
 import { $, h, icon, put, say } from './dom.js';
 import { ask, known } from './feed.js';
-import { coverage, hm, hms, int, NB, seconds } from './format.js';
+import { coverage, hm, hms, int, plural, seconds } from './format.js';
 import { ruler } from './graphics.js';
 
 const WORDS = {
@@ -38,7 +38,7 @@ function sentence() {
   const partial = freshness.minutes.filter(it => !it.complete);
   if (!partitions.length) return ['No worker has begun yet.', 'Redis answers, and holds no cursor.'];
   if (silent.length === partitions.length) return ['No worker reports.', 'The numbers stand still since the last report. Start one: stream-worker run.'];
-  if (silent.length) return [`${silent.length} of ${partitions.length} partitions are silent.`, `Minutes wait two minutes for them, then close as incomplete: ${silent.map(it => it.partition).join(', ')}.`];
+  if (silent.length) return [`${silent.length} of ${plural(partitions.length, 'partition')} ${silent.length === 1 ? 'is' : 'are'} silent.`, `Minutes wait two minutes for them, then close as incomplete: ${silent.map(it => it.partition).join(', ')}.`];
   if (partial.length) return ['The numbers can be trusted, with one gap.', `${hm(partial.at(-1).start)} closed without every partition.`];
   if (answer.lag > 10000) return ['The numbers are behind.', `${int(answer.lag)} records wait to be counted.`];
   return ['The numbers can be trusted.', 'Every partition took part in every minute shown here.'];
@@ -70,7 +70,7 @@ function draw() {
     h('thead', {}, h('tr', {}, ['Minute', 'State', 'Mentions', 'Late'].map((name, i) => h('th', { scope: 'col', class: i > 1 ? 'right' : null }, name)))),
     h('tbody', {}, [...freshness.minutes].reverse().map(it => h('tr', {}, h('th', { scope: 'row' }, hm(it.start)),
       h('td', {}, h('span', { class: 'tools nb' }, ruler([it.state]), state(it), it.complete ? null : h('b', {}, 'incomplete'))), h('td', { class: 'right' }, int(it.mentions)), h('td', { class: 'right' }, it.state === 'final' || it.state === 'corrected' ? int(it.late) : '–')))),
-    ), answer.expired ? h('p', { class: 'quiet small gap-2' }, `${int(answer.expired)}${NB}mentions were older than Redis remembers: they are in the archive only.`) : null);
+    ), answer.expired ? h('p', { class: 'quiet small gap-2' }, `In the archive only, since Redis no longer remembers their time: ${plural(answer.expired, 'mention')}.`) : null);
 }
 export const title = () => 'Pipeline';
 export function stop() { clearInterval(timer); }

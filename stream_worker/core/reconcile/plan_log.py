@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from stream_worker.core.archive.layout import Log, Manifest, Outcomes, Plan, StoredObject
 from stream_worker.core.reconcile.findings import Difference, Findings
+from stream_worker.quantity import quantity
 
 OUTCOMES: Final = ("counted", "duplicate", "rejected", "absent", "lost")
 
@@ -120,14 +121,15 @@ def _sums(plan_log: PlanLogReading, chunk: ArchivedChunk) -> Iterator[Difference
         expected = f"{outcomes.counted + outcomes.duplicate} (counted and duplicates)"
         yield Difference("manifest's rows", plan_log.where(chunk), expected, f"{rows} in its objects")
     if plan.kind == "skipped" and (chunk.objects or outcomes.lost != plan.end - plan.start):
-        yield Difference("skipped range", plan_log.where(chunk), "no rows, all lost", f"{rows} rows")
+        yield Difference("skipped range", plan_log.where(chunk), "no rows, all lost", quantity(rows, "row"))
 
 
 def _explain(plan_log: PlanLogReading, chunk: ArchivedChunk, findings: Findings) -> None:
     if chunk.plan.kind == "skipped":
         findings.note(f"{plan_log.where(chunk)} was skipped: {chunk.plan.why}")
     elif chunk.outcomes.lost:
-        findings.note(f"{plan_log.where(chunk)}: {chunk.outcomes.lost} records were lost to retention")
+        lost = quantity(chunk.outcomes.lost, "record")
+        findings.note(f"{plan_log.where(chunk)}: {lost} lost to retention")
     if chunk.manifest is not None and chunk.manifest.partial:
         findings.note(
             f"{plan_log.where(chunk)} is partial: the log no longer held the whole horizon before it"
@@ -149,7 +151,7 @@ def check_rows(plan_log: PlanLogReading, findings: Findings, *, whole: bool) -> 
             expected = f"counted {outcomes.counted}, duplicate {outcomes.duplicate}"
             findings.differ("manifest's counts", where, expected, found)
         if chunk.late != chunk.manifest.late and not saved:
-            findings.differ("manifest's late", where, chunk.manifest.late, f"{chunk.late} late rows")
+            findings.differ("manifest's late", where, chunk.manifest.late, quantity(chunk.late, "late row"))
         exact = exact and not outcomes.lost
         plan = chunk.plan
         reached_ms = max(

@@ -5,7 +5,7 @@ import secrets
 
 import pytest
 
-from stream_worker.api.model_changes import models_over
+from stream_worker.api.model_changes import ModelChange, models_over
 from stream_worker.api.snapshot import MinuteTotals
 from stream_worker.core.sentiment.correction import ConfusionMatrix
 from stream_worker.core.sentiment.estimate import BOTH, SAMPLING
@@ -144,11 +144,11 @@ def test_the_live_feed_tells_the_same(api):
 
 
 def test_the_models_of_a_window_are_all_that_scored_in_it():
-    changes = [(0, "a"), (100, "a,b"), (200, "b")]
-    heads = {300: MinuteTotals(5, 0, False, True, "c", None), 400: MinuteTotals(0, 0, False, True, "", None)}
+    changes = [ModelChange(0, "a"), ModelChange(100, "a,b"), ModelChange(200, "b")]
+    totals = {300: MinuteTotals(5, 0, False, True, "c", None), 400: MinuteTotals(0, 0, False, True, "", None)}
 
-    assert models_over(changes, heads, 50, 90) == "a"
-    assert models_over(changes, heads, 50, 101) == "a,b"
-    assert models_over(changes, heads, 200, 300) == "b"
-    assert models_over(changes, heads, 200, 500) == "b,c"
+    assert models_over(changes, totals, 50, 90) == "a"
+    assert models_over(changes, totals, 50, 101) == "a,b"
+    assert models_over(changes, totals, 200, 300) == "b"
+    assert models_over(changes, totals, 200, 500) == "b,c"
     assert models_over([], {}, 0, 500) is None

@@ -205,24 +205,24 @@ def test_check_leaves_with_what_must_be_mended(stream_worker, monkeypatch, faili
     assert table.out.count("FAILED") == len(failing)
 
 
-LETTER = {
-    "topic": "mentions",
-    "partition": 1,
-    "offset": 7,
-    "time": "2026-07-16T12:07:00Z",
-    "reason": "not_json",
-    "field": "",
-    "error": "malformed\n\x1b[31m",
-    "bytes": 12,
-}
+LETTER = dead_letters.RejectedRecord(
+    topic="mentions",
+    partition="1",
+    offset="7",
+    time="2026-07-16T12:07:00Z",
+    reason="not_json",
+    field="",
+    error="malformed\n\x1b[31m",
+    bytes=12,
+)
 
 
 def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypatch):
-    asked = []
+    limits = []
     monkeypatch.setattr(
         dead_letters,
         "newest_dead_letters",
-        lambda settings, limit: asked.append(limit) or [LETTER],
+        lambda settings, limit: limits.append(limit) or [LETTER],
     )
 
     table = stream_worker("dead-letters", "list", "--limit", "5")
@@ -230,8 +230,8 @@ def test_dead_letters_are_listed_for_people_and_programs(stream_worker, monkeypa
     assert "malformed??[31m" in table.out  # what somebody sent does not steer a terminal
     assert len(table.out.splitlines()) == 2
 
-    assert json.loads(stream_worker("dead-letters", "list", "--json").out) == [LETTER]
-    assert asked == [5, 20]
+    assert json.loads(stream_worker("dead-letters", "list", "--json").out) == [LETTER._asdict()]
+    assert limits == [5, 20]
 
 
 def test_no_dead_letters_are_no_output_and_a_message(stream_worker, monkeypatch):

@@ -12,7 +12,9 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from standardwebhooks.webhooks import Webhook
 
-from stream_worker.demo.latency_probes import NETWORK, Probes
+from stream_worker.demo.account import RecordAccount
+from stream_worker.demo.latency_probes import NETWORK, Probes, VisibleLatency
+from stream_worker.demo.narration import Ending
 from stream_worker.demo.webhook_receiver import Receiver
 from tests.checkout import CHECKOUT
 
@@ -80,6 +82,14 @@ def test_probes_wait_from_when_they_were_due_until_their_minute_counts_them(
     assert 3 <= visible.seen <= counted <= probes.published
     assert probes.unknown == 0
     assert 100 <= visible.p50_ms <= visible.p99_ms
+
+
+def test_one_of_a_kind_is_told_in_the_singular():
+    account = RecordAccount(9, 0, 8, 0, 0, 1, 8, dead_letters=1, differences=[])
+    ending = Ending(1, 0, 0, None, VisibleLatency(1, 20.0, 20.0))
+
+    assert any(line.endswith("cannot be used: 1 dead letter") for line in account.lines())
+    assert any(line.endswith("99 of 100, of 1 probe") for line in ending.lines())
 
 
 def test_a_folder_that_cannot_be_made_is_one_line_that_says_how_to_mend_it(tmp_path):

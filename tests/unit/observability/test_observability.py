@@ -15,6 +15,7 @@ from stream_worker.errors import Misconfigured, Unavailable
 from stream_worker.observability.health import Health, HealthServer
 from stream_worker.observability.logs import Repeats, configure
 from stream_worker.observability.metrics import PREFIX, Metrics
+from stream_worker.observability.worker_recorder import WorkerRecorder
 from stream_worker.redaction import HIDDEN, is_sensitive, masked
 
 PLANTED = "hunter2-planted"
@@ -306,3 +307,11 @@ def test_a_port_in_use_is_one_clear_line():
 def test_an_address_of_another_machine_is_a_wrong_setting():
     with pytest.raises(Misconfigured, match=r"http\.host"):
         HealthServer("192.0.2.1", 0, Health(), Metrics().registry)
+
+
+def test_a_worker_with_one_partition_says_so_in_the_singular():
+    health = Health()
+
+    WorkerRecorder(Metrics(), health).group(joined=True, partitions=1)
+
+    assert health.ready().body["parts"]["group"] == {"ok": True, "detail": "1 partition"}

@@ -11,6 +11,7 @@ from stream_worker.errors import Misconfigured
 from stream_worker.settings import units
 from stream_worker.settings.kafka import PROTOCOL_PROPERTIES, client_properties
 from stream_worker.settings.loader import LEAVES, load
+from stream_worker.settings.schema import Settings
 
 SECRET = "hunter2-planted"
 
@@ -73,6 +74,51 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(config
         "http.port": f"file {file}",
         "log.level": "environment STREAM_WORKER_LOG__LEVEL",
     }
+
+
+def test_a_setting_with_two_names_may_have_either(config, monkeypatch):
+    # Given its other name in a file
+    file = config('[windows]\nidleness_timeout = "3m"\n')
+
+    # Then the setting is known by its first name, and says which was used
+    settings, origins = load(file)
+    assert settings.windows.max_hold == dt.timedelta(minutes=3)
+    assert origins == {"windows.max_hold": f"file {file}, as windows.idleness_timeout"}
+
+    # And a variable wins over the file, whichever name each has
+    monkeypatch.setenv("STREAM_WORKER_WINDOWS__MAX_HOLD", "4m")
+    assert load(file).settings.windows.max_hold == dt.timedelta(minutes=4)
+    monkeypatch.setenv("STREAM_WORKER_WINDOWS__MAX_HOLD", "")
+    monkeypatch.setenv("STREAM_WORKER_WINDOWS__IDLENESS_TIMEOUT", "5m")
+    settings, origins = load(config('[windows]\nmax_hold = "3m"\n'))
+    assert settings.windows.max_hold == dt.timedelta(minutes=5)
+    assert origins == {"windows.max_hold": "environment STREAM_WORKER_WINDOWS__IDLENESS_TIMEOUT"}
+
+
+def test_both_names_of_a_setting_in_one_place_are_refused(config, monkeypatch):
+    file = config('[windows]\nmax_hold = "3m"\nidleness_timeout = "3m"\n')
+    two_names = "windows.max_hold and windows.idleness_timeout are two names of one setting"
+
+    assert refusal(file) == f"{two_names} (file {file}): keep one of them"
+
+    monkeypatch.setenv("STREAM_WORKER_WINDOWS__MAX_HOLD", "3m")
+    monkeypatch.setenv("STREAM_WORKER_WINDOWS__IDLENESS_TIMEOUT", "3m")
+    refused = refusal()
+    assert refused.startswith(two_names)
+    assert refused.endswith(": unset one of them")
+
+
+def test_a_wrong_value_under_the_other_name_is_refused_with_that_name(config):
+    file = config('[windows]\nidleness_timeout = "1s"\n')
+
+    assert f"windows.max_hold (file {file}, as windows.idleness_timeout): should be" in refusal(file)
+    assert "did you mean windows.idleness_timeout?" in refusal(config('[windows]\nidleness_timout = "3m"'))
+
+
+def test_an_editor_knows_both_names_of_a_setting():
+    windows = Settings.model_json_schema()["$defs"]["WindowSettings"]["properties"]
+
+    assert windows["idleness_timeout"] == windows["max_hold"]
 
 
 def test_the_file_may_be_named_by_the_environment(config, monkeypatch):
@@ -214,7 +260,7 @@ def test_what_is_no_duration_is_refused(text):
         units.parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ["", "MiB", "-5B", "5MB", "5 MiB", None, True, 1.5])
+@pytest.mark.parametrize("text", ["", "MiB", "-5B", "5MB", "5 MiB", "1,5MiB", None, True, 1.5])
 def test_what_is_no_size_is_refused(text):
     with pytest.raises(ValueError):
         units.parse_size(text)

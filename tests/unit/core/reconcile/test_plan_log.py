@@ -138,7 +138,7 @@ def test_what_was_lost_or_skipped_is_explained():
 
     assert checks == []
     assert notes == [
-        "partition 0 of mentions.0a1b2c3d, chunk [0, 5): 5 records were lost to retention",
+        "partition 0 of mentions.0a1b2c3d, chunk [0, 5): 5 records lost to retention",
         "partition 0 of mentions.0a1b2c3d, chunk [5, 9) was skipped: told so",
     ]
 
