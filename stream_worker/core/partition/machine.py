@@ -21,18 +21,13 @@ Then records are read, batch by batch:
 
     B1 decode   B2 flags from the dedup window, watermark, late   B3 score   B4 fold and apply   B5 buffer
 
-Retention, an operator's skip and a Redis that was lost or went back all end in `_reconcile`: there is one way
-to begin. Archiving (archiving.py) goes on beside all of that, and its replies come in any state behind A2.
-
-    STARTING ─► LOOKING_UP ─┬──────────────────► READING_CURSOR ◄──► LISTING_PLANS
-                            └► CREATING_ORIGIN ──►     │  ▲                │
-                                                       ▼  │                ▼
-                                   CLOSING_GAP ◄──► (reconcile) ──────► READING
+The states, and what may happen in each, stand in states.py. Retention, an operator's skip and a Redis that
+was lost or went back all end in `_reconcile`: there is one way to begin. Archiving (archiving.py) goes on
+beside all of that, and its replies come in any state behind A2.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from typing import Final, assert_never
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
 import numpy as np
 
@@ -80,6 +75,7 @@ from stream_worker.core.partition.recovery import (
     first_offset,
     lost_redis_start,
 )
+from stream_worker.core.partition.states import TRANSITIONS, State
 from stream_worker.core.records.batch import (
     Flags,
     MentionBatch,
@@ -98,77 +94,6 @@ from stream_worker.core.records.watermark import complete_from_ms, late, waterma
 from stream_worker.errors import BrokenInvariant, Unreadable
 
 Score = Callable[[Sequence[str]], ScoreColumns]
-
-
-class State(Enum):
-    """Where a partition stands; each state but the last is named by what it waits for."""
-
-    STARTING = "starting"  # the broker's word on the log
-    LOOKING_UP = "looking up"  # the end of the plan log
-    CREATING_ORIGIN = "creating the origin"
-    READING_CURSOR = "reading the cursor"  # or creating, or advancing it
-    LISTING_PLANS = "listing plans"
-    CLOSING_GAP = "closing a gap"  # the archive closes what the log has lost
-    READING = "reading"
-
-
-def _to(*states: State) -> frozenset[State]:
-    return frozenset(states)
-
-
-def _stays(state: State, *inputs: type[Input]) -> Mapping[type[Input], frozenset[State]]:
-    return dict.fromkeys(inputs, frozenset({state}))
-
-
-def _chunk_goes_on(state: State) -> Mapping[type[Input], frozenset[State]]:
-    """A chunk that was on its way when Redis went back does not move the assignment that follows."""
-    return _stays(state, PlanCreated, DeadLettersSent, RowsWritten, ManifestCreated)
-
-
-TRANSITIONS: Final[Mapping[State, Mapping[type[Input], frozenset[State]]]] = {
-    State.STARTING: {PositionRead: _to(State.LOOKING_UP)},
-    State.LOOKING_UP: {PlanLogFound: _to(State.CREATING_ORIGIN, State.READING_CURSOR)},
-    State.CREATING_ORIGIN: {OriginCreated: _to(State.READING_CURSOR)},
-    State.READING_CURSOR: {
-        CursorRead: _to(
-            State.READING_CURSOR,  # there is none: create it
-            State.CLOSING_GAP,
-            State.LISTING_PLANS,
-            State.READING,
-        ),
-        Applied: _to(State.READING_CURSOR),  # void: it was sent before
-        **_chunk_goes_on(State.READING_CURSOR),
-    },
-    State.CLOSING_GAP: {
-        PlanCreated: _to(
-            State.CLOSING_GAP,
-            State.LISTING_PLANS,  # somebody's plan reaches beyond the gap: no gap is left
-            State.READING,
-        ),
-        ManifestCreated: _to(
-            State.CLOSING_GAP,  # that was a part of it
-            State.LISTING_PLANS,
-            State.READING,
-            State.READING_CURSOR,  # that was a skip
-        ),
-    },
-    State.LISTING_PLANS: {
-        PlansListed: _to(State.READING_CURSOR, State.READING),
-        Applied: _to(State.LISTING_PLANS),  # void: it was sent before
-        **_chunk_goes_on(State.LISTING_PLANS),
-    },
-    State.READING: {
-        **_stays(State.READING, RecordsPolled, EndReached, LogEndRead, ReportDue, Ticked),
-        **_stays(State.READING, BufferDropped, ReadAgain, PlanCreated, DeadLettersSent, RowsWritten),
-        Applied: _to(
-            State.READING,
-            State.READING_CURSOR,  # Redis was lost before there was a plan
-            State.LISTING_PLANS,  # Redis was lost, or went back behind the last plan
-        ),
-        ManifestCreated: _to(State.READING, State.READING_CURSOR),  # that was a skip
-    },
-}
-"""State → input → the states that may follow. An input that is not here is refused."""
 
 
 class PartitionMachine:

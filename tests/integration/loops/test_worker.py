@@ -7,7 +7,7 @@ import pytest
 
 from stream_worker.core.archive.layout import Plan, plan_name
 from stream_worker.core.partition.chunk_buffer import RollLimits
-from stream_worker.core.partition.machine import State
+from stream_worker.core.partition.states import State
 from stream_worker.core.time import MINUTE_MS
 from tests.builders import LOG, NOON_MS, mention
 from tests.integration.loops.rig import LIMITS

@@ -9,11 +9,12 @@ from unittest.mock import patch
 import msgspec
 
 from stream_worker.core.alerting import delivery, notification_log, policy
-from stream_worker.core.alerting.delivery import DeliveryMachine, DeliveryState
+from stream_worker.core.alerting.delivery import DeliveryMachine
 from stream_worker.core.alerting.effects import WriteReceipt
 from stream_worker.core.alerting.notification_log import NotificationLog, NotifiedEpisode
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.core.alerting.retry_queue import BrandQueue, RetryQueue
+from stream_worker.core.alerting.states import DeliveryState
 from stream_worker.notifier.effects import DeliveryEffects
 from stream_worker.notifier.loop import Notifier
 from tests.fakes.redis_outbox import MemoryOutbox

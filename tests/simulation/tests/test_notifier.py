@@ -7,6 +7,7 @@ from unittest.mock import patch
 import pytest
 
 from stream_worker.core.alerting import delivery
+from stream_worker.core.alerting.states import TRANSITIONS
 from tests.simulation.notifier_histories import MUST_BITE, live
 
 HISTORIES = 300
@@ -50,7 +51,7 @@ def test_every_history_ends_with_every_episode_reported_once(lived):
 def test_every_transition_of_the_table_happens_and_no_other(lived):
     declared = {
         (state, step, following)
-        for state, row in delivery.TRANSITIONS.items()
+        for state, row in TRANSITIONS.items()
         for step, allowed in row.items()
         for following in allowed
     }

@@ -6,12 +6,7 @@ from typing import get_args
 
 import pytest
 
-from stream_worker.core.alerting.delivery import (
-    STORE_AWAY_MS,
-    TRANSITIONS,
-    DeliveryMachine,
-    DeliveryState,
-)
+from stream_worker.core.alerting.delivery import STORE_AWAY_MS, DeliveryMachine
 from stream_worker.core.alerting.effects import (
     CreateNotification,
     Effect,
@@ -42,6 +37,7 @@ from stream_worker.core.alerting.inputs import (
 from stream_worker.core.alerting.notification_log import key_of
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.core.alerting.retry_queue import SendOutcome
+from stream_worker.core.alerting.states import TRANSITIONS, DeliveryState
 from stream_worker.errors import BrokenInvariant
 
 BRAND = "acme"

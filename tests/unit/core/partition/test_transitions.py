@@ -5,7 +5,7 @@ from collections import Counter
 
 from stream_worker.core.archive.layout import Manifest, Outcomes, Plan
 from stream_worker.core.partition.inputs import BufferDropped, LogEndRead, ReadAgain
-from stream_worker.core.partition.machine import TRANSITIONS
+from stream_worker.core.partition.states import TRANSITIONS
 from tests.builders import NOON_MS, mention
 from tests.unit.core.partition.driving import Runner, World
 
