@@ -140,12 +140,11 @@ class KafkaSource:
         good = rising_from(offsets, self._expected[partition])
         if good:
             self._expected[partition] = offsets[good - 1] + 1
-        if good < len(offsets):
-            at, expected = f"partition {partition}", self._expected[partition]
-            self._on_trouble(
-                f"{at}: the client brought offset {offsets[good]} instead of {expected}: sought again"
-            )
-            self._to_seek[partition] = expected
+        if good == len(offsets):
+            return Records(*columns)
+        expected = self._to_seek[partition] = self._expected[partition]
+        brought = f"the client brought offset {offsets[good]} instead of {expected}"
+        self._on_trouble(f"partition {partition}: {brought}; it is sought again")
         return Records(offsets[:good], columns[1][:good], columns[2][:good])
 
     def position(self, partition: int) -> LogPosition:
