@@ -1,5 +1,5 @@
 # Every target needs only Python >= 3.11, make and a package index; `make` alone lists them.
-# PYTHON=…  the interpreter to build .venv from        ARGS=…  more arguments for pytest (make test)
+# PYTHON=…  the interpreter to build .venv from        ARGS=…  more arguments for pytest (make test, test-long)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ KERNEL := $(wildcard models/native/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test check format servers bench spikes floods simulate mutants replay screenshots lock clean
+.PHONY: help setup demo test test-long check format servers bench spikes floods simulate mutants replay screenshots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -23,6 +23,9 @@ demo: $(PROJECT) ## see it work: the main job on servers from wheels (ARGS="--du
 
 test: $(PROJECT) ## run the tests against the best servers that are here
 	$(BIN)/pytest -n $(CORES) --maxschedchunk 4 $(ARGS)
+
+test-long: $(PROJECT) ## run the tests that take minutes each: more of what `make test` does in small
+	$(BIN)/pytest -m long -n $(CORES) --maxschedchunk 1 $(ARGS)
 
 check: $(PROJECT) ## format, lint, types, layers, spelling, docs
 	$(BIN)/ruff format --check .

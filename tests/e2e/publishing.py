@@ -15,13 +15,13 @@ def publish(bootstrap, topic, planned, *, compression="none"):
 
 
 @contextmanager
-def publishing_live(bootstrap, topic, planned):
-    """Send each record when its record time has come, beside what the caller does; a future of the end."""
+def publishing_live(bootstrap, topic, planned, *, behind_ms=0):
+    """Send each record when its time has come, or `behind_ms` later; a future of the end."""
     given_up = threading.Event()
 
     def in_time():
         for it in planned:
-            if given_up.wait(max(0.0, it.record_time_ms / 1000 - time.time())):
+            if given_up.wait(max(0.0, (it.record_time_ms + behind_ms) / 1000 - time.time())):
                 return
             yield it
 

@@ -5,9 +5,11 @@ import re
 import secrets
 import shutil
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
@@ -130,12 +132,14 @@ def from_jars(**more_properties):
         "listeners": listeners,
         "advertised.listeners": f"PLAINTEXT://{address}",
         "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
-        "log.dirs": str(child.folder / "data"),
+        "log.dirs": "data",
     }
-    lines = (f"{key}={value}\n" for key, value in (PROPERTIES | own | more_properties).items())
-    (child.folder / "server.properties").write_text("".join(lines))
+    (child.folder / "server.properties").write_text(_properties(own | more_properties))
     (child.folder / "log4j2.yaml").write_text(LOG4J)
-    _format([*command, "kafka.tools.StorageTool"], child)
+    data = child.folder / "data"
+    data.mkdir()
+    for name, content in _empty_storage(tuple(command)).items():
+        (data / name).write_bytes(content)
     child.start()
     return KafkaServer(address, "Apache Kafka", version, "local install", child)
 
@@ -194,19 +198,36 @@ def _wait_for_leaders(admin, topic, partitions):
         time.sleep(0.02)
 
 
-def _format(storage_tool, child):
+def _properties(own):
+    return "".join(f"{key}={value}\n" for key, value in (PROPERTIES | own).items())
+
+
+@cache
+def _empty_storage(java):
+    """Name -> bytes of the files that a new broker finds in its folder.
+
+    They are made once for all brokers, since it takes a Java of its own; so all have one cluster id.
+    """
+    listeners = {
+        "listeners": f"PLAINTEXT://{LOOPBACK}:9092,CONTROLLER://{LOOPBACK}:9093",
+        "controller.quorum.voters": f"1@{LOOPBACK}:9093",
+        "log.dirs": "data",
+    }
     cluster_id = secrets.token_hex(11)  # 22 characters, as Kafka's own have; theirs may begin with a dash
     arguments = ["format", "--cluster-id", cluster_id, "--config", "server.properties"]
-    with child.log.open("ab") as log:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "server.properties").write_text(_properties(listeners))
+        (Path(folder) / "log4j2.yaml").write_text(LOG4J)
         ran = subprocess.run(
-            [*storage_tool, *arguments],
-            cwd=child.folder,
+            [*java, "kafka.tools.StorageTool", *arguments],
+            cwd=folder,
             check=False,
-            stdout=log,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
+            text=True,
             timeout=READY_WITHIN_S,
         )
-    assert ran.returncode == 0, f"Kafka's storage was not formatted: {child.log.read_text()}"
+        assert ran.returncode == 0, f"Kafka's storage was not formatted: {ran.stdout}{ran.stderr}"
+        return {it.name: it.read_bytes() for it in (Path(folder) / "data").iterdir()}
 
 
 def _answers(address):
