@@ -33,7 +33,7 @@ check: $(PROJECT) ## format, lint, types, layers, spelling, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
-	$(BIN)/pytest -q tests/meta/test_docs.py tests/meta/test_house_rules.py
+	$(BIN)/pytest -q tests/meta/test_docs.py tests/meta/test_house_rules.py tests/meta/test_names.py
 
 format: $(PROJECT) ## rewrite the code the way `make check` wants it
 	$(BIN)/ruff check --fix-only .
