@@ -1,6 +1,6 @@
 """From settings to adapters: the only place that knows both."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -12,10 +12,12 @@ from stream_worker.adapters.object_store.archive import ObjectArchive
 from stream_worker.adapters.object_store.objects import Objects, open_store
 from stream_worker.adapters.redis.aggregates import RedisAggregates
 from stream_worker.adapters.redis.snapshot import RedisSnapshots
+from stream_worker.core.aggregates.damage import Damage
 from stream_worker.core.archive.layout import PROFILES, Log, parse_profiles_name
 from stream_worker.core.detection import profiles
 from stream_worker.core.detection.detector import Detector
 from stream_worker.core.records.limits import Limits
+from stream_worker.errors import Unreadable
 from stream_worker.settings.kafka import client_properties
 from stream_worker.settings.schema import Settings
 from stream_worker.settings.units import in_ms
@@ -54,7 +56,12 @@ def open_archive(settings: Settings, topic: Topic) -> ObjectArchive:
     return ObjectArchive(store, log_of, max_span=settings.archive.span_max)
 
 
-def open_aggregates(settings: Settings, topic: Topic, owner: str) -> RedisAggregates:
+def open_aggregates(
+    settings: Settings,
+    topic: Topic,
+    owner: str,
+    on_damage: Callable[[Damage], None] = lambda _damage: None,
+) -> RedisAggregates:
     """Open the rolling picture of a log."""
     return RedisAggregates(
         settings.redis.url.get_secret_value(),
@@ -63,6 +70,7 @@ def open_aggregates(settings: Settings, topic: Topic, owner: str) -> RedisAggreg
         max_brands=settings.redis.max_brands,
         owner=owner,
         socket_timeout_s=settings.redis.socket_timeout.total_seconds(),
+        on_damage=on_damage,
     )
 
 
@@ -77,12 +85,26 @@ def open_snapshots(settings: Settings, logs: Sequence[Log]) -> RedisSnapshots:
     )
 
 
-def open_profiles(settings: Settings, detector: Detector[Any]) -> dict[str, str]:
-    """Read the newest profiles that `daily` left in the archive: brand -> numbers. Raises Unavailable."""
+def open_profiles(
+    settings: Settings, detector: Detector[Any], on_damage: Callable[[Damage], None] = lambda _damage: None
+) -> dict[str, str]:
+    """Read the newest profiles that `daily` left in the archive: brand -> state. Raises Unavailable.
+
+    A profile is a help, no truth: one that is damaged is left out, and reported.
+    """
     objects = Objects(open_archive_store(settings))
     names = [name for name in objects.names(PROFILES) if parse_profiles_name(name)]
     data = objects.read(max(names)) if names else None
-    return {} if data is None else profiles.decode(data, detector)
+    if data is None:
+        return {}
+    try:
+        readable, damaged = profiles.readable(data, detector)
+    except Unreadable:
+        on_damage(Damage("profile", max(names)))
+        return {}
+    for brand in damaged:
+        on_damage(Damage("profile", max(names), brand))
+    return readable
 
 
 def find_topic(settings: Settings) -> Topic:

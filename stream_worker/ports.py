@@ -10,6 +10,7 @@ Rules:
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Generic, Literal, NamedTuple, Protocol, TypeVar
 
+from stream_worker.core.aggregates.damage import DamagedField
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.alerting.inputs import OutboxSnapshot
@@ -94,14 +95,19 @@ class Aggregates(Protocol):
 
     Every method raises Unavailable; then it may have been done, and the caller repeats it with the same
     arguments. Every method raises Misconfigured for rights that are missing or another format version, and
-    Unreadable for a key that is not ours; a script that raises one of these has changed nothing.
+    Unreadable for a control key that is damaged; a script that raises one of these has changed nothing.
+    A damaged field that belongs to one brand or minute is left out and reported by the adapter, and all else
+    is done.
     """
 
     def create_cursor(self, partition: int, start: int, watermark_ms: int, complete_from_ms: int) -> Cursor:
         """Create the cursor if there is none; return the stored one. `complete_from_ms` only ever rises."""
 
     def cursor(self, partition: int) -> Cursor | None:
-        """Return the stored cursor; None when there is none, which is not 0."""
+        """Return the stored cursor; None when there is none, which is not 0.
+
+        As all that return a cursor, raises DamagedField for one that cannot be read.
+        """
 
     def advance_cursor(
         self, partition: int, expected: int, to: int, watermark_ms: int, complete_from_ms: int
@@ -112,9 +118,10 @@ class Aggregates(Protocol):
         and changes nothing.
         """
 
-    def apply(self, calls: Sequence[Apply]) -> list[Applied]:
+    def apply(self, calls: Sequence[Apply]) -> list[Applied | DamagedField]:
         """Count each delta, in order and in one round trip, whose partition's cursor is the expected one.
 
+        A cursor that cannot be read is replied to by its error, and nothing of that call is done.
         A delta and its cursor change together or not at all. A repetition is not applied: the cursor has
         moved, or there was nothing to count.
         """
@@ -132,7 +139,7 @@ class Aggregates(Protocol):
         """Return admitted brands and the start of their first on-time minute, ms; None: only late ones."""
 
     def shard(self, number: int) -> Shard:
-        """Read the state of a shard; an empty one when nothing of it was closed."""
+        """Read the state of a shard; an empty one when nothing of it was closed. Raises DamagedField."""
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
         """Read the first sealed minute that starts at or after `after_ms`, with its frozen fields."""
@@ -145,7 +152,10 @@ class Aggregates(Protocol):
         """
 
     def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, tuple[int, ...]]:
-        """Read closed minutes of these hours: start, ms -> ten sums, on-time and late together."""
+        """Read closed minutes of these hours: start, ms -> ten sums, on-time and late together.
+
+        Raises DamagedField.
+        """
 
     def lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease; False: another owner has it. It saves work, truth never needs it."""

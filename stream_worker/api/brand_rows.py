@@ -100,8 +100,10 @@ def brand_row(
     window: Window,
     typical: TypicalRange | None,
     estimate: Estimate | None,
+    *,
+    damaged: bool = False,
 ) -> Brand:
-    """Build the row of a brand."""
+    """Build the row of a brand; `damaged`: some of its data cannot be read."""
     sums, end_ms = tally.sums, tally.end_ms
     typical = typical and typical.on_scale(estimate and estimate.holds)
     episode = snapshot.episodes.get(brand)
@@ -117,7 +119,7 @@ def brand_row(
         revision=snapshot.revision,
         coverage=rounded(coverage(sums)),
         model=tally.model,
-        state=state_of(sums, estimate, typical) if running is None else "spike",
+        state="spike" if running else "data" if damaged else state_of(sums, estimate, typical),
         since=None if running is None else instant(running.opened_ms),
         alert=None if running is None else running.id,
         usual=usual_of(typical),

@@ -5,6 +5,7 @@ At most `ROWS_MAX` brands are in one answer: the unusual ones, then the loudest.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from stream_worker.api.alerts import alerts_of
@@ -38,7 +39,6 @@ from stream_worker.core.aggregates.encoding import WINDOWS, ZEROS, Sums
 from stream_worker.core.sentiment.estimate import Estimate, MeasuredModel, estimates, is_by
 from stream_worker.core.sentiment.net import coverage
 from stream_worker.core.time import HOUR_MS, MINUTE_MS
-from stream_worker.errors import Unreadable
 
 ROWS_MAX: Final = 200
 ESTIMATES_MAX: Final = 500
@@ -99,26 +99,45 @@ class Queries:
         models = await self._models(totals, end_ms - WINDOWS[window] * MINUTE_MS, end_ms)
         if by_view or len(brands) > limit:
             views = await self.reader.views(brands)
-            viewed = {brand: self._tally_of_view(view, window) for brand, view in views.items()}
-            rows = most_unusual_first(await self._rows(viewed, models, snapshot, window))[:limit]
+            viewed = {
+                brand: tally for brand, view in views.items() if (tally := _tally_of_view(view, window))
+            }
+            rows = await self._rows(viewed, models, snapshot, window, snapshot.damaged)
+            rows = most_unusual_first(rows)[:limit]
             brands = [row.brand for row in rows]
         self.typical_ranges.watch(reversed(brands))
         minutes = await self.reader.minutes(brands, end_ms - HOUR_MS, end_ms, snapshot)
         if not by_view:
             newest = totals.get(snapshot.newest_ms)
             model = newest.models or None if newest is not None else None
-            tallies = {brand: tally_of_minutes(minutes[brand], window, snapshot, model) for brand in brands}
-            rows = await self._rows(tallies, models, snapshot, window)
+            tallies = {
+                brand: tally_of_minutes(minutes[brand].tallies, window, snapshot, model) for brand in brands
+            }
+            damaged = snapshot.damaged | {brand for brand in brands if minutes[brand].damaged}
+            rows = await self._rows(tallies, models, snapshot, window, damaged)
         for row in rows:
-            row.last_hour = strip_of(minutes[row.brand], end_ms - strip_minutes * MINUTE_MS, end_ms)
+            row.last_hour = strip_of(minutes[row.brand].tallies, end_ms - strip_minutes * MINUTE_MS, end_ms)
         return most_unusual_first(rows)
 
     async def _rows(
-        self, tallies: Mapping[str, WindowTally], models: str | None, snapshot: PageSnapshot, window: Window
+        self,
+        tallies: Mapping[str, WindowTally],
+        models: str | None,
+        snapshot: PageSnapshot,
+        window: Window,
+        damaged: AbstractSet[str],
     ) -> list[Brand]:
         nets = await self._estimates([tally.sums for tally in tallies.values()], models)
         return [
-            brand_row(brand, tally, snapshot, window, self.typical_ranges.of(brand, window), net)
+            brand_row(
+                brand,
+                tally,
+                snapshot,
+                window,
+                self.typical_ranges.of(brand, window),
+                net,
+                damaged=brand in damaged,
+            )
             for (brand, tally), net in zip(tallies.items(), nets, strict=True)
         ]
 
@@ -134,14 +153,6 @@ class Queries:
         if len(sums) > ESTIMATES_MAX:
             return await asyncio.to_thread(estimates, sums, by_measured, self._measured)
         return estimates(sums, by_measured, self._measured)
-
-    def _tally_of_view(self, view: Mapping[str, str], window: Window) -> WindowTally:
-        try:
-            return tally_of_view(view, window)
-        except (ValueError, KeyError) as error:
-            raise Unreadable(
-                f"Redis at {self.reader.address} holds a view that is not ours: see docs/redis.md"
-            ) from error
 
     async def brand(self, brand: str, window: Window) -> BrandDetail | None:
         """Return one brand with its networks; None for a brand that Redis does not know."""
@@ -221,7 +232,7 @@ class Queries:
         tallies = await self.reader.minutes([brand], from_ms, end_ms, snapshot)
         totals = await self.reader.minute_totals(max(from_ms, snapshot.final_ms - HASHES_MS, 0), end_ms)
         late = await self.reader.late_of(brand, list(totals), snapshot)
-        return MinuteSeries(tallies[brand], totals, late, in_order(await self.reader.models()))
+        return MinuteSeries(tallies[brand].tallies, totals, late, in_order(await self.reader.models()))
 
     async def alerts(self) -> Alerts:
         """Return all alerts that Redis remembers."""
@@ -236,3 +247,11 @@ class Queries:
             open=sum(1 for alert in alerts if alert.ended is None),
             alerts=alerts,
         )
+
+
+def _tally_of_view(view: Mapping[str, str], window: Window) -> WindowTally | None:
+    """Read a window from the rolling view; None when it cannot be read: the next refresh writes it anew."""
+    try:
+        return tally_of_view(view, window)
+    except (ValueError, KeyError):
+        return None

@@ -4,6 +4,8 @@ Rules:
 1. Nothing here writes. Values that belong together are read in one MULTI, so that no close lies in between.
 2. Every request has a time-out and is sent once: no answer is Unavailable, and the client asks again.
 3. Long lists are cut into many commands, so that Redis serves others meanwhile.
+4. A damaged field belongs to its brand, minute or partition: that one is returned as far as it can be read,
+   and a brand is named as damaged. Only damaged control keys fail an answer.
 """
 
 import asyncio
@@ -18,6 +20,7 @@ from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from stream_worker.adapters.redis.connection import is_wrong_type
 from stream_worker.adapters.redis.keys import (
     FORMAT_VERSION,
     AlertField,
@@ -31,6 +34,7 @@ from stream_worker.adapters.redis.keys import (
     cell_field,
     window_field,
 )
+from stream_worker.api.brand_minutes import BrandMinutes, decode_history, join_minutes, over_networks
 from stream_worker.api.snapshot import (
     MinuteTotals,
     PageSnapshot,
@@ -38,7 +42,7 @@ from stream_worker.api.snapshot import (
     effective_ms,
     read_episodes,
 )
-from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, add_sums, decode_sums, raw, shard_of
+from stream_worker.core.aggregates.encoding import SHARDS, Sums, raw, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.time import HOUR_MS, MINUTE_MS
 from stream_worker.errors import Misconfigured, StreamWorkerError, Unavailable, Unreadable
@@ -47,6 +51,7 @@ SNAPSHOT_AGE_MAX_S: Final = 0.25
 """A snapshot this young serves every request."""
 BRANDS_AT_ONCE: Final = 20
 T = TypeVar("T")
+Default = TypeVar("Default", int, None)
 
 
 class ChangeNotice(NamedTuple):
@@ -117,7 +122,11 @@ class RedisReader:
         for number, names in shards.items():
             episodes = [raw(f"{ShardField.EPISODE}{brand}") for brand in names]
             pipe.hmget(self._keys.shard(number), [ShardField.CLOSED, *episodes])
-        cursors, *stored = await pipe.execute()
+        cursors, *replies = _readable(await pipe.execute(raise_on_error=False))
+        stored = [values or [""] * (1 + len(shards[number])) for number, values in enumerate(replies)]
+        of_brands, damaged = read_episodes(
+            zip(shards.values(), (values[1:] for values in stored), strict=True)
+        )
         return PageSnapshot(
             now_ms=int(seconds) * 1000 + int(micros) // 1000,
             revision=newest_change[0][0] if newest_change else "0-0",
@@ -126,23 +135,24 @@ class RedisReader:
             sealed_ms=int(control.get(ControlField.SEALED, 0)),
             complete_from_ms=int(control.get(ControlField.COMPLETE_FROM, 0)),
             expired=int(control.get(ControlField.EXPIRED, 0)),
-            closed_ms=[int(values[0] or -1) for values in stored],
+            closed_ms=[_integer(values[0], -1) for values in stored],
             brands=list(brands),
             networks=networks,
-            episodes=read_episodes(zip(shards.values(), (values[1:] for values in stored), strict=True)),
-            partitions=self._partitions(cursors, int(control.get(ControlField.PARTITIONS, 0))),
+            episodes=of_brands,
+            damaged=damaged,
+            partitions=self._partitions(cursors or {}, int(control.get(ControlField.PARTITIONS, 0))),
         )
 
     def _partitions(self, cursors: Mapping[str, str], count: int) -> list[PartitionCursor]:
         return [
             PartitionCursor(
                 number=p,
-                next=_integer(cursors.get(CursorField.NEXT.of(p))),
-                end=_integer(cursors.get(CursorField.END.of(p))),
-                watermark_ms=_integer(cursors.get(CursorField.WATERMARK.of(p))),
+                next=_integer(cursors.get(CursorField.NEXT.of(p)), None),
+                end=_integer(cursors.get(CursorField.END.of(p)), None),
+                watermark_ms=_integer(cursors.get(CursorField.WATERMARK.of(p)), None),
                 effective_ms=effective_ms(cursors, p, self._lateness_ms),
-                reported_ms=int(cursors.get(CursorField.REPORTED.of(p), 0)),
-                alive_ms=int(cursors.get(CursorField.ALIVE.of(p), 0)),
+                reported_ms=_integer(cursors.get(CursorField.REPORTED.of(p)), 0),
+                alive_ms=_integer(cursors.get(CursorField.ALIVE.of(p)), 0),
                 owner=cursors.get(CursorField.OWNER.of(p), ""),
             )
             for p in range(count)
@@ -153,7 +163,9 @@ class RedisReader:
         found = await self._many(
             brands, lambda pipe, brand: pipe.hgetall(raw(self._keys.view(brand))), BRANDS_AT_ONCE * 10
         )
-        return {brand: view for brand, view in zip(brands, found, strict=True) if ViewField.NEWEST in view}
+        return {
+            brand: view for brand, view in zip(brands, found, strict=True) if ViewField.NEWEST in (view or ())
+        }
 
     async def received(self, brands: Sequence[str]) -> tuple[int, int]:
         """Return mentions, and unscored ones, of the last 15 minutes, over these brands."""
@@ -161,8 +173,8 @@ class RedisReader:
         counts = await self._many(
             brands, lambda pipe, brand: pipe.hmget(raw(self._keys.view(brand)), fields), 500
         )
-        with self._translated():
-            return sum(int(n or 0) for n, _ in counts), sum(int(unscored or 0) for _, unscored in counts)
+        known = [pair for pair in counts if pair]
+        return sum(_integer(n, 0) for n, _ in known), sum(_integer(unscored, 0) for _, unscored in known)
 
     async def hours(self, brand: str, hours_ms: Iterable[int]) -> dict[int, Sums]:
         """Read the minutes of whole hours from history: start → ten sums. For views, not for sums."""
@@ -171,17 +183,16 @@ class RedisReader:
             lambda pipe, hour: pipe.hgetall(raw(self._keys.history_of_minutes(hour, brand))),
             50,
         )
-        with self._translated():
-            return {int(start): decode_sums(value) for hour in found for start, value in hour.items()}
+        return {start: sums for hour in found for start, sums in decode_history(hour).tallies.items()}
 
     async def minutes(
         self, brands: Sequence[str], first_ms: int, end_ms: int, snapshot: PageSnapshot
-    ) -> dict[str, dict[int, Sums]]:
-        """Read the minutes [first, end) of brands, on-time and late together: brand → start → ten sums.
+    ) -> dict[str, BrandMinutes]:
+        """Read the minutes [first, end) of brands, on-time and late together.
 
-        A minute that nobody mentioned the brand in may be left out.
+        A minute that nobody mentioned the brand in may be left out; one that cannot be read is.
         """
-        found: dict[str, dict[int, Sums]] = {}
+        found: dict[str, BrandMinutes] = {}
         for at in range(0, len(brands), BRANDS_AT_ONCE):
             with self._translated():
                 found |= await self._minutes(brands[at : at + BRANDS_AT_ONCE], first_ms, end_ms, snapshot)
@@ -189,7 +200,7 @@ class RedisReader:
 
     async def _minutes(
         self, brands: Sequence[str], first_ms: int, end_ms: int, snapshot: PageSnapshot
-    ) -> dict[str, dict[int, Sums]]:
+    ) -> dict[str, BrandMinutes]:
         hours = range(first_ms - first_ms % HOUR_MS, end_ms, HOUR_MS)
         newest_ms = -1 if snapshot.newest_ms is None else snapshot.newest_ms
         unclosed_ms = max(first_ms, min(snapshot.closed_ms[shard_of(brand)] for brand in brands))
@@ -205,21 +216,17 @@ class RedisReader:
                 pipe.hgetall(raw(self._keys.history_of_minutes(hour, brand)))
             for minute in unclosed:
                 pipe.hmget(self._keys.minute(minute), fields)
-        answers = iter(await pipe.execute())
+        answers = iter(_readable(await pipe.execute(raise_on_error=False)))
         found = {}
         for brand in brands:
-            closed_ms = int(next(answers) or -1)
-            sums = {
-                int(start): decode_sums(value)
-                for _ in hours
-                for start, value in next(answers).items()
-                if first_ms <= int(start) < end_ms
-            }
-            for minute in unclosed:
-                on_time = _over_networks(next(answers))
-                if minute >= closed_ms:  # else history has it already
-                    sums[minute] = add_sums(sums.get(minute, ZEROS), on_time)
-            found[brand] = sums
+            closed_ms = _integer(next(answers), -1)
+            history = [decode_history(next(answers)) for _ in hours]
+            on_time = {minute: next(answers) for minute in unclosed}
+            of_brand = join_minutes(
+                history,
+                {minute: row for minute, row in on_time.items() if minute >= closed_ms},  # else in history
+            )
+            found[brand] = of_brand.between(first_ms, end_ms)
         return found
 
     async def networks(
@@ -237,7 +244,9 @@ class RedisReader:
         found = await self._many(starts, lambda pipe, at: pipe.hmget(self._keys.minute(at), fields), 20)
         width = 2 * len(MEASURES)
         return {
-            network: _over_networks([value for row in found for value in row[i * width : (i + 1) * width]])
+            network: over_networks(
+                [value for row in found for value in (row or [])[i * width : (i + 1) * width]]
+            )
             for i, network in enumerate(networks)
         }
 
@@ -257,22 +266,22 @@ class RedisReader:
         )
         return {
             start: MinuteTotals(
-                mentions=int(values[0] or 0),
-                late=int(values[1] or 0),
+                mentions=_integer(values[0], 0),
+                late=_integer(values[1], 0),
                 sealed=values[2] is not None,
                 complete=values[3] != "0",
                 models=values[4] or "",
-                sealed_at_ms=int(values[5]) if values[5] else None,
+                sealed_at_ms=_integer(values[5], None),
             )
             for start, values in zip(starts, found, strict=True)
-            if any(value is not None for value in values)
+            if values and any(value is not None for value in values)
         }
 
     async def models(self) -> dict[int, str]:
         """Read from which minutes on which models scored: start → models, comma-separated."""
         (models,) = await self._many([self._keys.model_changes], lambda pipe, key: pipe.hgetall(key), 1)
         with self._translated():
-            return {int(start): names for start, names in models.items()}
+            return {int(start): names for start, names in (models or {}).items() if start.isdecimal()}
 
     async def late_of(self, brand: str, starts: Sequence[int], snapshot: PageSnapshot) -> dict[int, int]:
         """Count the late mentions of a brand in minutes that still have their hash."""
@@ -280,7 +289,10 @@ class RedisReader:
         found = await self._many(
             starts, lambda pipe, start: pipe.hmget(self._keys.minute(start), fields), 200
         )
-        return {start: sum(int(n or 0) for n in counts) for start, counts in zip(starts, found, strict=True)}
+        return {
+            start: sum(_integer(n, 0) for n in counts or ())
+            for start, counts in zip(starts, found, strict=True)
+        }
 
     async def messages(self) -> dict[str, str]:
         """Read the messages about episodes: id → body, as it was sent or waits to be sent."""
@@ -300,11 +312,15 @@ class RedisReader:
             lambda pipe, key: pipe.xread({key: after}, count=Limit.CHANGES, block=block_ms),
             1,
         )
+        if streams is None:
+            raise self._foreign()
         return [ChangeNotice(*entry) for _, entries in streams for entry in entries]
 
     async def oldest_change(self) -> str | None:
         """Return the id of the oldest notice that is kept."""
         (oldest,) = await self._many([self._keys.changes], lambda pipe, key: pipe.xrange(key, count=1), 1)
+        if oldest is None:
+            raise self._foreign()
         return str(oldest[0][0]) if oldest else None
 
     async def _many(
@@ -317,7 +333,7 @@ class RedisReader:
             for item in items[at : at + at_once]:
                 queue(pipe, item)
             with self._translated():
-                replies += await pipe.execute()
+                replies += _readable(await pipe.execute(raise_on_error=False))
         return replies
 
     @contextmanager
@@ -339,11 +355,17 @@ class RedisReader:
         return Unreadable(f"Redis at {self.address} holds what is not ours: see docs/redis.md")
 
 
-def _integer(text: str | None) -> int | None:
-    return None if text is None else int(text)
+def _readable(replies: Sequence[Any]) -> list[Any]:
+    """Return replies, None for a key of another type. Raises the first other error."""
+    for reply in replies:
+        if isinstance(reply, Exception) and not is_wrong_type(reply):
+            raise reply
+    return [None if isinstance(reply, Exception) else reply for reply in replies]
 
 
-def _over_networks(values: Sequence[str | None]) -> Sums:
-    """Add rows of ten measures up."""
-    width = len(MEASURES)
-    return tuple(sum(int(value) for value in values[i::width] if value) for i in range(width))
+def _integer(text: str | None, default: Default) -> int | Default:
+    """Return the integer that a text stands for; `default` for any other text."""
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        return default

@@ -49,6 +49,7 @@ class PageSnapshot(NamedTuple):
     networks: list[str]
     episodes: dict[str, Episode]
     partitions: list[PartitionCursor]
+    damaged: frozenset[str] = frozenset()  # brands whose episode record cannot be read
 
     @property
     def final_ms(self) -> int:
@@ -66,9 +67,9 @@ class PageSnapshot(NamedTuple):
 
 
 def effective_ms(cursors: Mapping[str, str], partition: int, lateness_ms: int) -> int | None:
-    """Return the effective watermark of a partition, as the seal takes it; None before its first cursor."""
-    watermark = cursors.get(CursorField.WATERMARK.of(partition))
-    if watermark is None:
+    """Return the effective watermark of a partition, as the seal takes it; None when it cannot be read."""
+    watermark = cursors.get(CursorField.WATERMARK.of(partition), "")
+    if not re.fullmatch(r"-?\d+", watermark):
         return None
     proof = re.fullmatch(r"(\d+),(-?\d+)", cursors.get(CursorField.PROOF.of(partition), ""))
     if proof and proof[1] == cursors.get(CursorField.NEXT.of(partition)):
@@ -78,9 +79,10 @@ def effective_ms(cursors: Mapping[str, str], partition: int, lateness_ms: int) -
 
 def read_episodes(
     shards: Iterable[tuple[Sequence[str], Sequence[str | None]]],
-) -> dict[str, Episode]:
-    """Decode the records of episodes; leave out what cannot be read, since a view must not fail."""
-    episodes = {}
+) -> tuple[dict[str, Episode], frozenset[str]]:
+    """Decode the records of episodes; return them by brand, and the brands whose record cannot be read."""
+    episodes: dict[str, Episode] = {}
+    damaged = set()
     for brands, records in shards:
         for brand, record in zip(brands, records, strict=True):
             if record is None:
@@ -88,8 +90,8 @@ def read_episodes(
             try:
                 episodes[brand] = decode(record)
             except Unreadable:
-                continue
-    return episodes
+                damaged.add(brand)
+    return episodes, frozenset(damaged)
 
 
 def id_key(stream_id: str) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import structlog
 
+from stream_worker.core.aggregates.damage import DamageKind
 from stream_worker.errors import Unavailable, Unreadable
 from stream_worker.observability.logs import Repeats
 
@@ -26,6 +27,9 @@ class NotifierRecorder(Protocol):
     def dependency(self, name: str, *, up: bool, detail: str = "") -> None:
         """A server answered, or did not."""
 
+    def damaged(self, kind: DamageKind) -> None:
+        """A field that cannot be read was left out."""
+
 
 class Dependencies:
     """Whether Redis and the store answer. Trouble is logged once for each time that `Repeats` allows."""
@@ -45,5 +49,6 @@ class Dependencies:
 
     def unreadable_entry(self, entry: str) -> None:
         """An outbox entry cannot be read; it stays where it is."""
+        self._recorder.damaged("outbox")
         if self._repeats.kept_quiet(entry) is not None:
             log.error("outbox entry unreadable", entry=entry)

@@ -79,7 +79,7 @@ class DeliveryEffects:
                     return self._publish(effect)
                 case _:
                     assert_never(effect)
-        except Unavailable as error:
+        except (Unavailable, Unreadable) as error:
             self._dependencies.failed("redis", error)
             return effect.failure(effect.key)
 

@@ -3,7 +3,9 @@
 Rules:
 1. Sequential, and nothing has to be flushed at the end: a successor reads what is stored.
 2. Several may run. A lease lets one of them work; truth never needs it.
-3. Each turn begins with a snapshot of Redis. A long turn ends early, so that what is left is decided on a
+3. A damaged field stops the alerts of its brand. While a control key is damaged, the notifier waits, as while
+   Redis is away.
+4. Each turn begins with a snapshot of Redis. A long turn ends early, so that what is left is decided on a
    newer one.
 """
 
@@ -19,9 +21,10 @@ from stream_worker.core.alerting.inputs import (
     OutboxNotRead,
     OutboxRead,
 )
-from stream_worker.errors import Unavailable
+from stream_worker.errors import Unavailable, Unreadable
 from stream_worker.notifier.dependencies import Dependencies, NotifierRecorder
 from stream_worker.notifier.effects import DeliveryEffects
+from stream_worker.observability.damage_log import DamageLog
 from stream_worker.ports import Channel, NotificationLogs, Outbox
 
 TURN_EVERY_S: Final = 1.0
@@ -42,12 +45,14 @@ class Notifier:
         give_up_s: float,
         owner: str,
         recorder: NotifierRecorder,
+        prefix: str = "{sw}",
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox, self._logs, self._recorder = outbox, logs, recorder
         self._owner, self._now_s = owner, now_s
         self._machine = DeliveryMachine([channel.name for channel in channels], give_up_s=give_up_s)
         self._dependencies = Dependencies(recorder, now_s)
+        self._damage_log = DamageLog(prefix, recorder)
         self._effects = DeliveryEffects(
             outbox=outbox,
             logs=logs,
@@ -77,11 +82,13 @@ class Notifier:
         try:
             self._renew_lease()
             snapshot = self._outbox.read(self._machine.brands_to_read()) if self._leads else None
-        except Unavailable as error:
+        except (Unavailable, Unreadable) as error:
             self._dependencies.failed("redis", error)
             snapshot = None
         else:
             self._dependencies.answered("redis")
+        for damage in snapshot.damaged if snapshot is not None else ():
+            self._damage_log.note(damage)
         self._machine.handle(OutboxNotRead() if snapshot is None else OutboxRead(snapshot))
         for entry in self._machine.unreadable_entries:
             self._dependencies.unreadable_entry(entry)

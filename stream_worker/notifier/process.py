@@ -48,6 +48,7 @@ def run_notifier(settings: Settings) -> int:
             give_up_s=settings.notify.give_up_after.total_seconds(),
             owner=owner(),
             recorder=NotifierMetrics(metrics, health),
+            prefix=settings.redis.prefix,
         )
         server = open_until_the_end.enter_context(
             HealthServer(settings.http.host, settings.http.port, health, metrics.registry)

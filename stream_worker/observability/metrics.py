@@ -261,6 +261,14 @@ class Metrics:
         self.partitions_stopped_total = self._make(
             Counter, "partitions_stopped_total", "partitions", "Partitions stopped for an unreadable state."
         )
+        self.damaged_fields_total = self._make(
+            Counter,
+            "damaged_fields_total",
+            "times",
+            "Times a field was left out because it cannot be read: brand, control, count, cursor, episode, "
+            "history, minute, outbox, profile, shard.",
+            "kind",
+        )
         self.model_info = self._make(
             Gauge, "model_info", "1", "The model that scores, in the label.", "version"
         )

@@ -1,5 +1,6 @@
 """Records what the notifier does as metrics and health."""
 
+from stream_worker.core.aggregates.damage import DamageKind
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
 
@@ -25,6 +26,10 @@ class NotifierMetrics:
         self._metrics.deliveries_total.labels(channel, outcome).inc()
         self._metrics.delivery_seconds.labels(channel).observe(took_s)
         self._health.report(channel, ok=outcome == "delivered", detail=outcome)
+
+    def damaged(self, kind: DamageKind) -> None:
+        """A field that cannot be read was left out."""
+        self._metrics.damaged_fields_total.labels(kind).inc()
 
     def dependency(self, name: str, *, up: bool, detail: str = "") -> None:
         """A server answered, or did not."""

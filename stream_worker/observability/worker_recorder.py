@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from stream_worker.core.aggregates.damage import DamageKind
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close
@@ -56,6 +57,10 @@ class WorkerRecorder:
     def stopped(self) -> None:
         """A partition stopped: its stored state cannot be read."""
         self._metrics.partitions_stopped_total.inc()
+
+    def damaged(self, kind: DamageKind) -> None:
+        """A field that cannot be read was left out."""
+        self._metrics.damaged_fields_total.labels(kind).inc()
 
     def forgotten(self) -> None:
         """Buffered rows were dropped from memory, to be read again."""

@@ -8,6 +8,8 @@ Rules:
 3. Effects on the store, questions to the broker and dead letters run in the background thread.
 4. Records that were polled before a seek of the same turn are discarded: they belong to the old position.
 5. A partition whose stored state is unreadable stops with one clear line; the others go on.
+6. A damaged control key of Redis is the whole group's: everybody waits, as while Redis is away, and goes on
+   when it is mended.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from typing import Final, Literal, assert_never
 
 import structlog
 
+from stream_worker.core.aggregates.damage import Damage, DamagedField
 from stream_worker.core.archive.layout import LogOrigin
 from stream_worker.core.partition.effects import (
     AdvanceCursor,
@@ -52,7 +55,7 @@ from stream_worker.core.partition.inputs import (
 )
 from stream_worker.core.partition.machine import PartitionMachine
 from stream_worker.core.records.poll import TopicFacts
-from stream_worker.errors import StreamWorkerError, Unavailable
+from stream_worker.errors import StreamWorkerError, Unavailable, Unreadable
 from stream_worker.observability.logs import Repeats
 from stream_worker.observability.worker_recorder import WorkerRecorder
 from stream_worker.ports import Aggregates, Archive, Background, DeadLetters, Source, TopicDescribed
@@ -94,6 +97,7 @@ class EffectRunner:
         make: Callable[[int], PartitionMachine],
         start: Literal["earliest", "latest"],
         recorder: WorkerRecorder,
+        on_damage: Callable[[Damage], None] = lambda _damage: None,
     ) -> None:
         self.owned: dict[int, OwnedPartition] = {}
         self.now_ms = 0  # Redis TIME of the last reply; 0 before the first
@@ -105,7 +109,8 @@ class EffectRunner:
         self.changed_minutes_ms: set[int] = set()
         self._source, self._aggregates, self._archive = source, aggregates, archive
         self._dead_letters, self._background = dead_letters, background
-        self._make, self._start, self._recorder = make, start, recorder
+        self._make, self._start, self._recorder, self._on_damage = make, start, recorder, on_damage
+        self._control_damage: Unreadable | None = None  # of the minutes' work
         self._epoch = 0
         self._repeats = Repeats()
         self._redis_again_s = 0.0
@@ -257,10 +262,25 @@ class EffectRunner:
                 self._apply_all(waiting)
                 for owned in waiting:
                     self._run_on_redis(owned)
-            except Unavailable as error:
+            except (Unavailable, Unreadable) as error:
                 self._redis_is_away(waiting, error, now_s)
                 return
         self._redis_is_back()
+
+    def control_damaged(self, error: Unreadable) -> None:
+        """Sealing or closing met a control key that cannot be read: say so until `control_readable`."""
+        self._control_damage = error
+        self._recorder.dependency("redis", up=False, detail=str(error))
+        self._log_control_damage(error)
+
+    def control_readable(self) -> None:
+        """Sealing works."""
+        self._control_damage = None
+
+    def _log_control_damage(self, error: Unreadable) -> None:
+        self._recorder.damaged("control")
+        if (quiet := self._repeats.kept_quiet(str(error))) is not None:
+            log.error("field damaged", kind="control", error=str(error), repeated=quiet)
 
     def _apply_all(self, waiting: list[OwnedPartition]) -> None:
         """Send the calls of the apply script that stand first in their queues, in one round trip."""
@@ -277,6 +297,11 @@ class EffectRunner:
         with self._recorder.stage("redis"):
             replies = self._aggregates.apply(calls)
         for owned, call, reply in zip(owners, calls, replies, strict=True):
+            if owned.stopped:
+                continue
+            if isinstance(reply, DamagedField):
+                self._stop(owned, reply)
+                continue
             self.now_ms = max(self.now_ms, reply.now_ms)
             owned.on_redis.popleft()
             self._recorder.applied(call, reply)
@@ -294,7 +319,11 @@ class EffectRunner:
     def _run_on_redis(self, owned: OwnedPartition) -> None:
         """Run what stands first in the queue of a partition, up to its next call of the apply script."""
         while owned.on_redis and not isinstance(effect := owned.on_redis[0], Apply):
-            reply = self._move_cursor(owned.machine.number, effect)
+            try:
+                reply = self._move_cursor(owned.machine.number, effect)
+            except DamagedField as error:
+                self._stop(owned, error)
+                return
             owned.on_redis.popleft()
             self.deliver(owned, reply)
 
@@ -315,8 +344,12 @@ class EffectRunner:
             case _:
                 assert_never(effect)
 
-    def _redis_is_away(self, waiting: list[OwnedPartition], error: Unavailable, now_s: float) -> None:
-        if not self.redis_away:
+    def _redis_is_away(
+        self, waiting: list[OwnedPartition], error: Unavailable | Unreadable, now_s: float
+    ) -> None:
+        if isinstance(error, Unreadable):
+            self._log_control_damage(error)
+        elif not self.redis_away:
             log.warning("redis lost", error=str(error), again_in_s=self._redis_pause_s)
         self.redis_away = True
         self._recorder.dependency("redis", up=False, detail=str(error))
@@ -329,7 +362,8 @@ class EffectRunner:
         if self.redis_away:
             log.info("redis found")
         self.redis_away, self._redis_pause_s = False, REDIS_PAUSE_FIRST_S
-        self._recorder.dependency("redis", up=True)
+        if self._control_damage is None:
+            self._recorder.dependency("redis", up=True)
         for owned in self.owned.values():
             if owned.interrupted and not owned.stopped and owned.machine.reads:
                 self.deliver(owned, ReadAgain())
@@ -345,7 +379,16 @@ class EffectRunner:
     def _stop(self, owned: OwnedPartition | None, error: BaseException) -> None:
         if owned is None or not isinstance(error, StreamWorkerError):
             raise error  # a bug: the process ends, and nothing is lost
-        log.error("partition stopped", partition=owned.machine.number, error=str(error))
+        if isinstance(error, DamagedField):
+            self._on_damage(error.damage)
+        known = owned.machine.counting.cursor if owned.machine.reads else None
+        log.error(
+            "partition stopped",
+            partition=owned.machine.number,
+            error=str(error),
+            cursor=None if known is None else known.next,
+            watermark_ms=None if known is None else known.watermark_ms,
+        )
         self._recorder.stopped()
         owned.stopped = True
         owned.on_redis.clear()

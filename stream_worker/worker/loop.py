@@ -24,7 +24,7 @@ from stream_worker.core.partition.inputs import (
     Ticked,
 )
 from stream_worker.core.records.poll import Poll, TopicFacts
-from stream_worker.errors import Unavailable
+from stream_worker.errors import Unavailable, Unreadable
 from stream_worker.observability.logs import Repeats
 from stream_worker.observability.worker_recorder import WorkerRecorder
 from stream_worker.ports import Background, Source, TopicDescribed
@@ -132,9 +132,10 @@ class Worker:
             try:
                 with self._recorder.stage("seal"):
                     self._seal()
+                self._effect_runner.control_readable()
                 with self._recorder.stage("draw"):
                     self._refresh_view(now_s)
-            except Unavailable as error:
+            except (Unavailable, Unreadable) as error:
                 self._log_postponed(error)
         self._align()
         self._describe(now_s)
@@ -236,11 +237,13 @@ class Worker:
                     if time.monotonic() - now_s > CLOSING_S:
                         self._closing = True  # more minutes wait: do not wait for records meanwhile
                         break
-        except Unavailable as error:
+        except (Unavailable, Unreadable) as error:
             self._log_postponed(error)
 
-    def _log_postponed(self, error: Unavailable) -> None:
-        if (quiet := self._repeats.kept_quiet(str(error))) is not None:
+    def _log_postponed(self, error: Unavailable | Unreadable) -> None:
+        if isinstance(error, Unreadable):
+            self._effect_runner.control_damaged(error)
+        elif (quiet := self._repeats.kept_quiet(str(error))) is not None:
             log.warning("minutes postponed", error=str(error), repeated=quiet)
 
     def _running(self) -> list[OwnedPartition]:

@@ -21,6 +21,7 @@ from stream_worker.core.records.dedup import plain_keys
 from stream_worker.core.records.poll import TopicFacts
 from stream_worker.errors import Unavailable
 from stream_worker.inference.loader import load_model
+from stream_worker.observability.damage_log import DamageLog
 from stream_worker.observability.health import Health, HealthServer
 from stream_worker.observability.logs import Repeats, configure
 from stream_worker.observability.metrics import Metrics
@@ -77,7 +78,9 @@ def _join_group(
     if topic is None:
         return None
     log_of = Log(topic.name, topic.incarnation)
-    archive, aggregates = open_archive(settings, topic), open_aggregates(settings, topic, owner())
+    damage_log = DamageLog(settings.redis.prefix, recorder)
+    archive = open_archive(settings, topic)
+    aggregates = open_aggregates(settings, topic, owner(), damage_log.note)
     ready = {
         "redis": aggregates.ping,
         "archive": archive.probe,
@@ -95,7 +98,9 @@ def _join_group(
         partitions=topic.partitions,
         on_trouble=_log_kafka_trouble(),
     )
-    archived = _once_available("archive", lambda: open_profiles(settings, ShareDetector()), recorder, stop)
+    archived = _once_available(
+        "archive", lambda: open_profiles(settings, ShareDetector(), damage_log.note), recorder, stop
+    )
     if archived is None:
         return None
     background = _start_background(recorder)
@@ -109,6 +114,7 @@ def _join_group(
         make=_machine_factory(settings, score, model),
         start=kafka.start,
         recorder=recorder,
+        on_damage=damage_log.note,
     )
     windows = WindowLifecycle(
         aggregates,
@@ -119,6 +125,7 @@ def _join_group(
         recorder=recorder,
         open_at=lambda brand: OPEN_SCORES[settings.alerts.of(brand)],
         archived=archived.get,
+        on_damage=damage_log.note,
     )
     return Worker(
         source=source,

@@ -7,6 +7,7 @@ Rules:
    They are kept by that seal's mark: Redis may go back and be sealed to the same minute again. What was read
    of shards is forgotten as soon as a seal says that Redis has closed less.
 3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
+4. A damaged field stops its brand, minute or shard, and is reported; the others go on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +15,14 @@ from typing import Any, Final
 
 import structlog
 
+from stream_worker.core.aggregates.damage import Damage, DamagedField
 from stream_worker.core.aggregates.encoding import SHARDS
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.detection.detector import OPEN_AT, Detector
 from stream_worker.core.detection.evaluate import Archived, evaluate
 from stream_worker.core.time import HOUR_MS
+from stream_worker.errors import Unreadable
 from stream_worker.observability.worker_recorder import WorkerRecorder
 from stream_worker.ports import Aggregates
 
@@ -43,12 +46,14 @@ class WindowLifecycle:
         recorder: WorkerRecorder,
         open_at: Callable[[str], float] = lambda _brand: OPEN_AT,
         archived: Archived = lambda _brand: None,
+        on_damage: Callable[[Damage], None] = lambda _damage: None,
     ) -> None:
         self.sealed = SealResult(0, 0, [], 0, {}, 0, 0)
         self._aggregates, self._detector, self._owner = aggregates, detector, owner
         self._lateness_ms, self._max_hold_ms, self._recorder = lateness_ms, max_hold_ms, recorder
-        self._open_at, self._archived = open_at, archived
+        self._open_at, self._archived, self._on_damage = open_at, archived, on_damage
         self._shards: dict[int, Shard] = {}
+        self._damaged_shards: set[int] = set()  # they are read again after the next seal
         self._brands: Mapping[str, int | None] = {}
         self._brands_behind = ""  # the mark of the sealed minute that they were read behind
         self._leads = False
@@ -58,6 +63,7 @@ class WindowLifecycle:
         """Seal what may be sealed; `older_log` as in `ports.Aggregates`. Raises Unavailable."""
         before_ms = self.sealed.sealed_ms
         self.sealed = self._aggregates.seal(partition_count, self._lateness_ms, self._max_hold_ms, older_log)
+        self._damaged_shards.clear()
         if min((shard.closed_ms for shard in self._shards.values()), default=-1) > self.sealed.closed_ms:
             self._shards.clear()
         self._leads = self._aggregates.lease("minutes", self._owner, LEASE_MS)
@@ -71,10 +77,8 @@ class WindowLifecycle:
         if not self._leads:
             self._shards.clear()
             return False
-        for number in range(SHARDS):
-            if number not in self._shards:
-                self._shards[number] = self._aggregates.shard(number)
-        first_ms = min(shard.closed_ms for shard in self._shards.values())
+        self._read_shards()
+        first_ms = min((shard.closed_ms for shard in self._shards.values()), default=self.sealed.sealed_ms)
         minute = self._aggregates.next_sealed(first_ms)
         if minute is None or minute.start_ms >= self.sealed.sealed_ms:
             return False
@@ -82,6 +86,16 @@ class WindowLifecycle:
             self._brands, self._brands_behind = self._aggregates.brands(), minute.seal_id
         self._close([shard for shard in self._shards.values() if shard.closed_ms <= minute.start_ms], minute)
         return True
+
+    def _read_shards(self) -> None:
+        for number in range(SHARDS):
+            if number in self._shards or number in self._damaged_shards:
+                continue
+            try:
+                self._shards[number] = self._aggregates.shard(number)
+            except DamagedField as error:
+                self._damaged_shards.add(number)
+                self._on_damage(error.damage)
 
     def refresh_view(self, brands: set[str], minutes_ms: set[int]) -> None:
         """Draw the rolling view of these brands; of all brands when another minute was sealed."""
@@ -94,12 +108,21 @@ class WindowLifecycle:
 
     def _close(self, shards: Sequence[Shard], minute: SealedMinute) -> None:
         calls = [self._evaluate(shard, minute) for shard in shards]
-        written = self._aggregates.close(*calls)
+        for damage in (damage for call in calls for damage in call.damaged):
+            self._on_damage(damage)
+        try:
+            written = self._aggregates.close(*calls)
+        except Unreadable:
+            self._shards.clear()  # some may be written
+            raise
         for call in calls:
             if call.shard not in written:
                 del self._shards[call.shard]  # somebody else was faster, or it was sealed again: read anew
                 continue
-            self._shards[call.shard] = _after(self._shards[call.shard], call)
+            if any(damage.kind == "episode" for damage in call.damaged):
+                del self._shards[call.shard]  # somebody may mend it: read anew
+            else:
+                self._shards[call.shard] = _after(self._shards[call.shard], call)
             self._recorder.closed(call)
             for message in call.outbox:
                 log.info("episode changed", message=message, shard=call.shard)

@@ -6,11 +6,12 @@ Rules:
 3. Two workers share a Redis by sharing a `MemoryState`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from stream_worker.core.aggregates.aggregate import increments
+from stream_worker.core.aggregates.damage import Damage, DamagedField
 from stream_worker.core.aggregates.encoding import (
     INCREMENTS_LIMIT,
     NAMED_BRANDS_MAX,
@@ -19,9 +20,9 @@ from stream_worker.core.aggregates.encoding import (
     ZEROS,
     Sums,
     add_sums,
-    frozen_tallies,
     history_range,
     minute_at_or_after,
+    readable_tallies,
     shard_of,
     to_json,
 )
@@ -39,6 +40,7 @@ from tests.fakes.redis_state import (
     StoredMinute,
     add_history,
     admit,
+    damaged_history,
     forget_history,
     too_old,
 )
@@ -59,12 +61,13 @@ class MemoryAggregates:
         *,
         max_brands: int = 10_000,
         owner: str = "",
+        on_damage: Callable[[Damage], None] = lambda _: None,
     ) -> None:
         self.state = MemoryState() if state is None else state
         self._log = log
         self._now_ms = now_ms
         self._max_brands = max_brands
-        self._owner = owner
+        self._owner, self._on_damage = owner, on_damage
 
     def _begin(self) -> int:
         """Begin a script as all do: note the group's return; return now."""
@@ -83,8 +86,8 @@ class MemoryAggregates:
         """Create the cursor if there is none; return what is stored."""
         self._begin()
         ctl, row = self.state.ctl, self._row(partition)
-        if row.next is not None:
-            return Cursor(row.next, row.watermark)
+        if (stored := self.cursor(partition)) is not None:
+            return stored
         if ctl.incarnation is None:  # the first of all; from then on only a seal changes it
             ctl.incarnation, ctl.partitions = self._log.name, 0
         rows = self.state.cursors.setdefault(self._log.name, {})
@@ -96,8 +99,11 @@ class MemoryAggregates:
         return Cursor(start, watermark_ms)
 
     def cursor(self, partition: int) -> Cursor | None:
-        """Return the stored cursor; None when there is none."""
+        """Return the stored cursor; None when there is none. Raises DamagedField."""
         row = self._row(partition)
+        for name, value in (("next", row.next), ("wm", row.watermark)):
+            if isinstance(value, str):
+                raise DamagedField(Damage("cursor", f"cursors:{self._log.name}", f"{name}:{partition}"))
         return None if row.next is None else Cursor(row.next, row.watermark)
 
     def advance_cursor(
@@ -105,7 +111,7 @@ class MemoryAggregates:
     ) -> Cursor | None:
         """Compare-and-set the cursor forward over records that are gone; raise the floor."""
         now, row = self._begin(), self._row(partition)
-        if row.next == expected:
+        if row.next == expected and isinstance(row.watermark, int):
             row.next, row.watermark = to, max(row.watermark, watermark_ms)
             row.alive_ms, row.proof = now, None
             self._raise_floor(complete_from_ms)
@@ -117,12 +123,19 @@ class MemoryAggregates:
 
     # ------------------------------------------------------------ counting
 
-    def apply(self, calls: Sequence[Apply]) -> list[Applied]:
-        """Apply in order."""
-        return [self._apply(call) for call in calls]
+    def apply(self, calls: Sequence[Apply]) -> list[Applied | DamagedField]:
+        """Apply in order; a cursor that cannot be read is replied to by its error."""
+        return [self._reply_to(call) for call in calls]
+
+    def _reply_to(self, call: Apply) -> Applied | DamagedField:
+        try:
+            return self._apply(call)
+        except DamagedField as error:
+            return error
 
     def _apply(self, call: Apply) -> Applied:
         now, row, sealed = self._begin(), self._row(call.partition), self.state.ctl.sealed or 0
+        self.cursor(call.partition)
         if row.next != call.expected:
             return Applied(False, self.cursor(call.partition), now, sealed)
         refused_brands, refused_networks, expired = self._count(call)
@@ -146,6 +159,7 @@ class MemoryAggregates:
         assert increments(delta) <= INCREMENTS_LIMIT, "the caller cuts a delta at 5,000 increments"
         sealed, floor = state.ctl.sealed or 0, state.ctl.floor or 0
         refused_brands = refused_networks = expired = 0
+        damaged: set[Damage] = set()
         columns = (delta.minutes_ms.tolist(), delta.late.tolist(), delta.networks, delta.brands)
         for i, (minute, late_before, network, brand) in enumerate(zip(*columns, strict=True)):
             sums: Sums = tuple(delta.measures[i].tolist())
@@ -159,16 +173,30 @@ class MemoryAggregates:
             refused_brands += counted is None
             if minute >= state.ctl.trimmed:
                 tally = f"{admitted or ''}:{counted or ''}"
-                state.minutes.setdefault(minute, StoredMinute()).add_cell(tally, sums, delta.model, late=late)
+                damaged.update(self._add_cell(minute, tally, sums, delta.model, late=late))
             if late:
                 hour = minute - minute % HOUR_MS
                 if hour >= sealed - 48 * HOUR_MS:
-                    add_history(state.by_minute, counted or "", minute, sums)
-                add_history(state.by_hour, counted or "", hour, sums)
+                    damaged.update(add_history(state, "hm", counted or "", minute, sums))
+                damaged.update(add_history(state, "hd", counted or "", hour, sums))
             else:
                 state.ctl.newest = max(state.ctl.newest or 0, minute)
         state.ctl.expired += expired
+        self._note(damaged)
         return refused_brands, refused_networks, expired
+
+    def _add_cell(self, start: int, tally: str, sums: Sums, model: str, *, late: bool) -> Iterator[Damage]:
+        key = f"m:{start}"
+        if key in self.state.foreign:
+            yield Damage("minute", key)
+            return
+        minute = self.state.minutes.setdefault(start, StoredMinute())
+        for name in minute.add_cell(tally, sums, model, late=late):
+            yield Damage("count", key, name)
+
+    def _note(self, damaged: Iterable[Damage]) -> None:
+        for one in damaged:
+            self._on_damage(one)
 
     # ------------------------------------------------------------ sealing and judging
 
@@ -176,16 +204,22 @@ class MemoryAggregates:
         self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
     ) -> SealResult:
         """Seal what every partition has passed, at most 240 minutes; trim what is closed."""
-        now = self._begin()
-        return seal(self.state, self._log.name, partition_count, lateness_ms, max_hold_ms, older_log, now)
+        now, log, damaged = self._begin(), self._log.name, set[Damage]()
+        result = seal(self.state, log, partition_count, lateness_ms, max_hold_ms, older_log, now, damaged.add)
+        self._note(damaged)
+        return result
 
     def brands(self) -> Mapping[str, int | None]:
         """Admitted brands and the start of their first on-time minute; None: only late ones so far."""
-        return dict(self.state.brands)
+        rows = self.state.brands.items()
+        self._note(Damage("brand", "brands", brand) for brand, first in rows if isinstance(first, str))
+        return {brand: None if isinstance(first, str) else first for brand, first in rows}
 
     def shard(self, number: int) -> Shard:
-        """Read the state of a shard."""
+        """Read the state of a shard. Raises DamagedField."""
         shard = self.state.shards[number]
+        if isinstance(shard.closed_ms, str):
+            raise DamagedField(Damage("shard", f"shard:{number}", "closed"))
         return replace(shard, states=dict(shard.states), episodes=dict(shard.episodes))
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
@@ -194,10 +228,9 @@ class MemoryAggregates:
         for start in sorted(m for m in minutes if after_ms <= m < (self.state.ctl.sealed or 0)):
             minute = minutes[start]
             if minute.seal_id is not None:
-                tallies = frozen_tallies(minute.fields)
-                return SealedMinute(
-                    start, minute.seal_id, minute.complete, sorted(minute.models), tallies, now
-                )
+                tallies, unreadable = readable_tallies(minute.fields)
+                models = sorted(minute.models)
+                return SealedMinute(start, minute.seal_id, minute.complete, models, tallies, now, unreadable)
         return None
 
     def close(self, *calls: Close) -> set[int]:
@@ -212,13 +245,20 @@ class MemoryAggregates:
         read = (call.expected_closed_ms, call.expected_state_id, call.seal_id)
         if (shard.closed_ms, shard.state_id, minute.seal_id) != read:
             return False
-        histories = ((self.state.by_minute, HOUR_MS, 48 * HOUR_MS), (self.state.by_hour, DAY_MS, 35 * DAY_MS))
+        histories = (
+            ("hm", self.state.by_minute, HOUR_MS, 48 * HOUR_MS),
+            ("hd", self.state.by_hour, DAY_MS, 35 * DAY_MS),
+        )
+        damaged: set[Damage] = set()
         for brand, sums in call.sums.items():
-            add_history(self.state.by_minute, brand, start, sums)
-            add_history(self.state.by_hour, brand, start - start % HOUR_MS, sums)
-            for sums_of, unit_ms, kept_ms in histories if shard.closed_ms != -1 else ():
+            damaged.update(add_history(self.state, "hm", brand, start, sums))
+            damaged.update(add_history(self.state, "hd", brand, start - start % HOUR_MS, sums))
+        self._note(damaged)
+        for brand in call.sums:
+            for kind, sums_of, unit_ms, kept_ms in histories if shard.closed_ms != -1 else ():
                 for old in too_old(shard.closed_ms - MINUTE_MS, start, unit_ms, kept_ms):
                     forget_history(sums_of, brand, old, unit_ms)
+                    self.state.foreign.discard(f"{kind}:{old}:{brand}")
         if shard.detector != call.detector:  # states of another one are worthless under a new name
             shard.states.clear()
         shard.states.update(call.states)
@@ -233,9 +273,14 @@ class MemoryAggregates:
         return True
 
     def history(self, brand: str, hours_ms: Sequence[int]) -> dict[int, Sums]:
-        """Closed minutes of these hours: start -> ten sums, on-time and late together."""
+        """Closed minutes of these hours: start -> ten sums, on-time and late together.
+
+        Raises DamagedField.
+        """
         closed = self.state.shards[shard_of(brand)].closed_ms
         values = self.state.by_minute.get(brand, {})
+        for damage in damaged_history(self.state, "hm", brand, hours_ms):
+            raise DamagedField(damage)
         return {m: values[m] for m in sorted(values) if m < closed and m - m % HOUR_MS in hours_ms}
 
     # ------------------------------------------------------------ for readers
@@ -266,7 +311,9 @@ class MemoryAggregates:
             full = len(self.state.brands) >= self._max_brands
             brands = [*self.state.brands, ""] if full else list(self.state.brands)
         newest = self.state.minutes.get(ctl.newest, StoredMinute())
-        for brand in brands:
+        damaged = {brand: list(self._damage_of_view(brand, ctl.newest)) for brand in brands}
+        self._note({damage for found in damaged.values() for damage in found})
+        for brand in [brand for brand in brands if not damaged[brand]]:
             self.state.now[brand] = {
                 "newest": ctl.newest,
                 "as_of_ms": now,
@@ -275,6 +322,21 @@ class MemoryAggregates:
                 "models": ",".join(newest.models),
                 **self._windows(brand, ctl.newest),
             }
+
+    def _damage_of_view(self, brand: str, newest: int) -> Iterator[Damage]:
+        shard, needs = self.state.shards[shard_of(brand)], history_range(newest)
+        if isinstance(shard.closed_ms, str):
+            yield Damage("shard", f"shard:{shard.number}", "closed")
+            return
+        hours = {start - start % HOUR_MS for start in needs.minutes}
+        days = {start - start % DAY_MS for start in needs.hours}
+        yield from damaged_history(self.state, "hm", brand, sorted(hours), needs.minutes)
+        yield from damaged_history(self.state, "hd", brand, sorted(days), needs.hours)
+        for start, minute in self.state.minutes.items():
+            if max(shard.closed_ms, newest + MINUTE_MS - DAY_MS) <= start <= newest:
+                field = readable_tallies(minute.fields)[1].get(brand)
+                if field is not None:
+                    yield Damage("count", f"m:{start}", field)
 
     def _windows(self, brand: str, newest: int) -> dict[str, int]:
         closed, needs, end = (
@@ -288,7 +350,7 @@ class MemoryAggregates:
             worth += [(start, values[start]) for start in starts if start in values]
         for start, minute in self.state.minutes.items():
             if closed <= start <= newest:
-                worth.append((start, frozen_tallies(minute.fields).get(brand, ZEROS)))
+                worth.append((start, readable_tallies(minute.fields)[0].get(brand, ZEROS)))
         said = {}
         for window, minutes in WINDOWS.items():
             sums = ZEROS

@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
+from stream_worker.adapters.redis.outbox import snapshot_of
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.alerting.inputs import OutboxSnapshot
 from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_entries
-from stream_worker.core.alerting.policy import BrandSnapshot
 from tests.fakes.redis_state import MemoryState
 
 ALERTS_MAX: Final = 1_000
@@ -28,17 +28,14 @@ class MemoryOutbox:
     def read(self, brands: Sequence[str]) -> OutboxSnapshot:
         """Read the outbox, and the state of these brands and of those in the outbox."""
         now_ms, state = self._now_ms(), self.state
-        views = {
-            brand: BrandSnapshot(now_ms, shard.closed_ms, shard.episodes.get(brand))
-            for brand in sorted({*brands, *read_entries(state.outbox)[0]})
-            for shard in (state.shards[shard_of(brand)],)
-        }
-        frozen = {
-            name: msgspec.json.decode(text, type=Message)
-            for name, text in state.fixed.items()
-            if name in state.outbox
-        }
-        return OutboxSnapshot(now_ms, dict(state.outbox), frozen, views)
+        names = sorted({*brands, *read_entries(state.outbox)[0]})
+        shards = [state.shards[shard_of(brand)] for brand in names]
+        views = [
+            (str(shard.closed_ms), shard.episodes.get(brand) or "")
+            for brand, shard in zip(names, shards, strict=True)
+        ]
+        messages = {name: text for name, text in state.fixed.items() if name in state.outbox}
+        return snapshot_of(now_ms, dict(state.outbox), messages, names, views)
 
     def freeze(self, entry: OutboxEntry, message: Message) -> Message | None:
         """Freeze a message for an entry that is as it was read; return the frozen one, or None."""

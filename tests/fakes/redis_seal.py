@@ -1,7 +1,9 @@
 """Seal and trim a `MemoryState`: what `lua/seal.lua` does, in the same order."""
 
+from collections.abc import Callable
 from typing import Final
 
+from stream_worker.core.aggregates.damage import Damage
 from stream_worker.core.aggregates.seal import SealResult
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.fakes.redis_state import Control, CursorRow, MemoryState, StoredMinute
@@ -20,11 +22,12 @@ def seal(
     max_hold_ms: int,
     older_log: str,
     now: int,
+    on_damage: Callable[[Damage], None] = lambda _: None,
 ) -> SealResult:
     """Seal what every partition has passed, at most `SEALS_MAX` minutes; trim what is closed."""
     ctl = state.ctl
     answer = SealResult(ctl.sealed or 0, ctl.floor or 0, [], 0, {}, 0, now)
-    answer.closed_ms = min(shard.closed_ms for shard in state.shards)
+    answer.closed_ms = min(_known_closes(state, on_damage), default=-1)
     if older_log != log and ctl.incarnation == older_log:  # a compare-and-set: it moves forward only
         ctl.incarnation, ctl.partitions = log, 0
     if ctl.incarnation != log:
@@ -34,12 +37,19 @@ def seal(
     target, held_low = _take_minimum(ctl, state.cursors.setdefault(log, {}), answer, lateness_ms, max_hold_ms)
     if -NEVER < target < NEVER:
         answer.watermark_ms = int(target)
-        answer.incomplete = _seal_until(state, answer.watermark_ms, held_low, now)
+        answer.incomplete = _seal_until(state, answer.watermark_ms, held_low, now, on_damage)
     _trim(state)
     assert ctl.sealed is not None, "the first cursor sets it"
     ctl.floor = max(ctl.floor or 0, ctl.sealed - 35 * DAY_MS)
     answer.sealed_ms, answer.complete_from_ms = ctl.sealed, ctl.floor
     return answer
+
+
+def _known_closes(state: MemoryState, on_damage: Callable[[Damage], None]) -> list[int]:
+    for shard in state.shards:
+        if isinstance(shard.closed_ms, str):
+            on_damage(Damage("shard", f"shard:{shard.number}", "closed"))
+    return [shard.closed_ms for shard in state.shards if isinstance(shard.closed_ms, int)]
 
 
 def _take_minimum(
@@ -57,7 +67,7 @@ def _take_minimum(
             held_low = min(held_low, effective)
             continue
         target = min(target, effective)
-        if row.next is not None:
+        if row.next is not None and isinstance(row.watermark, int):
             answer.stored_watermarks_ms[partition] = row.watermark
         if idle:
             answer.idle.append(partition)
@@ -66,14 +76,16 @@ def _take_minimum(
 
 def _effective(row: CursorRow, lateness_ms: int) -> tuple[float, bool]:
     """Return the effective watermark, and whether a proof holds (docs/design.md#proof-of-idleness)."""
-    if row.next is None:
+    if row.next is None or isinstance(row.watermark, str):
         return -NEVER, False
     if row.proof is not None and row.proof[0] == row.next:
         return max(row.watermark, row.proof[1] - lateness_ms), True
     return row.watermark, False
 
 
-def _seal_until(state: MemoryState, target: int, held_low: float, now: int) -> int:
+def _seal_until(
+    state: MemoryState, target: int, held_low: float, now: int, on_damage: Callable[[Damage], None]
+) -> int:
     """Seal minute by minute, and a hole in one step; return how many are incomplete."""
     ctl, minutes, incomplete = state.ctl, state.minutes, 0
     end = target - target % MINUTE_MS
@@ -81,13 +93,15 @@ def _seal_until(state: MemoryState, target: int, held_low: float, now: int) -> i
         start = ctl.sealed or 0
         if start >= end:
             break
+        if f"m:{start}" in state.foreign:  # passed without a mark: nobody evaluates it
+            on_damage(Damage("minute", f"m:{start}"))
+            incomplete, ctl.sealed = incomplete + 1, start + MINUTE_MS
+            continue
         has_mentions = start in minutes and "mentions" in minutes[start].fields
         if has_mentions:
             ctl.last_data = start
         if ctl.last_data is None or start > ctl.last_data + DAY_MS:
-            ctl.sealed = min(
-                (m for m in minutes if start <= m < end and "mentions" in minutes[m].fields), default=end
-            )
+            ctl.sealed = min(_with_mentions(state, start, end, on_damage), default=end)
             continue
         minute = minutes.setdefault(start, StoredMinute())
         minute.seal_id = f"{now * 1000}-{start}"
@@ -97,6 +111,17 @@ def _seal_until(state: MemoryState, target: int, held_low: float, now: int) -> i
         _note_models(state, start, ",".join(sorted(minute.models)))
         ctl.sealed = start + MINUTE_MS
     return incomplete
+
+
+def _with_mentions(
+    state: MemoryState, start: int, end: int, on_damage: Callable[[Damage], None]
+) -> list[int]:
+    """Return the minutes with mentions; those of another type before the first one are damaged."""
+    found = [m for m in state.minutes if start <= m < end and "mentions" in state.minutes[m].fields]
+    for minute in state.minutes:
+        if start <= minute < min(found, default=end) and f"m:{minute}" in state.foreign:
+            on_damage(Damage("minute", f"m:{minute}"))
+    return found
 
 
 def _note_models(state: MemoryState, start: int, models: str) -> None:
@@ -110,10 +135,12 @@ def _note_models(state: MemoryState, start: int, models: str) -> None:
 def _trim(state: MemoryState) -> None:
     """Delete minutes older than 2 h before the slowest shard's close."""
     ctl = state.ctl
-    keep_from = min(shard.closed_ms for shard in state.shards) - 2 * HOUR_MS
+    closes = [shard.closed_ms if isinstance(shard.closed_ms, int) else -1 for shard in state.shards]
+    keep_from = min(closes) - 2 * HOUR_MS
     old = sorted(m for m in state.minutes if m < min(keep_from, ctl.sealed or 0))[:TRIMS_MAX]
     for minute in old:
         del state.minutes[minute]
+        state.foreign.discard(f"m:{minute}")
         ctl.trimmed = max(ctl.trimmed, minute + MINUTE_MS)
     if len(old) < TRIMS_MAX:
         ctl.trimmed = max(ctl.trimmed, keep_from)

@@ -6,11 +6,14 @@ Rules:
 """
 
 import copy
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from stream_worker.core.aggregates.damage import Damage
 from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, add_sums
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.shard import Shard
+from stream_worker.core.time import DAY_MS, HOUR_MS
 
 
 @dataclass(slots=True)
@@ -55,12 +58,16 @@ class StoredMinute:
     sealed_at_ms: int | None = None
 
     def add(self, name: str, value: int) -> None:
-        """Add to a field; zero is not written."""
-        if value:
-            self.fields[name] = self.fields.get(name, 0) + value
+        """Add to a field; zero is not written, and nothing is added to a field that is no integer."""
+        before = self.fields.get(name, 0)
+        if value and isinstance(before, int):
+            self.fields[name] = before + value
 
-    def add_cell(self, tally: str, sums: Sums, model: str, *, late: bool) -> None:
-        """Add one cell; `tally` is `<network>:<brand>`. Late ones are no part of what a seal freezes."""
+    def add_cell(self, tally: str, sums: Sums, model: str, *, late: bool) -> Iterator[str]:
+        """Add one cell; `tally` is `<network>:<brand>`. Late ones are no part of what a seal freezes.
+
+        Returns the fields that are damaged.
+        """
         prefix = "late_" if late else ""
         for measure, value in zip(MEASURES, sums, strict=True):
             self.add(f"{prefix}{measure}:{tally}", value)
@@ -69,6 +76,9 @@ class StoredMinute:
             self.add(f"model:{model}", sums[0])
             if sums[0] and model not in self.models:
                 self.models.append(model)
+        measures = [f"{prefix}{measure}:{tally}" for measure, n in zip(MEASURES, sums, strict=True) if n]
+        totals = [f"{prefix}mentions", *([] if late else [f"model:{model}"])] if sums[0] else []
+        return (name for name in (*measures, *totals) if not isinstance(self.fields.get(name, 0), int))
 
 
 @dataclass(slots=True)
@@ -92,6 +102,7 @@ class MemoryState:
     now: dict[str, dict[str, int | str]] = field(default_factory=dict)
     changes: list[dict[str, str]] = field(default_factory=list)
     leases: dict[str, tuple[str, int]] = field(default_factory=dict)  # owner, end in ms
+    foreign: set[str] = field(default_factory=set)  # keys of another type (redis_damage.py)
 
     def copy(self) -> "MemoryState":
         """Take a snapshot."""
@@ -120,15 +131,40 @@ def admit(register: dict[str, int | None], limit: int, name: str, minute: int | 
             return None
         register[name] = None
     before = register[name]
-    if minute is not None and (before is None or minute < before):
+    if minute is not None and (not isinstance(before, int) or minute < before):
         register[name] = minute
     return name
 
 
-def add_history(history: dict[str, dict[int, Sums]], brand: str, start: int, sums: Sums) -> None:
-    """Add to the history value of a brand that is named by `start`."""
-    values = history.setdefault(brand, {})
-    values[start] = add_sums(values.get(start, ZEROS), sums)
+def add_history(state: MemoryState, kind: str, brand: str, start: int, sums: Sums) -> Iterator[Damage]:
+    """Add to the history value (`hm`, `hd`) of a brand that is named by `start`; return what is damaged."""
+    history, unit_ms = {"hm": (state.by_minute, HOUR_MS), "hd": (state.by_hour, DAY_MS)}[kind]
+    key, values = f"{kind}:{start - start % unit_ms}:{brand}", history.setdefault(brand, {})
+    before = values.get(start, ZEROS)
+    if key in state.foreign:
+        return iter([Damage("history", key)])
+    if not isinstance(before, tuple):
+        return iter([Damage("history", key, str(start))])
+    values[start] = add_sums(before, sums)
+    return iter(())
+
+
+def damaged_history(
+    state: MemoryState,
+    kind: str,
+    brand: str,
+    units_ms: Sequence[int],
+    starts: Container[int] | None = None,
+) -> Iterator[Damage]:
+    """Find the damage in the history keys (`hm` by hour, `hd` by day) of a brand, and in them at `starts`."""
+    history, unit_ms = {"hm": (state.by_minute, HOUR_MS), "hd": (state.by_hour, DAY_MS)}[kind]
+    for unit in units_ms:
+        if f"{kind}:{unit}:{brand}" in state.foreign:
+            yield Damage("history", f"{kind}:{unit}:{brand}")
+    for at, sums in sorted(history.get(brand, {}).items()):
+        unit = at - at % unit_ms
+        if not isinstance(sums, tuple) and unit in units_ms and (starts is None or at in starts):
+            yield Damage("history", f"{kind}:{unit}:{brand}", str(at))
 
 
 def forget_history(history: dict[str, dict[int, Sums]], brand: str, start: int, length_ms: int) -> None:

@@ -84,6 +84,12 @@ def our_error(error: redis.RedisError, address: str) -> StreamWorkerError:
     return Unavailable(f"{where} cannot do it now: {message}")
 
 
+def is_wrong_type(reply: object) -> bool:
+    """Whether a reply says that a key is of another type."""
+    # Some versions of the client take the first word off the message.
+    return isinstance(reply, redis.ResponseError) and "wrong kind of value" in str(reply)
+
+
 def describe(info: dict[str, Any], address: str) -> str:
     """Say which server it is, and what of its settings can lose counts; `info` is the answer of INFO."""
     name = str(info.get("server_name", "redis"))

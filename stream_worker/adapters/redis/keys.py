@@ -54,7 +54,11 @@ class Keys:
         self.outbox = f"{prefix}{Key.OUTBOX}"
         self.alerts = f"{prefix}{Key.ALERTS}"
         self.changes = f"{prefix}{Key.CHANGES}"
-        self._prefix = prefix
+        self.prefix = prefix
+
+    def below_prefix(self, key: str) -> str:
+        """Return a key without the prefix, as damage is named."""
+        return key.removeprefix(f"{self.prefix}:")
 
     def roots(self, log: str) -> list[str]:
         """Return the five keys that every script of the workers gets, in the order of `prelude.lua`."""
@@ -62,27 +66,27 @@ class Keys:
 
     def cursors(self, log: str) -> str:
         """Return the hash of the cursors of a log."""
-        return f"{self._prefix}{Key.CURSORS}{log}"
+        return f"{self.prefix}{Key.CURSORS}{log}"
 
     def minute(self, start_ms: int | str) -> str:
         """Return the hash of a minute."""
-        return f"{self._prefix}{Key.MINUTE}{start_ms}"
+        return f"{self.prefix}{Key.MINUTE}{start_ms}"
 
     def history_of_minutes(self, hour_ms: int, brand: str) -> str:
         """Return the hash of the closed minutes of an hour."""
-        return f"{self._prefix}{Key.HISTORY_OF_MINUTES}{hour_ms}:{brand}"
+        return f"{self.prefix}{Key.HISTORY_OF_MINUTES}{hour_ms}:{brand}"
 
     def history_of_hours(self, day_ms: int, brand: str) -> str:
         """Return the hash of the hours of a day."""
-        return f"{self._prefix}{Key.HISTORY_OF_HOURS}{day_ms}:{brand}"
+        return f"{self.prefix}{Key.HISTORY_OF_HOURS}{day_ms}:{brand}"
 
     def view(self, brand: str) -> str:
         """Return the hash of a brand's rolling view."""
-        return f"{self._prefix}{Key.VIEW}{brand}"
+        return f"{self.prefix}{Key.VIEW}{brand}"
 
     def shard(self, number: int) -> str:
         """Return the hash of a shard."""
-        return f"{self._prefix}{Key.SHARD}{number}"
+        return f"{self.prefix}{Key.SHARD}{number}"
 
 
 # ------------------------------------------------------------ fields
@@ -201,6 +205,7 @@ class Limit:
     TRIMS: Final = 500  # minutes that one call trims
     OUTBOX_ENTRIES: Final = 1_000  # that one call reads
     MINUTES_AT_ONCE: Final = 100  # that are listed by one command
+    DAMAGED_FIELDS: Final = 100  # that one reply names
     FIELDS_AT_ONCE: Final = 1_000  # of one command: Lua's stack takes no more than 8,000 values
     BRAND_KEY_CHARS: Final = 16  # the hash of the brand that an outbox id begins with
 

@@ -3,21 +3,26 @@
 Rules:
 1. One script reads all that belongs together; whatever is written is compared with it inside a script.
 2. Nothing of the workers is written, not even when a script ran last.
+3. A damaged field stops the alerts of its brands: the snapshot names it, and leaves these brands out.
 """
 
-from collections.abc import Sequence
-from typing import Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from stream_worker.adapters.redis.connection import address_of, connect, describe, translated
-from stream_worker.adapters.redis.keys import AlertField, Keys
+from stream_worker.adapters.redis.keys import AlertField, Key, Keys, ShardField
 from stream_worker.adapters.redis.scripts import OUTBOX_NAMES, Scripts
+from stream_worker.core.aggregates.damage import Damage
 from stream_worker.core.aggregates.encoding import shard_of, to_json
 from stream_worker.core.alerting.inputs import OutboxSnapshot
 from stream_worker.core.alerting.notification_log import Message, OutboxEntry, read_entries
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.errors import Unreadable
+
+_INTEGER: Final = re.compile(r"-?[0-9]{1,16}")
 
 
 class RedisOutbox:
@@ -44,15 +49,7 @@ class RedisOutbox:
     def _read(self, brands: Sequence[str]) -> OutboxSnapshot:
         request = to_json([(brand, shard_of(brand)) for brand in brands])
         now_ms, entries, messages, views = self._call("read_outbox", request)
-        return OutboxSnapshot(
-            now_ms,
-            _pairs(entries),
-            {name: _message(name, text) for name, text in _pairs(messages).items()},
-            {
-                brand: BrandSnapshot(now_ms, int(views[2 * i]), views[2 * i + 1] or None)
-                for i, brand in enumerate(brands)
-            },
-        )
+        return snapshot_of(now_ms, _pairs(entries), _pairs(messages), brands, _by_two(views))
 
     def freeze(self, entry: OutboxEntry, message: Message) -> Message | None:
         """Freeze a message for an entry that is as it was read; return the frozen one, or None."""
@@ -90,8 +87,43 @@ class RedisOutbox:
             return self._scripts.call(name, *args)
 
 
+def snapshot_of(
+    now_ms: int,
+    outbox: Mapping[str, str],
+    messages: Mapping[str, str],
+    brands: Sequence[str],
+    views: Sequence[tuple[str, str]],
+) -> OutboxSnapshot:
+    """Decode what was read: frozen messages by id of their entry, (closed, episode record or "") of brands.
+
+    A brand of which a frozen message or its shard's `closed` is damaged is left out: nothing is decided
+    about it until that is mended.
+    """
+    frozen: dict[str, Message] = {}
+    damaged: list[Damage] = []
+    unreadable: set[str] = set()
+    for name, text in messages.items():
+        try:
+            frozen[name] = _message(name, text)
+        except Unreadable:
+            damaged.append(Damage("outbox", Key.FROZEN.removeprefix(":"), name))
+            unreadable |= set(read_entries({name: outbox[name]})[0])
+    snapshots: dict[str, BrandSnapshot] = {}
+    for brand, (closed, record) in zip(brands, views, strict=True):
+        if not _INTEGER.fullmatch(closed):
+            shard = f"{Key.SHARD}{shard_of(brand)}".removeprefix(":")
+            damaged.append(Damage("shard", shard, ShardField.CLOSED))
+        elif brand not in unreadable:
+            snapshots[brand] = BrandSnapshot(now_ms, int(closed), record or None)
+    return OutboxSnapshot(now_ms, outbox, frozen, snapshots, tuple(dict.fromkeys(damaged)))
+
+
+def _by_two(flat: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
-    return dict(zip(flat[::2], flat[1::2], strict=True))
+    return dict(_by_two(flat))
 
 
 def _message(name: str, text: str) -> Message:

@@ -14,7 +14,7 @@ export function why(row) {
   if (row.state === 'spike') return `Negative spike since ${when(row.since)}`;
   if (row.state === 'low') return 'More negative than usual';
   if (row.state === 'good') return 'More positive than usual';
-  if (row.state === 'data') return `${pct(1 - row.coverage)} unscored`;
+  if (row.state === 'data') return row.coverage === null || row.coverage >= 0.98 ? 'Data in Redis is damaged' : `${pct(1 - row.coverage)} unscored`;
   if (row.state === 'copies') return `${pct(row.copies / row.mentions)} are copies`;
   if (row.state === 'few') return 'Too few mentions to tell';
   if (row.state === 'none') return 'No mentions';

@@ -87,8 +87,36 @@ def add_sums(left: Sums, right: Sums) -> Sums:
     return tuple(a + b for a, b in zip(left, right, strict=True))
 
 
+def readable_tallies(fields: Mapping[str, str | int]) -> tuple[dict[str, Sums], dict[str, str]]:
+    """Return the tallies of `frozen_tallies`, and the brands that have none: brand -> a damaged field.
+
+    A tally of which one count is no integer is not known; the others of the minute are.
+    """
+    try:
+        return frozen_tallies(fields), {}
+    except ValueError:
+        damaged = {name.split(":", 2)[2]: name for name, value in fields.items() if _is_damaged(name, value)}
+    sound = {name: value for name, value in fields.items() if not _is_damaged(name, value)}
+    tallies = frozen_tallies(sound)
+    return {brand: sums for brand, sums in tallies.items() if brand not in damaged}, damaged
+
+
+def _is_damaged(name: str, value: str | int) -> bool:
+    measure, _, rest = name.partition(":")
+    if measure not in _INDEX or ":" not in rest:
+        return False
+    try:
+        int(value)
+    except ValueError:
+        return True
+    return False
+
+
 def frozen_tallies(fields: Mapping[str, str | int]) -> dict[str, Sums]:
-    """Sum the on-time fields of a minute over networks, per brand; late fields and metadata are left out."""
+    """Sum the on-time fields of a minute over networks, per brand; late fields and metadata are left out.
+
+    Raises ValueError when a count is no integer.
+    """
     tallies: dict[str, list[int]] = {}
     for field, value in fields.items():
         measure, _, rest = field.partition(":")

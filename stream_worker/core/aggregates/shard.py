@@ -7,7 +7,10 @@ Rules:
 2. Tallies are tuples of ten integers in the order of `MEASURES`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from stream_worker.core.aggregates.damage import Damage
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +23,7 @@ class SealedMinute:
     models: list[str]
     tallies: dict[str, tuple[int, ...]]  # brand -> ten on-time sums in the order of MEASURES
     now_ms: int
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # brand without a tally -> its damaged field
 
 
 @dataclass(slots=True, eq=False)
@@ -48,3 +52,4 @@ class Close:
     states: dict[str, str]  # brand -> the detector's state after the minute
     episodes: dict[str, str | None]  # None: the record is removed
     outbox: dict[str, str]  # message id -> JSON body of the event
+    damaged: list[Damage] = field(default_factory=list)  # why brands were not evaluated; not for Redis

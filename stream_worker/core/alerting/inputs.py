@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stream_worker.core.aggregates.damage import Damage
 from stream_worker.core.alerting.notification_log import Message, NotificationEntry
 from stream_worker.core.alerting.policy import BrandSnapshot
 from stream_worker.core.alerting.retry_queue import SendOutcome
@@ -24,6 +25,7 @@ class OutboxSnapshot(NamedTuple):
     outbox: Mapping[str, str]  # id of an entry -> its body
     frozen: Mapping[str, Message]  # id of an entry -> the message that is frozen for it
     brands: Mapping[str, BrandSnapshot]  # those with entries, and those that were requested
+    damaged: Sequence[Damage] = ()  # their brands are left out of `brands`: nothing is decided about them
 
 
 @dataclass(slots=True, frozen=True)

@@ -53,7 +53,7 @@ class BrandSnapshot(NamedTuple):
         try:
             record = _episode_records.decode(self.episode_record)
         except msgspec.MsgspecError:
-            return ""  # its worker stops and reports it; nothing is withdrawn meanwhile
+            return ""  # the workers report it; nothing is withdrawn meanwhile
         return record.id if record.resolved_ms is None else None
 
     def worth_a_page(self, entry: OutboxEntry) -> bool:

@@ -11,7 +11,10 @@ Rules:
 4. The reserved empty brand (brands past the limit) goes to history and is never evaluated.
 5. States of another detector are worthless: every brand of the shard starts again and is fed the
    closed minutes of its history. Open episodes go on.
-6. A brand without a state begins with the one that `daily` learned from the archive, if there is one
+6. A damaged field stops its brand, and nothing else. Without a tally there is neither history nor an
+   evaluation of the brand in this minute; without its episode record, or the history that it must be warmed
+   up from, the brand is not evaluated until that is mended: record and state stay as they are.
+7. A brand without a state begins with the one that `daily` learned from the archive, if there is one
    (core/detection/profiles.py); minutes up to the last one of that are not fed again.
 """
 
@@ -21,6 +24,7 @@ from typing import Final, Generic
 
 import msgspec
 
+from stream_worker.core.aggregates.damage import Damage, DamagedField
 from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, Sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
@@ -28,11 +32,16 @@ from stream_worker.core.detection import episodes
 from stream_worker.core.detection.detector import OPEN_AT, Detector, Observation, State, stored_name
 from stream_worker.core.detection.episodes import EvaluatedMinute
 from stream_worker.core.time import MINUTE_MS
+from stream_worker.errors import Unreadable
 
 RESERVED_BRAND: Final = ""
+MUST_WARM_UP: Final = ""
+"""The state of a brand whose history was damaged when the detector changed: no detector decodes it."""
 
 History = Callable[[str], Mapping[int, Sums]]
-"""Brand -> closed minutes of the last 48 h: start in ms -> ten sums in the order of MEASURES."""
+"""Brand -> closed minutes of the last 48 h: start in ms -> ten sums in the order of MEASURES.
+
+It raises DamagedField."""
 
 Archived = Callable[[str], str | None]
 """Brand -> the state of this detector that was learned from the archive, as text, if any."""
@@ -56,8 +65,7 @@ def evaluate(
 
     `brands` are all admitted brands with the start of their first on-time minute in ms (None: late ones
     only). `minute` must be the first sealed minute at or after `shard.closed_ms`. `open_at` gives the score
-    that opens an episode of a brand.
-    Raises Unreadable when the record of an episode is not readable.
+    that opens an episode of a brand. What could not be evaluated is in `damaged` of the close.
     """
     assert 0 <= shard.number < SHARDS
     assert minute.start_ms >= shard.closed_ms, "a closed minute is never evaluated again"
@@ -72,12 +80,13 @@ def evaluate(
         states={},
         episodes={},
         outbox={},
+        damaged=_unreadable_tallies(shard.number, minute),
     )
     evaluation = _Evaluation(shard, minute, detector, open_at, archived, history)
-    states = evaluation.states_before(close.sums)
+    states = evaluation.states_before(close)
     if len(minute.models) <= 1:
         for brand in close.sums:
-            if brand != RESERVED_BRAND:
+            if brand in states and brand != RESERVED_BRAND:
                 evaluation.evaluate_brand(brand, states.pop(brand), close)
     if shard.detector != close.detector:  # the states that were warmed up and not evaluated
         close.states.update((brand, detector.encode(state)) for brand, state in states.items())
@@ -116,10 +125,18 @@ def _sums(number: int, minute: SealedMinute, brands: Mapping[str, int | None]) -
                 and first_ms <= start_ms
                 and shard_of(brand) == number
                 and brand not in tallies
+                and brand not in minute.unreadable
                 and brand != RESERVED_BRAND
             ):
                 sums[brand] = ZEROS
     return sums
+
+
+def _unreadable_tallies(number: int, minute: SealedMinute) -> list[Damage]:
+    key = f"m:{minute.start_ms}"
+    return [
+        Damage("count", key, field) for brand, field in minute.unreadable.items() if shard_of(brand) == number
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +150,37 @@ class _Evaluation(Generic[State]):
     archived: Archived
     history: History
 
-    def states_before(self, sums: Mapping[str, Sums]) -> dict[str, State]:
+    def states_before(self, close: Close) -> dict[str, State]:
         """Return the states of the brands with sums; those of another detector are made from history.
 
         Then the other brands of the shard are warmed up, too: their old states must not stay under the new
-        name.
+        name. A brand whose history is damaged is left out.
         """
-        if self.shard.detector == stored_name(self.detector):
-            return {brand: self._stored_state(brand) for brand in sums}
-        brands = {**sums, **self.shard.states}
-        return {brand: self._warm_up(brand) for brand in brands if brand != RESERVED_BRAND}
+        same = self.shard.detector == close.detector
+        read = self._stored_state if same else self._warm_up
+        states: dict[str, State] = {}
+        for brand in close.sums if same else {**close.sums, **self.shard.states}:
+            if brand == RESERVED_BRAND:
+                continue
+            try:
+                states[brand] = read(brand)
+            except DamagedField as error:
+                close.damaged.append(error.damage)
+                if not same:
+                    close.states[brand] = MUST_WARM_UP
+        return states
 
     def evaluate_brand(self, brand: str, state: State, close: Close) -> None:
         """Step the detector and the episode of one brand, and add the outcome to the close."""
         minute, detector = self.minute, self.detector
         record = self.shard.episodes.get(brand)
-        episode = episodes.decode(record) if record is not None else None
+        try:
+            episode = episodes.decode(record) if record is not None else None
+        except Unreadable:
+            close.damaged.append(Damage("episode", f"shard:{self.shard.number}", f"episode:{brand}"))
+            if self.shard.detector != close.detector:
+                close.states[brand] = detector.encode(state)
+            return
         model = minute.models[0] if minute.models else None
         observation = observe(
             state.minute_ms,

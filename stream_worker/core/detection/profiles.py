@@ -11,11 +11,11 @@ Rules:
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from stream_worker.core.detection.detector import DetectorId, stored_name
+from stream_worker.core.detection.detector import Detector, DetectorId, stored_name
 from stream_worker.errors import Unreadable
 
 FORMAT_VERSION: Final = 1
@@ -30,13 +30,44 @@ class Profiles(msgspec.Struct, frozen=True, kw_only=True):
     brands: dict[str, str]  # brand -> the detector's state
 
 
+class _StoredProfiles(msgspec.Struct):
+    """The same object, before its profiles are looked into."""
+
+    detector: str
+    brands: dict[str, msgspec.Raw]
+
+
 _decoder = msgspec.json.Decoder(Profiles)
+_stored_decoder = msgspec.json.Decoder(_StoredProfiles)
 
 
 def encode(date: str, detector: DetectorId, states: Mapping[str, str]) -> bytes:
     """Return the object of a day; `states` are brand -> text."""
     profiles = Profiles(date=date, detector=stored_name(detector), brands=dict(sorted(states.items())))
     return msgspec.json.encode(profiles)
+
+
+def readable(data: bytes, detector: Detector[Any]) -> tuple[dict[str, str], list[str]]:
+    """Return brand -> state as text, and the brands whose profile is damaged. Raises Unreadable.
+
+    Nothing is damaged in profiles of another detector: they are not read.
+    """
+    try:
+        stored = _stored_decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise Unreadable(
+            f"the profiles of the archive are not readable ({error}); remove the object"
+        ) from error
+    states: dict[str, str] = {}
+    damaged = []
+    for brand, profile in stored.brands.items() if stored.detector == stored_name(detector) else ():
+        try:
+            states[brand] = msgspec.json.decode(profile, type=str)
+            detector.decode(states[brand])
+        except ValueError:
+            states.pop(brand, None)
+            damaged.append(brand)
+    return states, damaged
 
 
 def decode(data: bytes, detector: DetectorId) -> dict[str, str]:

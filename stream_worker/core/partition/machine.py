@@ -122,6 +122,7 @@ class PartitionMachine:
         self._model = model
         self._dedup_window = DedupWindow(limits.dedup_window_offsets, limits.dedup_window_ms, keys)
         self._live_from = 0
+        self._log_reaches = 0  # the log must be at least so long: a stored cursor stood there
         self._log = LogPosition(0, 0, -1)
         self._origin: LogOrigin | None = None
         self._last_plan: Plan | None = None  # the newest one, finished or not
@@ -307,6 +308,7 @@ class PartitionMachine:
         else:
             self.watermark_ms = self._cursor.watermark_ms
         self._live_from = max(min(needed, self._cursor.next), log_start)
+        self._log_reaches = max(self._live_from, self._cursor.next)
         known_end = max(self._log.log_end, self.position)  # a log that was cut off shows by its end
         self.position = max(log_start, min(self._live_from - self._limits.dedup_window_offsets, known_end))
         self.at_end = False
@@ -344,10 +346,11 @@ class PartitionMachine:
         """The log ends here for now: it holds nothing for us between `position` and `offset`."""
         if self.waits or offset < self.position:
             return []
-        if offset < self._live_from:
+        if offset < self._log_reaches:
             raise Unreadable(
                 f"partition {self.number}: the log ends at {offset}, before the stored cursor "
-                f"{self._live_from}; was the topic truncated? See `stream-worker skip`"
+                f"{self._log_reaches}; was the topic truncated, or is this the Redis of another cluster? "
+                "See `stream-worker skip`"
             )
         effects: list[AnyEffect] = []
         if offset > self.position:

@@ -6,6 +6,7 @@ import pytest
 
 from stream_worker.adapters.redis.keys import Limit
 from stream_worker.adapters.redis.outbox import RedisOutbox
+from stream_worker.core.aggregates.damage import Damage
 from stream_worker.core.aggregates.encoding import shard_of
 from stream_worker.core.alerting.notification_log import Message, read_entries
 from tests.contracts.aggregates.worlds import CLOCK, NOON, Feeder, MemoryWorld, close_call, minute
@@ -190,3 +191,32 @@ def test_a_long_outbox_is_read_by_whole_brands(redis_server, redis_prefix):
     assert {len(of_brand) for of_brand in entries.values()} == {9}
     assert Limit.OUTBOX_ENTRIES - 9 < len(look.outbox) <= Limit.OUTBOX_ENTRIES
     outbox._client.close()
+
+
+# Damage
+
+
+def test_a_brand_with_a_damaged_frozen_message_is_left_out_and_named(world, outbox):
+    # Given entries of two brands, and a frozen message of one that became rubbish
+    put(world, body_of())
+    put(world, body_of(brand="other", episode="fedcba9876543210-20251122T1200"), brand="other")
+    first = event(outbox)
+    outbox.freeze(first, message_of(first))
+    world.damage("fixed", first.id)
+
+    snapshot = outbox.read([])
+
+    # Then nothing is decided about that brand, and its entry stays
+    assert snapshot.damaged == (Damage("outbox", "fixed", first.id),)
+    assert set(snapshot.brands) == {"other"}
+    assert set(snapshot.outbox) == {first.id, "fedcba9876543210-20251122T1200.opened"}
+
+
+def test_the_brands_of_a_damaged_shard_are_left_out_and_named(world, outbox):
+    put(world, body_of())
+    world.damage(f"shard:{shard_of(BRAND)}", "closed")
+
+    snapshot = outbox.read(["other"])
+
+    assert snapshot.damaged == (Damage("shard", f"shard:{shard_of(BRAND)}", "closed"),)
+    assert set(snapshot.brands) == {"other"}

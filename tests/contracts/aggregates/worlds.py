@@ -16,6 +16,7 @@ from stream_worker.core.aggregates.shard import Close
 from stream_worker.core.archive.layout import Log
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.time import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.fakes import redis_damage
 from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.fakes.redis_snapshot import MemorySnapshots
 from tests.fakes.redis_state import MemoryState
@@ -41,6 +42,12 @@ class MemoryWorld:
 
     def snapshots(self, logs):
         return MemorySnapshots(self.state, logs, lambda: self.now_ms)
+
+    def damage(self, key, field="", text="rubbish"):
+        redis_damage.damage(self.state, key, field, text)
+
+    def remove(self, damaged):
+        redis_damage.remove(self.state, damaged)
 
     def advance(self, ms):
         self.now_ms += ms
@@ -78,6 +85,20 @@ class RedisWorld:
     def snapshots(self, logs):
         self._opened.append(RedisSnapshots(self.url, logs, prefix=self.prefix, clock=CLOCK))
         return self._opened[-1]
+
+    def damage(self, key, field="", text="rubbish"):
+        name = f"{self.prefix}:{key}"
+        if field:
+            self.client.hset(name, field, text)
+        else:
+            self.client.set(name, text)
+
+    def remove(self, damaged):
+        name = f"{self.prefix}:{damaged.key}"
+        if damaged.field:
+            self.client.hdel(name, damaged.field)
+        else:
+            self.client.delete(name)
 
     def _set_clock(self, now_ms):
         self.now_ms = now_ms
@@ -183,9 +204,10 @@ def dump_memory(state):
         for brand, values in history.items():
             for start, sums in values.items():
                 key = f"{kind}:{start - start % unit}:{brand}"
-                found.setdefault(key, {})[str(start)] = encode_sums(sums)
+                text = sums if isinstance(sums, str) else encode_sums(sums)
+                found.setdefault(key, {})[str(start)] = text
     for shard in state.shards:
-        if shard.closed_ms >= 0:
+        if shard.closed_ms != -1:
             found[f"shard:{shard.number}"] = {
                 "closed": shard.closed_ms,
                 "version": shard.state_id,

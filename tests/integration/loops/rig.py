@@ -17,6 +17,7 @@ from stream_worker.core.records.limits import Limits
 from stream_worker.core.records.poll import TopicFacts
 from stream_worker.core.time import MINUTE_MS
 from stream_worker.errors import Unavailable
+from stream_worker.observability.damage_log import DamageLog
 from stream_worker.observability.health import Health
 from stream_worker.observability.metrics import Metrics
 from stream_worker.observability.worker_recorder import WorkerRecorder
@@ -114,6 +115,9 @@ class Rig:
         offset = self.topic.append(partition, value, at_ms)
         self.log[partition].append((offset, at_ms, value))
 
+    def aggregates(self, on_damage=lambda _: None):
+        return MemoryAggregates(LOG, self.clock.now_ms, self.state, on_damage=on_damage)
+
     def archive(self):
         return ObjectArchive(self.objects, LOG)
 
@@ -152,7 +156,7 @@ class Rig:
 
     def check_exact(self):
         """All of the log is in the archive and in Redis, once."""
-        aggregates = MemoryAggregates(LOG, self.clock.now_ms, self.state)
+        aggregates = self.aggregates()
         check_exact(
             SimpleNamespace(
                 topic=self.topic,
@@ -176,12 +180,14 @@ class Member:
         self, rig, *, memory_max_bytes=10**9, alignment_ms=600_000, records_max=20, max_hold_ms=120_000
     ):
         self.rig, self.source = rig, MemorySource(rig.topic, records_max=records_max)
-        self.redis = Away(MemoryAggregates(LOG, rig.clock.now_ms, rig.state))
+        self.health, self.metrics = Health(), Metrics()
+        recorder = WorkerRecorder(self.metrics, self.health)
+        damage_log = DamageLog("{sw}", recorder)
+        self.redis = Away(rig.aggregates(damage_log.note))
         self.store, self.said = Away(rig.archive()), []
         self.background = BackgroundThread(
             lambda name, error: self.said.append(name), lambda *_: None, delay_first_s=0.01, delay_max_s=0.02
         )
-        recorder = WorkerRecorder(Metrics(), Health())
         self.effect_runner = EffectRunner(
             source=self.source,
             aggregates=self.redis,
@@ -191,6 +197,7 @@ class Member:
             make=self._machine,
             start="earliest",
             recorder=recorder,
+            on_damage=damage_log.note,
         )
         self.minutes = WindowLifecycle(
             self.redis,
@@ -199,6 +206,7 @@ class Member:
             lateness_ms=LIMITS.lateness_ms,
             max_hold_ms=max_hold_ms,
             recorder=recorder,
+            on_damage=damage_log.note,
         )
         self.worker = Worker(
             source=self.source,

@@ -359,3 +359,44 @@ def test_the_command_notifies_in_time_stops_at_sigterm_and_lists_its_messages(
         [*command, "alerts", "list", "--json"], env=environment, capture_output=True, text=True, check=True
     )
     assert [message["id"] for message in json.loads(shown.stdout)] == [f"{workers.episode}.opened"]
+
+
+def test_a_damaged_outbox_is_waited_for_and_its_entries_go_out_when_it_is_mended(
+    start, workers, receiver, redis_server, redis_prefix
+):
+    # Given an entry, and an outbox that somebody replaced
+    notifier = start()
+    workers.close("opened")
+    with redis_server.client() as client:
+        client.rename(f"{redis_prefix}:outbox", f"{redis_prefix}:kept")
+        client.set(f"{redis_prefix}:outbox", "foreign")
+
+        # When the notifier takes turns, then it waits
+        notifier.turn()
+        notifier.turn()
+        assert receiver.arrived == []
+
+        # And when the outbox is back, the page goes out
+        client.rename(f"{redis_prefix}:kept", f"{redis_prefix}:outbox")
+    notifier.turn()
+    assert len(receiver.arrived) == 1
+
+
+def test_a_damaged_entry_or_record_withdraws_nothing_and_is_counted(
+    start, workers, receiver, redis_server, redis_prefix
+):
+    # Given an open alert; then its episode's record and an entry become rubbish
+    notifier = start()
+    workers.close("opened")
+    notifier.turn()
+    with redis_server.client() as client:
+        client.hset(f"{redis_prefix}:shard:{shard_of(BRAND)}", f"episode:{BRAND}", "rubbish")
+        client.hset(f"{redis_prefix}:outbox", f"{workers.episode}.escalated", "rubbish")
+
+    # When the notifier goes on
+    notifier.turn()
+    notifier.turn()
+
+    # Then people get nothing that is not so
+    assert len(receiver.arrived) == 1
+    assert start.metrics.damaged_fields_total.labels("outbox")._value.get() == 2

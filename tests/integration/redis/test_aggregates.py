@@ -13,7 +13,6 @@ from stream_worker.core.aggregates.encoding import ZEROS, decode_sums, shard_of
 from stream_worker.core.aggregates.measures import MEASURES
 from stream_worker.core.partition.effects import Apply
 from stream_worker.core.partition.inputs import Cursor
-from stream_worker.core.time import DAY_MS, HOUR_MS
 from stream_worker.errors import Misconfigured, Unreadable
 from tests.contracts.aggregates.worlds import LOG, NOON, Feeder, RedisWorld, cells, close_call, minute
 
@@ -55,17 +54,9 @@ LATE = (minute(-1), "late", 1, {"late": True})
 
 @pytest.mark.parametrize(
     "key",
-    [
-        f"m:{minute(3)}",
-        f"m:{minute(-1)}",
-        "minutes",
-        "brands",
-        "networks",
-        f"hm:{NOON - HOUR_MS}:late",
-        f"hd:{NOON - NOON % DAY_MS}:late",
-    ],
+    ["minutes", "brands", "networks"],
 )
-def test_a_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
+def test_a_control_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
     # Given a foreign key where one of ours must be
     feeder = Feeder(world.aggregates(), complete_from_ms=minute(-5))
     world.client.delete(f"{world.prefix}:{key}")
@@ -85,31 +76,11 @@ def test_a_key_of_a_wrong_type_leaves_everything_unchanged(world, key):
     assert feeder.aggregates.cursor(0) == Cursor(0, 0)
 
 
-@pytest.mark.parametrize(
-    ("key", "field", "value"),
-    [
-        (f"m:{minute(0)}", "n:x:brand 0", "many"),
-        (f"hm:{NOON - HOUR_MS}:late", str(minute(-1)), "1,2,3"),
-        (f"hd:{NOON - NOON % DAY_MS}:late", str(NOON - HOUR_MS), "a,b,c,d,e,f,g,h,i,j"),
-    ],
-)
-def test_a_value_that_is_no_integer_leaves_everything_unchanged(world, key, field, value):
-    feeder = Feeder(world.aggregates(), complete_from_ms=minute(-5))
-    world.client.hset(f"{world.prefix}:{key}", field, value)
-    before = state(world)
-
-    with pytest.raises(Unreadable, match="integer"):
-        feeder.apply((minute(0), "brand 0", 1), (minute(1), "brand 1", 1), LATE)
-
-    assert state(world) == before
-
-
-@pytest.mark.parametrize("key", ["outbox", f"hm:{NOON}:acme", f"hd:{NOON - NOON % DAY_MS}:acme"])
-def test_a_close_over_a_wrong_type_leaves_everything_unchanged(world, key):
+def test_a_close_over_an_outbox_of_a_wrong_type_leaves_everything_unchanged(world):
     feeder = Feeder(world.aggregates())
     feeder.apply((NOON, "acme", 1), wm=minute(1))
     feeder.seal()
-    world.client.set(f"{world.prefix}:{key}", "foreign")
+    world.client.set(f"{world.prefix}:outbox", "foreign")
     call = close_call(feeder.aggregates.shard(0), feeder.aggregates.next_sealed(-1), sums={"acme": (1,) * 10})
     before = state(world)
 
@@ -119,16 +90,16 @@ def test_a_close_over_a_wrong_type_leaves_everything_unchanged(world, key):
     assert state(world) == before
 
 
-def test_history_that_is_broken_is_said_to_be(world):
-    feeder = Feeder(world.aggregates())
-    feeder.apply((NOON, "acme", 1), wm=minute(2))
-    feeder.seal()
-    shard = feeder.aggregates.shard(shard_of("acme"))
-    assert feeder.aggregates.close(close_call(shard, feeder.aggregates.next_sealed(NOON)))
-    world.client.hset(f"{world.prefix}:hm:{NOON}:acme", str(NOON), "1,2")
+@pytest.mark.parametrize("field", ["sealed", "floor", "trimmed", "newest", "expired"])
+def test_damaged_control_leaves_everything_unchanged_and_is_named(world, field):
+    feeder = Feeder(world.aggregates(), complete_from_ms=minute(-5))
+    world.client.hset(f"{world.prefix}:ctl", field, "rubbish")
+    before = state(world)
 
-    with pytest.raises(Unreadable, match="history"):
-        feeder.aggregates.history("acme", [NOON])
+    with pytest.raises(Unreadable, match=f":ctl field {field} is no integer"):
+        feeder.apply((minute(0), "acme", 1), LATE, (minute(-9), "old", 1))
+
+    assert state(world) == before
 
 
 def test_another_format_version_is_refused_by_every_script(world):

@@ -89,6 +89,9 @@ class Recorder:
     def sent(self, channel, outcome, took_s):
         self.facts.append(("sent", channel, outcome, took_s))
 
+    def damaged(self, kind):
+        self.facts.append(("damaged", kind))
+
     def dependency(self, name, *, up, detail=""):
         self.facts.append((name, up))
 

@@ -2,14 +2,20 @@
 -- ARGV: partition, expected, next, watermark, log end, paused "1"|"0", t0 of the proof of idleness or "",
 --       owner or "", max brands, delta as JSON or "".
 -- Reply: applied 1|0, next ("" = no cursor), watermark, now, sealed, cells of refused brands, cells of
---       refused networks, expired mentions.
+--       refused networks, expired mentions, damaged fields (kind, key, field; flat).
 local p, expected, to, watermark = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local stored = redis.call('HMGET', cursors, CURSOR.NEXT .. p, CURSOR.WATERMARK .. p, CURSOR.PROOF .. p)
-local c = redis.call('HMGET', control, CONTROL.SEALED, CONTROL.COMPLETE_FROM, CONTROL.TRIMMED, CONTROL.NEWEST)
-local sealed, complete_from, trimmed = tonumber(c[1] or 0), tonumber(c[2] or 0), tonumber(c[3] or 0)
-if stored[1] ~= expected then
-  return {0, stored[1] or '', stored[2] or '', now, sealed, 0, 0, 0}
+local c = redis.call('HMGET', control,
+  CONTROL.SEALED, CONTROL.COMPLETE_FROM, CONTROL.TRIMMED, CONTROL.NEWEST, CONTROL.EXPIRED)
+local sealed = control_integer(c[1], CONTROL.SEALED, 0)
+local complete_from = control_integer(c[2], CONTROL.COMPLETE_FROM, 0)
+local trimmed = control_integer(c[3], CONTROL.TRIMMED, 0)
+local newest = control_integer(c[4], CONTROL.NEWEST, -1)
+control_integer(c[5], CONTROL.EXPIRED)
+local stored_watermark = integer(stored[2])
+if stored[1] ~= expected or not stored_watermark then -- a damaged cursor shows in what is stored
+  return {0, stored[1] or '', stored[2] or '', now, sealed, 0, 0, 0, {}}
 end
 
 -- Brands and networks are admitted in the order of their cells, up to a limit. What comes after the
@@ -32,7 +38,7 @@ local function admit(reg, name, minute, late)
     reg.refused = reg.refused + 1
     return ''
   end
-  if not late and (first == '' or minute < tonumber(first)) then
+  if not late and minute < (integer(first) or math.huge) then
     reg.first[name], reg.new[name] = int(minute), true
   end
   return name
@@ -56,18 +62,26 @@ local function add(addition, field, value)
   end
 end
 
+-- False when the key of the minute is of another type: nothing is added to that minute.
 local function read_totals(minute, addition)
   local fields, values = addition.fields, addition.values
   for from = 1, #fields, LIMIT.FIELDS_AT_ONCE do
     local last = math.min(from + LIMIT.FIELDS_AT_ONCE - 1, #fields)
-    for i, stored in ipairs(read('HMGET', minute_key(minute), unpack(fields, from, last))) do
+    local totals = read_contained('minute', 'HMGET', minute_key(minute), unpack(fields, from, last))
+    if not totals then return false end
+    for i, stored in ipairs(totals) do
       if stored then
-        local field = fields[from + i - 1]
-        if not tonumber(stored) then broken(minute_key(minute) .. ' holds what is no integer') end
-        values[field] = values[field] + stored
+        local field, total = fields[from + i - 1], tonumber(stored)
+        if total and total % 1 == 0 then
+          values[field] = values[field] + total
+        else
+          note_damage('count', minute_key(minute), field)
+          values[field] = false -- nothing is added to it
+        end
       end
     end
   end
+  return true
 end
 
 local function write_totals(minute, addition)
@@ -76,10 +90,12 @@ local function write_totals(minute, addition)
     local chunk = {}
     for i = from, math.min(from + LIMIT.FIELDS_AT_ONCE - 1, #fields) do
       local field = fields[i]
-      chunk[#chunk + 1] = field
-      chunk[#chunk + 1] = int(values[field])
+      if values[field] then
+        chunk[#chunk + 1] = field
+        chunk[#chunk + 1] = int(values[field])
+      end
     end
-    redis.call('HSET', key, unpack(chunk))
+    if #chunk > 0 then redis.call('HSET', key, unpack(chunk)) end
   end
   redis.call('ZADD', minutes, int(minute), int(minute))
   redis.call('EXPIRE', key, TTL_S.MINUTE)
@@ -88,7 +104,7 @@ end
 -- 1. Where does each cell go? All that may fail is here; nothing is written.
 local all_brands, all_networks = register(brands, tonumber(ARGV[9])), register(networks, LIMIT.NETWORKS)
 local history, model = {}, ''
-local newest, expired = tonumber(c[4] or -1), 0
+local expired = 0
 read('ZCARD', minutes)
 
 local function count(minute, late, network, brand, sums)
@@ -131,12 +147,14 @@ if ARGV[10] ~= '' then
     end
   end
 end
-for minute, addition in pairs(additions) do read_totals(minute, addition) end
+for minute, addition in pairs(additions) do
+  if not read_totals(minute, addition) then additions[minute] = nil end
+end
 
 -- 2. Write.
 for minute, addition in pairs(additions) do
   write_totals(minute, addition)
-  if addition.values[MINUTE.MODEL .. model] then
+  if addition.values[MINUTE.MODEL .. model] ~= nil then
     -- The list of models. Only on-time mentions count, so that a seal freezes it.
     local models = redis.call('HGET', minute_key(minute), MINUTE.MODELS) or ''
     if not string.find(',' .. models .. ',', ',' .. model .. ',', 1, true) then
@@ -151,7 +169,7 @@ if newest >= 0 then redis.call('HSET', control, CONTROL.NEWEST, int(newest)) end
 if expired > 0 then redis.call('HINCRBY', control, CONTROL.EXPIRED, int(expired)) end
 
 -- The cursor moves with its data.
-watermark = int(math.max(watermark, tonumber(stored[2])))
+watermark = int(math.max(watermark, stored_watermark))
 redis.call('HSET', cursors, CURSOR.NEXT .. p, to, CURSOR.WATERMARK .. p, watermark)
 redis.call('HSET', cursors, CURSOR.END .. p, ARGV[5], CURSOR.REPORTED .. p, int(now))
 if to ~= expected or ARGV[6] == '1' or ARGV[7] ~= '' then
@@ -164,4 +182,4 @@ if ARGV[7] ~= '' then
   redis.call('HSET', cursors, CURSOR.PROOF .. p, to .. ',' .. int(t0))
 end
 if ARGV[8] ~= '' then redis.call('HSET', cursors, CURSOR.OWNER .. p, ARGV[8]) end
-return {1, to, watermark, now, sealed, all_brands.refused, all_networks.refused, expired}
+return {1, to, watermark, now, sealed, all_brands.refused, all_networks.refused, expired, damaged}

@@ -2,12 +2,14 @@
 -- (docs/design.md#minutes).
 -- ARGV: shard, minute, expected closed, expected state id, seal id, detector, and as JSON {sums: [[brand, ten
 --       integers]], numbers: [[brand, text]], episodes: [[brand, text or null]], outbox: [[id, text]]}.
--- Reply: 1, or 0 when anything that was read is not so any more; then nothing is changed.
+-- Reply: 1, or 0 when anything that was read is not so any more: then nothing is changed; and damaged fields
+--       of history (kind, key, field; flat): nothing was added to these.
 local shard, minute = root .. KEY.SHARD .. ARGV[1], tonumber(ARGV[2])
 
 local stored = redis.call('HMGET', shard, SHARD.CLOSED, SHARD.STATE_ID, SHARD.DETECTOR)
-if (stored[1] or '-1') ~= ARGV[3] or (stored[2] or '') ~= ARGV[4] then return 0 end
-if redis.call('HGET', minute_key(minute), MINUTE.SEAL_ID) ~= ARGV[5] then return 0 end
+if (stored[1] or '-1') ~= ARGV[3] or (stored[2] or '') ~= ARGV[4] then return {0, {}} end
+local seal_id = read_contained('minute', 'HGET', minute_key(minute), MINUTE.SEAL_ID)
+if seal_id ~= ARGV[5] then return {0, {}} end
 
 local body = cjson.decode(ARGV[7])
 local outbox = root .. KEY.OUTBOX
@@ -50,4 +52,4 @@ if ARGV[3] ~= '-1' then
   forget(KEY.HISTORY_OF_MINUTES, HOUR_MS, KEPT_MS.HISTORY_OF_MINUTES)
   forget(KEY.HISTORY_OF_HOURS, DAY_MS, KEPT_MS.HISTORY_OF_HOURS)
 end
-return 1
+return {1, damaged}

@@ -1,7 +1,7 @@
 -- Read the outbox and how brands stand, as of one moment (docs/design.md#deliver).
 -- ARGV: brands as JSON [[brand, shard]].
 -- Reply: now, {id, body} flat, {id, frozen message} flat, and in the order of the brands {closed, episode record
---        or ""} flat.
+--        or ""} flat; closed is "" when the key of the shard is of another type.
 local ids = redis.call('HKEYS', outbox)
 table.sort(ids) -- an id begins with its brand's hash: what is cut off is whole brands
 local many = math.min(#ids, LIMIT.OUTBOX_ENTRIES)
@@ -22,7 +22,11 @@ for i = 1, many do
   end
 end
 for _, pair in ipairs(cjson.decode(ARGV[1])) do
-  local shard = redis.call('HMGET', root .. KEY.SHARD .. pair[2], SHARD.CLOSED, SHARD.EPISODE .. pair[1])
+  local shard = redis.pcall('HMGET', root .. KEY.SHARD .. pair[2], SHARD.CLOSED, SHARD.EPISODE .. pair[1])
+  if shard.err then
+    if not string.find(shard.err, 'WRONGTYPE', 1, true) then return shard end
+    shard = {''}
+  end
   table.insert(views, shard[1] or '-1')
   table.insert(views, shard[2] or '')
 end

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_worker.core.aggregates.damage import Damage, DamagedField
 from stream_worker.core.aggregates.encoding import SHARDS, ZEROS, shard_of
 from stream_worker.core.aggregates.shard import Close, SealedMinute, Shard
 from stream_worker.core.detection import episodes
@@ -94,6 +95,83 @@ def test_an_incomplete_minute_gives_no_zeros_and_evaluates_what_it_saw():
 
     assert call.sums == {A: tally(5, 1)}
     assert set(call.states) == {A}
+
+
+# Damage
+
+
+def damaged_history(damaged_brand):
+    def history(brand):
+        if brand == damaged_brand:
+            raise DamagedField(Damage("history", f"hm:0:{brand}", "0"))
+        return {}
+
+    return history
+
+
+def test_a_brand_with_a_damaged_record_is_not_evaluated_and_keeps_state_and_record():
+    # Given two brands; the episode record of one is rubbish
+    admitted = {A: at(0), B: at(0)}
+    first = evaluate(empty_shard(), sealed(0), admitted, DETECTOR, no_history)
+    shard = written(empty_shard(), first)
+    shard.episodes[A] = "rubbish"
+
+    # When the next minute is evaluated
+    counts = {A: tally(5, 5), B: tally(5, 1)}
+    call = evaluate(shard, sealed(1, counts), admitted, DETECTOR, no_history)
+
+    # Then both go to history, one is evaluated, and the other is named
+    assert call.sums == counts
+    assert set(call.states) == {B}
+    assert call.episodes == {}
+    assert call.damaged == [Damage("episode", "shard:5", f"episode:{A}")]
+    in_peace = evaluate(written(empty_shard(), first), sealed(1, counts), admitted, DETECTOR, no_history)
+    assert call.states[B] == in_peace.states[B]
+
+
+def test_a_brand_with_a_damaged_count_has_no_minute_and_the_others_do():
+    admitted = {A: at(0), B: at(0)}
+    minute = sealed(1, {B: tally(5, 1)})
+    minute.unreadable = {A: "n:x:a", OTHER: "n:x:other"}
+
+    call = evaluate(empty_shard(), minute, admitted, DETECTOR, no_history)
+
+    assert call.sums == {B: tally(5, 1)}
+    assert set(call.states) == {B}
+    assert call.damaged == [Damage("count", f"m:{at(1)}", "n:x:a")]
+
+
+def test_a_brand_whose_history_is_damaged_waits_for_it_when_it_must_be_warmed_up():
+    # Given a shard of another detector, and two brands of which one has damaged history
+    admitted, counts = {A: at(0), B: at(0)}, {A: tally(5, 1), B: tally(5, 1)}
+    shard = Shard(5, at(1), "1", "share/1", {A: "old", B: "old"}, {})
+
+    # When minutes are evaluated
+    call = evaluate(shard, sealed(1, counts), admitted, DETECTOR, damaged_history(A))
+    assert (call.sums, call.states[A]) == (counts, "")
+    assert call.damaged == [Damage("history", f"hm:0:{A}", "0")]
+    after = Shard(5, at(2), "2", call.detector, call.states, {})
+    again = evaluate(after, sealed(2, counts), admitted, DETECTOR, damaged_history(A))
+
+    # Then it is not begun cold: once its history is mended, it is warmed up
+    assert set(again.states) == {B}
+    assert again.damaged == call.damaged
+    after = Shard(5, at(2), "2", call.detector, call.states, {})
+    past = {at(0): tally(5, 1), at(1): tally(5, 1)}
+    mended = evaluate(after, sealed(2, counts), admitted, DETECTOR, lambda _: past)
+    assert mended.damaged == []
+    warm = evaluate(
+        Shard(5, at(2), "2", "share/1", {}, {}), sealed(2, counts), admitted, DETECTOR, lambda _: past
+    )
+    assert mended.states[A] == warm.states[A]
+
+
+def test_a_brand_with_a_sound_state_needs_no_history():
+    first = evaluate(empty_shard(), sealed(0), {A: at(0)}, DETECTOR, no_history)
+
+    call = evaluate(written(empty_shard(), first), sealed(1), {A: at(0)}, DETECTOR, damaged_history(A))
+
+    assert (set(call.states), call.damaged) == ({A}, [])
 
 
 def test_the_close_carries_all_that_the_script_compares():

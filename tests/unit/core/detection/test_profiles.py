@@ -96,8 +96,17 @@ def test_the_object_of_a_day_names_its_detector_and_is_worthless_to_another(lear
 
 
 def test_an_object_that_is_no_profiles_is_named(learned):
-    with pytest.raises(Unreadable, match="profiles of the archive"):
-        profiles.decode(b"{}", DETECTOR)
+    for read in (profiles.decode, profiles.readable):
+        with pytest.raises(Unreadable, match="profiles of the archive"):
+            read(b"{}", DETECTOR)
+
+
+def test_a_damaged_profile_is_left_out_and_the_others_are_read(learned):
+    data = profiles.encode("2027-01-28", DETECTOR, {"a": learned, "b": "rubbish", "c": learned})
+    data = data.replace(b'"c":', b'"c":7,"d":')
+
+    assert profiles.readable(data, DETECTOR) == ({"a": learned, "d": learned}, ["b", "c"])
+    assert profiles.readable(data.replace(b"share/", b"other/"), DETECTOR) == ({}, [])
 
 
 def test_quiet_minutes_are_zeros_and_half_an_hour_without_anybody_is_a_hole():

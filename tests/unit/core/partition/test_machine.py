@@ -560,6 +560,23 @@ def test_a_log_that_ends_before_the_stored_cursor_is_unreadable(end):
         heir.see_end()
 
 
+def test_a_cursor_far_beyond_the_log_stops_the_partition_when_its_end_is_seen():
+    # Given 20 records counted and archived, and the Redis of another cluster
+    world = world_of(20)
+    Runner(world).run(flush=True)
+    (row,) = (rows[0] for rows in world.state.cursors.values())
+    row.next = 1_000_000
+    extend(world, 5)
+    heir = Runner(world).settle()
+
+    # Then it does not wait for the log to get there
+    heir.poll(100)
+    with pytest.raises(
+        Unreadable, match=r"the log ends at 25, before the stored cursor 1000000.*another clust"
+    ):
+        heir.see_end()
+
+
 def test_a_seek_back_of_a_running_worker_is_no_longer_than_the_horizon():
     # Given a worker that has read on far beyond the end it was told of at first
     world = world_of(2)
