@@ -158,4 +158,6 @@ def _after(shard: Shard, call: Close) -> Shard:
         detector=call.detector,
         states={**shard.states, **call.states} if shard.detector == call.detector else dict(call.states),
         episodes=episodes,
+        key=shard.key,
+        episode_prefix=shard.episode_prefix,
     )

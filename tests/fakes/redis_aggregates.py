@@ -220,7 +220,13 @@ class MemoryAggregates:
         shard = self.state.shards[number]
         if isinstance(shard.closed_ms, str):
             raise DamagedField(Damage("shard", f"shard:{number}", "closed"))
-        return replace(shard, states=dict(shard.states), episodes=dict(shard.episodes))
+        return replace(
+            shard,
+            states=dict(shard.states),
+            episodes=dict(shard.episodes),
+            key=f"shard:{number}",
+            episode_prefix="episode:",
+        )
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:
         """The first sealed minute that starts at or after `after_ms`, with its frozen fields."""

@@ -202,6 +202,8 @@ class RedisAggregates:
             detector=stored.get(ShardField.DETECTOR, ""),
             states=_below(ShardField.STATE, stored),
             episodes=_below(ShardField.EPISODE, stored),
+            key=self._keys.below_prefix(key),
+            episode_prefix=ShardField.EPISODE,
         )
 
     def next_sealed(self, after_ms: int) -> SealedMinute | None:

@@ -36,6 +36,8 @@ class Shard:
     detector: str
     states: dict[str, str]  # brand -> the detector's state, opaque text
     episodes: dict[str, str]  # brand -> the open episode's record, opaque text
+    key: str = ""  # what it is stored under, for people
+    episode_prefix: str = ""  # what stands before the brand in the field of an episode, for people
 
 
 @dataclass(slots=True, eq=False)

@@ -177,7 +177,7 @@ class _Evaluation(Generic[State]):
         try:
             episode = episodes.decode(record) if record is not None else None
         except Unreadable:
-            close.damaged.append(Damage("episode", f"shard:{self.shard.number}", f"episode:{brand}"))
+            close.damaged.append(Damage("episode", self.shard.key, f"{self.shard.episode_prefix}{brand}"))
             if self.shard.detector != close.detector:
                 close.states[brand] = detector.encode(state)
             return

@@ -49,7 +49,7 @@ def history_added_twice():
         def mutated(self, call):
             done = close(self, call)
             for brand, sums in call.sums.items() if done else ():
-                redis_aggregates.add_history(self.state.by_minute, brand, call.minute_ms, sums)
+                redis_aggregates.add_history(self.state, "hm", brand, call.minute_ms, sums)
             return done
 
         return mutated

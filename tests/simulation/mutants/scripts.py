@@ -182,7 +182,7 @@ def late_missing_in_history():
 
     def make(count):
         def mutated(self, call):
-            with patch.object(redis_aggregates, "add_history", lambda *_: None):
+            with patch.object(redis_aggregates, "add_history", lambda *_: ()):
                 return count(self, call)
 
         return mutated

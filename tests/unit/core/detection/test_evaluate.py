@@ -114,7 +114,7 @@ def test_a_brand_with_a_damaged_record_is_not_evaluated_and_keeps_state_and_reco
     admitted = {A: at(0), B: at(0)}
     first = evaluate(empty_shard(), sealed(0), admitted, DETECTOR, no_history)
     shard = written(empty_shard(), first)
-    shard.episodes[A] = "rubbish"
+    shard.episodes[A], shard.key, shard.episode_prefix = "rubbish", "shard:5", "episode:"
 
     # When the next minute is evaluated
     counts = {A: tally(5, 5), B: tally(5, 1)}
