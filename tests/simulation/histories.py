@@ -46,6 +46,8 @@ MUST_BITE = (
     *("late by its own watermark", "late after the seal", "sealed incomplete", "partition held"),
     *("proof of idleness", "pause of a partition that is ahead", "close refused"),
     *("episode opened", "episode resolved"),
+    *("episode damaged", "history damaged", "count damaged", "field mended"),
+    *("a damaged count was left out", "a damaged brand was not evaluated"),
     *(f"fault at {what}" for what in REQUESTS),
 )
 """What must have happened in any three hundred histories, or they show less than they say."""
@@ -75,6 +77,7 @@ EVENTS = {  # name of a method of `World` -> weight; a turn of some loop has 40
     "sleep": 0.3,
     "upgrade": 0.6,
 }
+DAMAGE = {"damage_field": 1.0, "mend_field": 0.4}
 SELDOM = {  # these blur what can be recounted, or replace it: few histories have them
     "retain": 1.2,
     "skip": 1.2,
@@ -88,6 +91,8 @@ def profile_of(seed):
     rng = Random(f"profile {seed}")
     events = {name: weight for name, weight in EVENTS.items() if rng.random() < 0.7}
     events |= {name: weight for name, weight in SELDOM.items() if rng.random() < 0.15}
+    if Random(f"damage {seed}").random() < 0.3:
+        events |= DAMAGE
     return Profile(
         partitions=rng.choice((3, 3, 4)),
         workers=rng.choice((1, 2, 3)),

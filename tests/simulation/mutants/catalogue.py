@@ -104,6 +104,8 @@ MUTANTS = [
     Mutant(minutes.no_zeros_for_quiet_brands),
     Mutant(minutes.minutes_of_two_models_are_judged),
     Mutant(minutes.episode_resolved_too_early),
+    Mutant(minutes.damage_ends_the_evaluation),
+    Mutant(minutes.damaged_counts_are_zeros),
     # What the notifier tells
     *notifying.MUTANTS,
 ]

@@ -6,7 +6,9 @@ Each function returns patches; its first line says what is broken.
 from dataclasses import replace
 from unittest.mock import patch
 
+from stream_worker.core.aggregates.encoding import frozen_tallies
 from stream_worker.core.detection import episodes, evaluate
+from stream_worker.worker import window_lifecycle
 from tests.fakes import redis_aggregates
 from tests.fakes.redis_aggregates import MemoryAggregates
 from tests.simulation.mutants.patches import swap
@@ -114,3 +116,33 @@ def minutes_of_two_models_are_judged():
 def episode_resolved_too_early():
     """An episode ends after twenty quiet window_lifecycle."""
     return [patch.object(episodes, "CLOSE_AFTER_MINUTES", 20)]
+
+
+# Damage
+
+
+def damage_ends_the_evaluation():
+    """A damaged episode record stops the whole shard, and not its brand."""
+
+    def make(evaluate_shard):
+        def mutated(shard, *args, **options):
+            for record in shard.episodes.values():
+                episodes.decode(record)
+            return evaluate_shard(shard, *args, **options)
+
+        return mutated
+
+    return [swap(window_lifecycle, "evaluate", make)]
+
+
+def damaged_counts_are_zeros():
+    """A count that cannot be read is taken for zero."""
+
+    def make(_):
+        def mutated(fields):
+            sound = {name: value if isinstance(value, int) else 0 for name, value in fields.items()}
+            return frozen_tallies(sound), {}
+
+        return mutated
+
+    return [swap(redis_aggregates, "readable_tallies", make)]

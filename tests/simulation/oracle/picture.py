@@ -45,5 +45,7 @@ def check_history(oracle):
             for i, value in enumerate(cell):
                 sums[brand][i] += value
         for brand, expected in sums.items():
+            if (minute, brand) in oracle.damage.history | oracle.damage.counts:
+                continue
             stored = oracle.state.by_minute.get(brand, {}).get(minute)
             oracle.check(list(stored or ()) == expected, "history", minute, brand, stored, expected)

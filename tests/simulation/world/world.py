@@ -223,6 +223,16 @@ class World:
             self.bites["redis rolled back"] += 1
             self.redis.restore(self.rng.choice(self.redis.snapshots))
 
+    def damage_field(self):
+        """Somebody writes into Redis: an episode record, a value of history or a count becomes rubbish."""
+        name = self.rng.choice(("episode", "history", "count"))
+        if getattr(self.oracle.aggregates.damage, f"damage_{name}")(self.rng):
+            self.bites[f"{name} damaged"] += 1
+
+    def mend_field(self):
+        """Somebody mends all that is damaged, as docs/operations.md says."""
+        self.bites["field mended"] += self.oracle.aggregates.damage.mend()
+
     def empty_redis(self):
         self.bites["redis emptied"] += 1
         self.redis.empty()
