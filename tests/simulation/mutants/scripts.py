@@ -168,9 +168,9 @@ def late_counted_twice():
 
     def make(add_cell):
         def mutated(self, tally, sums, model, *, late):
-            add_cell(self, tally, sums, model, late=late)
             if late:
                 add_cell(self, tally, sums, model, late=False)
+            return add_cell(self, tally, sums, model, late=late)
 
         return mutated
 

@@ -160,7 +160,7 @@ def complete_whoever_is_held():
     """A minute is called complete though a partition was left out."""
 
     def make(seal_until):
-        return lambda state, target, held_low, now: seal_until(state, target, redis_seal.NEVER, now)
+        return lambda state, target, held_low, *more: seal_until(state, target, redis_seal.NEVER, *more)
 
     return [swap(redis_seal, "_seal_until", make)]
 
@@ -169,7 +169,7 @@ def mark_that_is_not_unique():
     """The mark of a seal names the minute alone."""
 
     def make(seal_until):
-        return lambda state, target, held_low, now: seal_until(state, target, held_low, 0)
+        return lambda state, target, held_low, now, *more: seal_until(state, target, held_low, 0, *more)
 
     return [swap(redis_seal, "_seal_until", make)]
 

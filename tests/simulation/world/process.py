@@ -64,8 +64,8 @@ class NervousDetector:
         return ",".join(map(str, state))
 
     def decode(self, text):
-        *counts, artefact = text.split(",")
-        return NervousState(*map(int, counts), artefact)
+        minute_ms, learned, fed, gap_minutes, artefact = text.split(",")  # ValueError on other text
+        return NervousState(int(minute_ms), int(learned), int(fed), int(gap_minutes), artefact)
 
 
 class SilentRecorder:
