@@ -195,8 +195,9 @@ def model_not_noted():
 
     def make(add_cell):
         def mutated(self, *args, **more):
-            add_cell(self, *args, **more)
+            damaged = add_cell(self, *args, **more)
             del self.models[1:]
+            return damaged
 
         return mutated
 
