@@ -107,7 +107,7 @@ class WorkerRecorder:
         """The seal script answered."""
         metrics = self._metrics
         metrics.sealed_until_seconds.set(sealed.sealed_ms / 1000)
-        metrics.held_partitions.set(len(sealed.held))
+        metrics.held_partitions.set(len(sealed.excluded))
         minutes = (sealed.sealed_ms - self._sealed_ms) // MINUTE_MS
         if self._sealed_ms and minutes <= SEALED_AT_ONCE_MAX:
             metrics.sealed_minutes_total.labels("true").inc(max(0, minutes - sealed.incomplete))

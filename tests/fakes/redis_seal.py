@@ -63,7 +63,7 @@ def _take_minimum(
         effective, idle = _effective(row, lateness_ms)
         base = max(row.alive_ms or 0, row.seen_ms, ctl.returned_ms or 0)
         if answer.now_ms - base > max_hold_ms:
-            answer.held.append(partition)
+            answer.excluded.append(partition)
             held_low = min(held_low, effective)
             continue
         target = min(target, effective)

@@ -166,7 +166,7 @@ class RedisAggregates:
         return SealResult(
             sealed_ms=sealed,
             complete_from_ms=complete_from,
-            held=excluded,
+            excluded=excluded,
             watermark_ms=watermark,
             stored_watermarks_ms={stored[i]: int(stored[i + 1]) for i in range(0, len(stored), 2)},
             incomplete=incomplete,

@@ -9,7 +9,7 @@ class SealResult:
 
     sealed_ms: int  # every minute that starts before this is sealed
     complete_from_ms: int
-    held: list[int]  # partitions that are excluded
+    excluded: list[int]  # partitions that are not waited for (docs/design.md#minutes)
     watermark_ms: int  # the minimum of the effective watermarks; 0 when nothing may be sealed
     stored_watermarks_ms: dict[int, int]  # of partitions that are not excluded: for the alignment pause
     incomplete: int  # minutes sealed incomplete by this call

@@ -132,7 +132,7 @@ def _explain(plan_log: PlanLogReading, chunk: ArchivedChunk, findings: Findings)
         findings.note(f"{plan_log.where(chunk)}: {lost} lost to retention")
     if chunk.manifest is not None and chunk.manifest.partial:
         findings.note(
-            f"{plan_log.where(chunk)} is partial: the log no longer held the whole horizon before it"
+            f"{plan_log.where(chunk)} is partial: the log no longer held the whole dedup window before it"
         )
 
 

@@ -41,7 +41,7 @@ def test_a_seal_of_another_log_is_refused_and_says_which_one_the_group_is_on(wor
 
     # Then nothing moved
     assert (answer.other_log, answer.sealed_ms, answer.watermark_ms) == (LOG.name, minute(1), 0)
-    assert (answer.held, answer.idle, answer.stored_watermarks_ms) == ([], [], {})
+    assert (answer.excluded, answer.idle, answer.stored_watermarks_ms) == ([], [], {})
     assert world.dump() == before
 
 
@@ -107,7 +107,7 @@ def test_the_partition_count_of_a_log_does_not_count_for_the_next_one(world, old
     answer = new.seal()
 
     # Then nobody waits for the others
-    assert (answer.watermark_ms, answer.held) == (minute(2), [])
+    assert (answer.watermark_ms, answer.excluded) == (minute(2), [])
 
 
 def test_without_any_cursor_no_log_has_the_group(world):

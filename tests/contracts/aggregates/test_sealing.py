@@ -83,7 +83,7 @@ def test_nobody_goes_on_before_a_partition_without_a_cursor(world):
     answer = feeder.seal(partitions=2)
 
     # Then nothing moves, and the missing one is no reason to pause the other
-    assert (answer.sealed_ms, answer.watermark_ms, answer.held) == (NOON, 0, [])
+    assert (answer.sealed_ms, answer.watermark_ms, answer.excluded) == (NOON, 0, [])
     assert answer.stored_watermarks_ms == {0: minute(9)}
 
 
@@ -100,8 +100,8 @@ def test_a_partition_that_never_comes_is_held_after_a_while_and_minutes_say_so(w
     after = feeder.seal(partitions=2)
 
     # Then it is left out, and what is sealed without it is incomplete
-    assert (at_the_end.held, at_the_end.sealed_ms) == ([], NOON)
-    assert (after.held, after.sealed_ms, after.incomplete) == ([1], minute(9), 9)
+    assert (at_the_end.excluded, at_the_end.sealed_ms) == ([], NOON)
+    assert (after.excluded, after.sealed_ms, after.incomplete) == ([1], minute(9), 9)
     assert set(marked(world).values()) == {False}
 
 
@@ -125,7 +125,7 @@ def test_a_held_partition_that_had_passed_the_minute_leaves_it_complete(world):
 
     answer = feeder.seal()
 
-    assert (answer.held, answer.sealed_ms, answer.incomplete) == ([1], minute(2), 1)
+    assert (answer.excluded, answer.sealed_ms, answer.incomplete) == ([1], minute(2), 1)
     assert answer.stored_watermarks_ms == {0: minute(2)}
     assert marked(world) == {0: True, 1: False}
 
@@ -143,12 +143,12 @@ def test_a_sign_of_life_is_progress_a_proof_or_the_pause(world, sign):
     else:
         feeder.report(1, **{"proof": {"proof_t0_ms": 0}, "paused": {"paused": True}}[sign])
     stays_alive(world, feeder, HOLD)
-    still = feeder.seal().held
+    still = feeder.seal().excluded
     stays_alive(world, feeder, 1)
 
     # Then it counts from there
     assert still == []
-    assert feeder.seal().held == [1]
+    assert feeder.seal().excluded == [1]
 
 
 def test_a_mere_report_is_no_sign_of_life(world):
@@ -158,7 +158,7 @@ def test_a_mere_report_is_no_sign_of_life(world):
         stays_alive(world, feeder, 10_000)
         feeder.report(1)
 
-    assert feeder.seal().held == [1]
+    assert feeder.seal().excluded == [1]
 
 
 def test_when_all_are_held_nothing_moves(world):
@@ -173,7 +173,7 @@ def test_when_all_are_held_nothing_moves(world):
 
     answer = feeder.seal()
 
-    assert (answer.held, answer.sealed_ms, answer.watermark_ms) == ([0, 1], NOON, 0)
+    assert (answer.excluded, answer.sealed_ms, answer.watermark_ms) == ([0, 1], NOON, 0)
     assert answer.stored_watermarks_ms == {}
 
 
@@ -193,7 +193,7 @@ def test_after_the_group_was_away_nobody_is_held_until_it_had_its_time(world):
 
     # Then p1 has max_hold from the return
     assert world.dump()["ctl"]["returned_ms"] == str(NOON + HOUR_MS)
-    assert (at_once.held, later.held, feeder.seal().held) == ([], [], [1])
+    assert (at_once.excluded, later.excluded, feeder.seal().excluded) == ([], [], [1])
 
 
 def test_thirty_seconds_without_a_script_are_no_absence(world):

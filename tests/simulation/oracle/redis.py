@@ -261,7 +261,7 @@ class RollingOracle:
     # ------------------------------------------------------------ sealing and judging
 
     def seal(self, log, look, answer, partition_count, lateness_ms, max_hold_ms, older_log):
-        self.bite("partition held", len(answer.held))
+        self.bite("partition held", len(answer.excluded))
         self._check_group(log, look[3])
         if self.state.ctl.incarnation == log:
             check_held(self, log, answer, max_hold_ms)

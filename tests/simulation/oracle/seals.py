@@ -11,7 +11,7 @@ def check_held(oracle, log, answer, max_hold_ms):
         key = log, partition
         since = seen.first_seen_ms.setdefault(key, answer.now_ms)
         silent_ms = answer.now_ms - max(since, seen.returned_ms, seen.alive_ms.get(key, 0))
-        held = partition in answer.held
+        held = partition in answer.excluded
         oracle.check(held == (silent_ms > max_hold_ms), "held", key, held, silent_ms)
     known = max(number for name, number in seen.first_seen_ms if name == log)
     oracle.check(oracle.state.ctl.partitions > known, "partitions are forgotten", log, known)
@@ -23,13 +23,15 @@ def _check_progress(oracle, log, answer):
     reached = [
         oracle.oracle.recount(log, partition).watermarks(cursor)[0] if cursor is not None else 0
         for partition in range(oracle.state.ctl.partitions)
-        if partition not in answer.held
+        if partition not in answer.excluded
         for cursor in [oracle.seen.next.get((log, partition))]
     ]
     least_ms = min(reached, default=0)
     due_ms = min(least_ms - least_ms % MINUTE_MS, (oracle.seen.sealed or 0) + SEALS_MAX * MINUTE_MS)
     sealed_ms = oracle.state.ctl.sealed or 0
-    oracle.check(sealed_ms >= due_ms, "what all have passed is not sealed", sealed_ms, due_ms, answer.held)
+    oracle.check(
+        sealed_ms >= due_ms, "what all have passed is not sealed", sealed_ms, due_ms, answer.excluded
+    )
 
 
 def check_seal(oracle, log, answer, before, after):
@@ -37,7 +39,7 @@ def check_seal(oracle, log, answer, before, after):
     state, seen = oracle.state, oracle.seen
     oracle.check(after > before, "sealed goes back", before, after)
     oracle.check(state.ctl.incarnation == log, "sealed by another log", log)
-    oracle.check(len(answer.held) < state.ctl.partitions, "sealed while all are held")
+    oracle.check(len(answer.excluded) < state.ctl.partitions, "sealed while all are held")
     for minute in sorted(m for m in state.minutes if before <= m < after):
         _take_mark(oracle, minute)
     for minute, cells in seen.cells.items():
@@ -46,7 +48,7 @@ def check_seal(oracle, log, answer, before, after):
     seen.sealed = after
     sealed = [minute for minute in seen.marks if before <= minute < after]
     for partition in range(state.ctl.partitions):
-        held = partition in answer.held
+        held = partition in answer.excluded
         for minute in sealed:
             passed = _has_passed(oracle, log, partition, minute + MINUTE_MS, answer.now_ms)
             what = (log, partition, minute)
@@ -54,7 +56,7 @@ def check_seal(oracle, log, answer, before, after):
             oracle.check(passed or held, "sealed before all had passed", what)
         passed = held or _has_passed(oracle, log, partition, after, answer.now_ms)  # holes too
         oracle.check(passed, "sealed before all had passed", log, partition, after)
-    if not answer.held:
+    if not answer.excluded:
         for minute in sealed:
             below = minute < (state.ctl.floor or 0)
             oracle.check(seen.complete[minute] or below, "sealed incomplete for no reason", minute)
