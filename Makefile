@@ -22,10 +22,10 @@ demo: $(PROJECT) ## see it work: the main job on servers from wheels (ARGS="--du
 	@$(BIN)/stream-worker demo $(ARGS)
 
 test: $(PROJECT) ## run the tests against the best servers that are here
-	$(BIN)/pytest -n $(CORES) --maxschedchunk 4 $(ARGS)
+	$(BIN)/pytest -n $(CORES) --dist loadgroup $(ARGS)
 
 test-long: $(PROJECT) ## run the tests that take minutes each: more of what `make test` does in small
-	$(BIN)/pytest -m long -n $(CORES) --maxschedchunk 1 $(ARGS)
+	$(BIN)/pytest -m long -n $(CORES) --dist loadgroup $(ARGS)
 
 check: $(PROJECT) ## format, lint, types, layers, spelling, docs
 	$(BIN)/ruff format --check .

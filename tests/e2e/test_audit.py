@@ -27,7 +27,7 @@ from tests.e2e.workers import settings, staff, wait_until
 
 SEED, COUNT = 11, 1_500
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("audit")]  # `system` is made once
 
 
 class System:

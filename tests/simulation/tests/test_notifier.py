@@ -12,6 +12,8 @@ from tests.simulation.notifier_histories import MUST_BITE, live
 
 HISTORIES = 300
 
+pytestmark = pytest.mark.xdist_group("notifier histories")  # they are lived through once
+
 
 class Lived(NamedTuple):
     """All histories together. A transition is a state, the class of a step, and the state that followed."""
