@@ -13,7 +13,12 @@ from tests.servers.choice import choose
 
 _STARTED = pytest.StashKey()
 LONGEST = (
-    *("e2e/test_audit.py", "e2e/test_hostile.py", "test_demo_of_some_seconds", "test_ctrl_c_ends_it_in_order"),
+    *(
+        "e2e/test_audit.py",
+        "e2e/test_hostile.py",
+        "test_demo_of_some_seconds",
+        "test_ctrl_c_ends_it_in_order",
+    ),
     *("e2e/test_replay_real_file.py", "e2e/test_small.py", "simulation/tests/test_simulation.py"),
     *("goes_away_in_the_middle", "test_predict.py", "test_every_transition_of_the_table"),
 )

@@ -10,6 +10,7 @@ SEEDS = {
     1008: "the brands of a time that Redis has left were judged",
     1173: "the oracle lost count of a minute that is in history only and was skipped in part",
     1209: "rows that were saved before the log lost them were counted as lost",
+    2164: "a late read of a damaged field ended the world: nobody waits for its reply",
     2175: "rows that were saved before the log lost them were counted as lost",
     2738: "a late request of the deleted topic took the group back to it",
 }

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from random import Random
 from unittest.mock import patch
 
+from stream_worker.core.aggregates.damage import DamagedField
 from stream_worker.core.partition import recovery
 from stream_worker.errors import Unavailable
 from stream_worker.worker import effect_runner, loop, window_lifecycle
@@ -146,7 +147,7 @@ class World:
         if self.late:
             self.bites["late request arrived"] += 1
             number = self.rng.randrange(len(self.late)) if number is None else number
-            with suppress(Unavailable):  # nobody waits for the answer
+            with suppress(Unavailable, DamagedField):  # nobody waits for the reply
                 self.late.pop(number)()
 
     def start(self):
