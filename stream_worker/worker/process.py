@@ -198,16 +198,16 @@ def _once_available(
     name: str, ask: Callable[[], T], recorder: WorkerRecorder, stop: threading.Event
 ) -> T | None:
     """Ask a server until it answers, with one clear line for each cause; None when a signal came first."""
-    pause_s, said = START_PAUSE_FIRST_S, ""
+    pause_s, logged = START_PAUSE_FIRST_S, ""
     while not stop.is_set():
         try:
             answer = ask()
         except Unavailable as error:
             recorder.dependency(name, up=False, detail=str(error))
             recorder.turned()
-            if str(error) != said:
-                said = str(error)
-                log.warning("server awaited", what=name, error=said)
+            if str(error) != logged:
+                logged = str(error)
+                log.warning("server awaited", what=name, error=logged)
             stop.wait(pause_s)
             pause_s = min(2 * pause_s, START_PAUSE_MAX_S)
         else:

@@ -2,7 +2,7 @@
 
 Rules:
 1. Damage is contained to what the field belongs to: a brand, a minute, a shard or a partition. The rest of
-   the group goes on; what is counted, judged and closed meanwhile is exact.
+   the group goes on; what is counted, evaluated and closed meanwhile is exact.
 2. Nothing is guessed from a damaged field and nothing is added to it: it stays as it is until somebody mends
    it (docs/operations.md#a-field-of-redis-is-damaged).
 3. A damaged control key cannot be contained; everybody waits for it, as for a Redis that is away.
