@@ -1,13 +1,13 @@
-"""Minutes: sealing, judging and closing them, and drawing the rolling view.
+"""The life of a minute: it is sealed, evaluated and closed; and the view of it is refreshed.
 
 Rules:
 1. Any worker may do any of this: the scripts compare what was read (docs/design.md#minutes). A lease only
    spares the work of doing it twice.
-2. A minute is judged from its frozen fields and the brands that were read behind the seal that froze them.
-   They are kept by that seal's mark: Redis may go back and be sealed to the same minute again. What was read
-   of shards is forgotten as soon as a seal says that Redis has closed less.
-3. Judging takes a bounded time per turn of the loop; the rest waits for the next turn.
-4. A damaged field stops its brand, minute or shard, and is reported; the others go on.
+2. A minute is evaluated from its frozen fields and the brands that were read after the seal that froze them.
+   Brands are kept by the id of that seal: Redis may go back and seal the same minute again. The states of
+   shards are dropped as soon as a seal shows that Redis has closed less than they say.
+3. Evaluation takes a bounded time per turn of the loop; what is left waits for the next turn.
+4. A damaged field stops its brand or shard alone, and is reported (core/aggregates/damage.py).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,9 +55,9 @@ class WindowLifecycle:
         self._shards: dict[int, Shard] = {}
         self._damaged_shards: set[int] = set()  # they are read again after the next seal
         self._brands: Mapping[str, int | None] = {}
-        self._brands_behind = ""  # the mark of the sealed minute that they were read behind
+        self._brands_after = ""  # the id of the seal after which they were read
         self._leads = False
-        self._drawn_ms = 0
+        self._refreshed_ms = 0
 
     def seal(self, partition_count: int, older_log: str = "") -> SealResult:
         """Seal what may be sealed; `older_log` as in `ports.Aggregates`. Raises Unavailable."""
@@ -73,7 +73,7 @@ class WindowLifecycle:
         return self.sealed
 
     def close_one(self) -> bool:
-        """Judge and close the next sealed minute of all shards that wait for it; False: there is none."""
+        """Evaluate and close the next sealed minute of all shards that wait for it; False: there is none."""
         if not self._leads:
             self._shards.clear()
             return False
@@ -82,8 +82,8 @@ class WindowLifecycle:
         minute = self._aggregates.next_sealed(first_ms)
         if minute is None or minute.start_ms >= self.sealed.sealed_ms:
             return False
-        if self._brands_behind != minute.seal_id:
-            self._brands, self._brands_behind = self._aggregates.brands(), minute.seal_id
+        if self._brands_after != minute.seal_id:
+            self._brands, self._brands_after = self._aggregates.brands(), minute.seal_id
         self._close([shard for shard in self._shards.values() if shard.closed_ms <= minute.start_ms], minute)
         return True
 
@@ -98,13 +98,13 @@ class WindowLifecycle:
                 self._on_damage(error.damage)
 
     def refresh_view(self, brands: set[str], minutes_ms: set[int]) -> None:
-        """Draw the rolling view of these brands; of all brands when another minute was sealed."""
+        """Refresh the view of these brands, and of all brands when another minute was sealed."""
         if brands:
             self._aggregates.refresh_view(sorted(brands))
             self._aggregates.publish_change("counted", sorted(minutes_ms), sorted(brands))
-        if self._leads and self._drawn_ms != self.sealed.sealed_ms:
+        if self._leads and self._refreshed_ms != self.sealed.sealed_ms:
             self._aggregates.refresh_view(None)
-            self._drawn_ms = self.sealed.sealed_ms
+            self._refreshed_ms = self.sealed.sealed_ms
 
     def _close(self, shards: Sequence[Shard], minute: SealedMinute) -> None:
         calls = [self._evaluate(shard, minute) for shard in shards]
@@ -117,10 +117,10 @@ class WindowLifecycle:
             raise
         for call in calls:
             if call.shard not in written:
-                del self._shards[call.shard]  # somebody else was faster, or it was sealed again: read anew
+                del self._shards[call.shard]  # another worker was faster, or the minute was sealed again
                 continue
             if any(damage.kind == "episode" for damage in call.damaged):
-                del self._shards[call.shard]  # somebody may mend it: read anew
+                del self._shards[call.shard]  # somebody may mend it
             else:
                 self._shards[call.shard] = _after(self._shards[call.shard], call)
             self._recorder.closed(call)
@@ -133,13 +133,13 @@ class WindowLifecycle:
             minute,
             self._brands,
             self._detector,
-            lambda brand: self._past(brand, minute),
+            lambda brand: self._history(brand, minute),
             open_at=self._open_at,
             archived=self._archived,
         )
 
-    def _past(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
-        """Closed minutes of the last 48 hours; hours before the brand was there are not asked for."""
+    def _history(self, brand: str, minute: SealedMinute) -> Mapping[int, tuple[int, ...]]:
+        """Read the closed minutes of the last 48 hours, from the hour of the brand's first minute on."""
         hour_ms, first_ms = minute.start_ms - minute.start_ms % HOUR_MS, self._brands.get(brand)
         hours_ms = [hour_ms - hours * HOUR_MS for hours in range(HISTORY_HOURS, -1, -1)]
         return self._aggregates.history(brand, [at for at in hours_ms if at + HOUR_MS > (first_ms or 0)])

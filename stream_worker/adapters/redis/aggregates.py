@@ -153,7 +153,7 @@ class RedisAggregates:
             b"" if delta is None else encode_delta(delta),
         ]
 
-    # ------------------------------------------------------------ sealing and judging
+    # ------------------------------------------------------------ sealing and closing
 
     def seal(
         self, partition_count: int, lateness_ms: int, max_hold_ms: int, older_log: str = ""
