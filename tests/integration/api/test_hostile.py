@@ -128,22 +128,27 @@ def test_an_episode_ends_with_its_last_message(hostile, redis_server):
     assert found["final"]
 
 
+def brands_of_a_day(api):
+    answer = api.ask("/api/v1/brands?window=24h")
+    return answer.status, [row["brand"] for row in answer.json["brands"]]
+
+
 def test_what_is_not_ours_in_redis_is_a_problem_and_not_a_crash(redis_prefix, redis_server):
     scene = Scene(redis_server.url, redis_prefix, {"acme": brand(30, 0.3, 0.3)}).play(4)
     with (
         redis_server.client() as client,
         served(redis__url=redis_server.url, redis__prefix=redis_prefix) as api,
     ):
-        client.hset(f"{redis_prefix}:now:acme", "15m:n", "many")
-        answer = api.ask("/api/v1/brands?window=24h")
-        assert (answer.status, "docs/redis.md" in answer.json["detail"]) == (500, True)
-
+        # A view that cannot be read is as one that is not there yet: the next refresh writes it anew
+        assert brands_of_a_day(api) == (200, ["acme"])
+        client.hset(f"{redis_prefix}:now:acme", "24h:n", "many")
+        assert brands_of_a_day(api) == (200, [])
         client.delete(f"{redis_prefix}:now:acme")
         client.set(f"{redis_prefix}:now:acme", "a string")
-        answer = api.ask("/api/v1/brands?window=24h")
-        assert (answer.status, "docs/redis.md" in answer.json["detail"]) == (500, True)
+        assert brands_of_a_day(api) == (200, [])
         client.delete(f"{redis_prefix}:now:acme")
 
+        # What belongs to everybody is a problem
         client.hset(f"{redis_prefix}:ctl", "v", "2")
         wait_for(lambda: api.ask("/api/v1/brands").status == 500)  # a look is kept for a moment
         assert "format 2" in api.ask("/api/v1/brands").json["detail"]
