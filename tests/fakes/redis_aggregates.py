@@ -1,7 +1,7 @@
 """The rolling picture in memory: what the Lua scripts do, in plain Python, for tests and for reading.
 
 Rules:
-1. Method by method it equals the scripts of `sinks/rolling`; the contract suite compares whole states.
+1. Method by method it equals the scripts of `adapters/redis/lua`; the contract suite compares whole states.
 2. `now_ms` stands for Redis TIME. Marks are unique as long as it moves between two seals.
 3. Two workers share a Redis by sharing a `MemoryState`.
 """
