@@ -127,9 +127,11 @@ class Feed:
             if missed is None:
                 first = await self._snapshot(client.window, snapshot)
             else:
+                newest_id = missed[-1].id if missed else last_id
+                snapshot = await self._queries.reader.snapshot(newest_id)
                 brands = _changed_brands(missed, snapshot)
                 first = await self._changed(client.window, brands, snapshot, STRIP_MINUTES)
-                first = first._replace(id=missed[-1].id if missed else last_id)
+                first = first._replace(id=newest_id)
             return [first, await self._alerts()]
         except StreamWorkerError as error:
             return [self._stale or _stale(error, self._as_of_ms)]
@@ -171,7 +173,7 @@ class Feed:
         self._last = notices[-1].id
         if not self._clients:
             return 0
-        snapshot = await self._queries.reader.snapshot()
+        snapshot = await self._queries.reader.snapshot(self._last)
         self._as_of_ms = snapshot.now_ms
         brands = _changed_brands(notices, snapshot)
         largest = 0

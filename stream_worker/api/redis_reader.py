@@ -40,6 +40,7 @@ from stream_worker.api.snapshot import (
     PageSnapshot,
     PartitionCursor,
     effective_ms,
+    id_key,
     read_episodes,
 )
 from stream_worker.core.aggregates.encoding import SHARDS, Sums, raw, shard_of
@@ -91,14 +92,19 @@ class RedisReader:
         """Close the connections."""
         await self._client.aclose()
 
-    async def snapshot(self) -> PageSnapshot:
-        """Read the values that every answer begins with, or return those of `SNAPSHOT_AGE_MAX_S` ago."""
+    async def snapshot(self, revision: str = "") -> PageSnapshot:
+        """Read the values that every answer begins with, or return those of `SNAPSHOT_AGE_MAX_S` ago.
+
+        `revision`: the id of a notice; what it announced is in the snapshot, however young the last one is.
+        """
         async with self._snapshot_lock:
-            if self._snapshot is None or time.monotonic() - self._snapshot_s > SNAPSHOT_AGE_MAX_S:
+            kept = self._snapshot
+            young = time.monotonic() - self._snapshot_s <= SNAPSHOT_AGE_MAX_S
+            if kept is None or not young or id_key(kept.revision) < id_key(revision):
                 with self._translated():
-                    self._snapshot = await self._read_snapshot()
+                    kept = self._snapshot = await self._read_snapshot()
                 self._snapshot_s = time.monotonic()
-            return self._snapshot
+            return kept
 
     async def _read_snapshot(self) -> PageSnapshot:
         pipe = self._client.pipeline(transaction=False)

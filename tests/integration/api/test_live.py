@@ -1,12 +1,15 @@
 """The live feed: snapshot, changes, resume, limits, and a Redis that goes away and comes back."""
 
+import asyncio
 import secrets
 import time
 
 import pytest
 
 from stream_worker.api.live_feed import QUEUE_MAX, Client, FeedEvent
+from stream_worker.api.redis_reader import RedisReader
 from stream_worker.api.schemas import Brand, Brands, Freshness
+from stream_worker.api.snapshot import id_key
 from tests.integration.api.conftest import served, wait_for
 from tests.integration.api.scene import Scene, brand
 
@@ -34,6 +37,30 @@ def test_a_client_gets_a_snapshot_first_and_then_what_changes(api, scene):
         for row in rows.values():
             Brand.model_validate(row, extra="forbid")
             assert len(row["last_hour"]["mentions"]) == 4
+
+
+def test_a_snapshot_holds_what_a_notice_announced_however_young_the_last_one_is(redis_server, redis_prefix):
+    # Given a snapshot that was taken just before mentions were counted
+    scene = Scene(redis_server.url, redis_prefix, SMALL).play(4)
+
+    async def both():
+        reader = RedisReader(
+            redis_server.url, "redis", prefix=redis_prefix, lateness_ms=30_000, socket_timeout_s=5.0
+        )
+        before = await reader.snapshot()
+        scene.live(share=0.5)
+        (*_, notice) = await reader.changes(before.revision, wait=False)
+
+        # When one is needed for the notice of that
+        after = await reader.snapshot(notice.id)
+        await reader.close()
+        return before, notice, after
+
+    before, notice, after = asyncio.run(both())
+
+    # Then it is not the one that is kept for a moment: a client would be shown it under the notice's id
+    assert id_key(before.revision) < id_key(notice.id) <= id_key(after.revision)
+    scene.aggregates._client.close()
 
 
 def test_a_client_chooses_its_window(api, scene):
